@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every byte that processes share: the region's header, process entries, lanes, ledgers, records.
+ *
+ * A region is one file, mapped whole. Geometry is kept as log2 sizes; ring/geometry.h turns them
+ * into offsets, and readers recompute every offset themselves. In file order:
+ *
+ *	header            one page, written once before the file has a name
+ *	process entries   2^processes_log2 x (header, shared cells, rounded up to a page)
+ *	pool names        TALLY_POOLS x struct tally_pool_entry
+ *	devices           2^devices_log2 x struct tally_device_entry
+ *	tags              2^tags_log2 x struct tally_tag_entry
+ *	lanes             2^lanes_log2 x (header, cells, rounded up to a page)
+ *	rings             2^lanes_log2 x 2^ring_log2 x struct tally_record
+ *
+ * The file is sparse: only what has been reserved takes memory. All words are little-endian on
+ * every machine Tally runs on; byte_order lets a reader say so when that is not true.
+ * Who writes a word, and when, stands beside it; orderings are on the protocol page, ring/slot.h.
+ */
+#ifndef TALLY_ABI_H
+#define TALLY_ABI_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TALLY_ABI_VERSION 1u
+#define TALLY_MAGIC 0x4e4759524c4c4154ull /* "TALLYRGN" in file order */
+#define TALLY_BYTE_ORDER 0x01020304u
+#define TALLY_PAGE 4096u
+
+#define TALLY_DEVICES (1u << 16) /* device numbers are 0 .. 65535 */
+#define TALLY_POOLS (1u << 8)	 /* pool numbers are 0 .. 255 */
+
+/* ---- Record: one event, one cache line -------------------------------------------------------
+ * commit, from the top: lap 40 | state 2 | record version 4 | kind 6 | owner 12.
+ * where, from the top:  device 16 | pool 8 | flags 8 | thread id 32.
+ * label, from the top:  spare 32 | tag 32. */
+struct tally_record {
+	uint64_t commit;       /* 0: state of the slot; valid for one position only */
+	uint64_t time;	       /* 8: ticks of the region's clock, taken before anything else */
+	uint64_t buffer_id;    /* 16: address or handle; pool_reset: allocations released */
+	uint64_t size;	       /* 24: bytes */
+	uint64_t lane_balance; /* 32: signed bytes of this lane on that device and pool, after */
+	uint64_t event_no;     /* 40: the lane's events up to and including this one */
+	uint64_t where;	       /* 48 */
+	uint64_t label;	       /* 56 */
+};
+
+#define TALLY_LAP_BITS 40
+#define TALLY_LAP_SHIFT 24
+#define TALLY_STATE_SHIFT 22
+#define TALLY_VERSION_SHIFT 18
+#define TALLY_KIND_SHIFT 12
+#define TALLY_OWNER_SHIFT 0
+#define TALLY_STATE_MASK 3u
+#define TALLY_VERSION_MASK 15u
+#define TALLY_KIND_MASK 63u
+#define TALLY_RECORD_VERSION 1u
+
+enum tally_slot_state {
+	TALLY_SLOT_FREE = 0, /* never used: older than every lap */
+	TALLY_SLOT_WRITING = 1,
+	TALLY_SLOT_VALID = 2,
+};
+
+enum tally_kind {
+	TALLY_KIND_ALLOC = 1,
+	TALLY_KIND_FREE = 2,
+	TALLY_KIND_ALLOC_FAILED = 3,
+	TALLY_KIND_POOL_RESET = 4,
+	TALLY_KIND_DEVICE = 5, /* a device was described; buffer_id is its table index */
+	TALLY_KIND_MARK = 6,   /* a phase, named by the tag */
+};
+
+/* ---- Ledger cell: exact sums of one lane on one (device, pool), two cache lines ---------------
+ * Half `seq & 1` is current. The lane's owner writes the other half, then seq. */
+struct tally_cell_half {
+	uint64_t event_no;	  /* 0: the lane's event that this half includes last */
+	uint64_t allocated_bytes; /* 8 */
+	uint64_t freed_bytes;	  /* 16 */
+	uint64_t allocs;	  /* 24 */
+	uint64_t frees;		  /* 32 */
+	uint64_t failures;	  /* 40 */
+	uint64_t peak_bytes;	  /* 48: highest allocated - freed so far, at least 0 */
+};
+
+struct tally_cell {
+	struct tally_cell_half half0; /* 0 */
+	uint64_t seq;		      /* 56 */
+	struct tally_cell_half half1; /* 64 */
+	uint64_t key;		      /* 120: written once, before cell_count names the cell */
+};
+
+/* key: 0 is empty, else bit 32 | device 16 | pool 8. */
+#define TALLY_KEY(device, pool) (1ull << 32 | (uint64_t)(device) << 8 | (uint64_t)(pool))
+#define TALLY_KEY_DEVICE(key) ((uint32_t)((key) >> 8 & 0xffff))
+#define TALLY_KEY_POOL(key) ((uint32_t)((key)&0xff))
+
+/* Shared cell: the same sums for events without a lane, changed by atomic adds from any thread of
+ * the process. Each field is exact by itself; the fields are not a joint picture. */
+struct tally_shared_cell {
+	uint64_t key;		  /* 0: 0 until claimed by compare-and-swap, then constant */
+	uint64_t allocated_bytes; /* 8 */
+	uint64_t freed_bytes;	  /* 16 */
+	uint64_t allocs;	  /* 24 */
+	uint64_t frees;		  /* 32 */
+	uint64_t failures;	  /* 40 */
+	uint64_t balance_bytes;	  /* 48: signed */
+	uint64_t peak_bytes;	  /* 56: at least the highest balance */
+};
+
+/* ---- Lane ------------------------------------------------------------------------------------
+ * Written by the lane's owner alone, owner by compare-and-swap. */
+struct tally_lane_header {
+	uint64_t owner;	      /* 0: state 8 | process entry 24 | thread id 32, from the top */
+	uint64_t publish_pos; /* 8: records published up to here */
+	uint64_t event_no;    /* 16: events so far, with or without a record */
+	uint64_t unrecorded;  /* 24: of these, how many got no record */
+	uint64_t cell_count;  /* 32: cells of the directory in use; only grows */
+	uint64_t start_pos;   /* 40: publish_pos before the first record */
+	uint64_t ring_ready;  /* 48: 1 once the ring's pages are reserved */
+	uint64_t spare[9];    /* 56 */
+};
+
+enum tally_lane_state {
+	TALLY_LANE_FREE = 0,   /* never had an owner */
+	TALLY_LANE_OWNED = 1,
+	TALLY_LANE_EXITED = 2, /* its thread has gone; another may continue it */
+	TALLY_LANE_RETIRED = 3,
+};
+
+/* ---- Process entry ---------------------------------------------------------------------------
+ * shared cells follow it. Liveness is the lock on the byte TALLY_LOCK_BYTE + entry of the file. */
+struct tally_process_header {
+	uint64_t generation;	   /* 0: random, never 0 once the entry is owned */
+	uint64_t ended_ns;	   /* 8: CLOCK_MONOTONIC at a clean exit, else 0 */
+	uint64_t rejected_events;  /* 16: out of range, or no cell left; counted nowhere else */
+	uint64_t shared_events;	   /* 24: events counted in the shared cells; none has a record */
+	uint64_t cell_pages;	   /* 32: bit n: page n of this entry is reserved */
+	uint64_t spare[11];	   /* 40 */
+};
+
+#define TALLY_LOCK_BYTE 64
+
+/* ---- Names and descriptions: claimed free -> writing -> valid, then constant ------------------ */
+enum tally_entry_state { TALLY_ENTRY_FREE = 0, TALLY_ENTRY_WRITING = 1, TALLY_ENTRY_VALID = 2 };
+
+#define TALLY_DESCRIBED_POOLS 16 /* pools 0 .. 15 may have a capacity */
+
+struct tally_device_entry {
+	uint64_t state;		/* 0 */
+	uint32_t device;	/* 8 */
+	uint32_t flags;		/* 12: TALLY_DEVICE_REMOTE */
+	char name[40];		/* 16: zero-terminated, as are the two below */
+	char arch[16];		/* 56 */
+	char stable_id[32];	/* 72 */
+	uint32_t grid_x;	/* 104 */
+	uint32_t grid_y;	/* 108 */
+	uint32_t channels;	/* 112 */
+	uint32_t spare;		/* 116 */
+	uint64_t capacity_bytes[TALLY_DESCRIBED_POOLS]; /* 120: 0 is unknown */
+	uint64_t spare2;				/* 248 */
+};
+
+#define TALLY_DEVICE_REMOTE 1u
+
+struct tally_tag_entry {
+	uint64_t state; /* 0 */
+	char name[56];	/* 8 */
+};
+
+struct tally_pool_entry {
+	uint64_t state; /* 0 */
+	char name[24];	/* 8 */
+};
+
+/* ---- Region header ---------------------------------------------------------------------------
+ * Bytes 0 .. 63 keep their meaning in every version, so that any version can name the creator of
+ * any other's region and remove it. Written once, before the file can be seen. */
+struct tally_region_header {
+	uint64_t magic;		 /* 0 */
+	uint32_t abi_version;	 /* 8 */
+	uint32_t byte_order;	 /* 12 */
+	uint64_t size_bytes;	 /* 16: of the file */
+	uint32_t creator_pid;	 /* 24: shown, never believed */
+	uint32_t creator_uid;	 /* 28: likewise; the owner is what fstat says */
+	uint64_t region_id;	 /* 32: random */
+	char creator_comm[24];	 /* 40: zero-terminated */
+	uint64_t signature;	 /* 64: tally_abi_signature() */
+	uint8_t ring_log2;	 /* 72: records per lane */
+	uint8_t lanes_log2;	 /* 73 */
+	uint8_t lane_cells_log2; /* 74 */
+	uint8_t shared_cells_log2; /* 75: per process entry */
+	uint8_t processes_log2;	   /* 76 */
+	uint8_t devices_log2;	   /* 77: descriptions */
+	uint8_t tags_log2;	   /* 78 */
+	uint8_t shared_ring_log2;  /* 79: 0, no shared ring */
+	uint32_t clock;		   /* 80: enum tally_clock */
+	uint32_t flags;		   /* 84: TALLY_REGION_... */
+	uint64_t start_ticks;	   /* 88: the three clocks, read together */
+	uint64_t start_monotonic_ns; /* 96 */
+	uint64_t start_realtime_ns;  /* 104 */
+	uint64_t run_id;	     /* 112: of the `tally run` that started it, else 0 */
+	uint64_t parent_id;	     /* 120: region_id of the process it was forked from, else 0 */
+	uint64_t inherited_bytes;    /* 128: host heap at the fork, signed */
+	uint64_t inherited_allocs;   /* 136: likewise */
+};
+
+/* What of the sparse file is reserved: a reader touches nothing else, as touching a hole would
+ * take memory. At TALLY_REGION_STATE of the header page; words only grow. */
+struct tally_region_state {
+	uint64_t lanes_used;	/* 0: lanes 0 .. n-1 have their first page */
+	uint64_t pools_ready;	/* 8: 1 once the pool names are reserved */
+	uint64_t devices_ready; /* 16: likewise the device entries */
+	uint64_t tags_ready;	/* 24: likewise the tags */
+	uint64_t spare[4];	/* 32 */
+};
+
+#define TALLY_REGION_STATE 192
+
+enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_CNTVCT = 3 };
+
+#define TALLY_REGION_BAD_RING 1u	/* TALLY_RING was not usable: no records are kept */
+#define TALLY_REGION_BAD_LANES 2u	/* TALLY_LANES was not usable: the default is in force */
+#define TALLY_REGION_SMALL_FILES 4u	/* RLIMIT_FSIZE left room for fewer lanes than asked for */
+#define TALLY_REGION_HOST_HEAP 8u	/* made by the malloc adapter */
+
+/* ---- Checks ----------------------------------------------------------------------------------
+ * One line per shared field: its offset is checked here and folded into the layout signature. */
+#define TALLY_ABI_FIELDS(F)                                                                        \
+	F(tally_record, commit, 0)                                                                 \
+	F(tally_record, time, 8)                                                                   \
+	F(tally_record, buffer_id, 16)                                                             \
+	F(tally_record, size, 24)                                                                  \
+	F(tally_record, lane_balance, 32)                                                          \
+	F(tally_record, event_no, 40)                                                              \
+	F(tally_record, where, 48)                                                                 \
+	F(tally_record, label, 56)                                                                 \
+	F(tally_cell_half, event_no, 0)                                                            \
+	F(tally_cell_half, allocated_bytes, 8)                                                     \
+	F(tally_cell_half, freed_bytes, 16)                                                        \
+	F(tally_cell_half, allocs, 24)                                                             \
+	F(tally_cell_half, frees, 32)                                                              \
+	F(tally_cell_half, failures, 40)                                                           \
+	F(tally_cell_half, peak_bytes, 48)                                                         \
+	F(tally_cell, half0, 0)                                                                    \
+	F(tally_cell, seq, 56)                                                                     \
+	F(tally_cell, half1, 64)                                                                   \
+	F(tally_cell, key, 120)                                                                    \
+	F(tally_shared_cell, key, 0)                                                               \
+	F(tally_shared_cell, allocated_bytes, 8)                                                   \
+	F(tally_shared_cell, freed_bytes, 16)                                                      \
+	F(tally_shared_cell, allocs, 24)                                                           \
+	F(tally_shared_cell, frees, 32)                                                            \
+	F(tally_shared_cell, failures, 40)                                                         \
+	F(tally_shared_cell, balance_bytes, 48)                                                    \
+	F(tally_shared_cell, peak_bytes, 56)                                                       \
+	F(tally_lane_header, owner, 0)                                                             \
+	F(tally_lane_header, publish_pos, 8)                                                       \
+	F(tally_lane_header, event_no, 16)                                                         \
+	F(tally_lane_header, unrecorded, 24)                                                       \
+	F(tally_lane_header, cell_count, 32)                                                       \
+	F(tally_lane_header, start_pos, 40)                                                        \
+	F(tally_lane_header, ring_ready, 48)                                                       \
+	F(tally_lane_header, spare, 56)                                                            \
+	F(tally_process_header, generation, 0)                                                     \
+	F(tally_process_header, ended_ns, 8)                                                       \
+	F(tally_process_header, rejected_events, 16)                                               \
+	F(tally_process_header, shared_events, 24)                                                 \
+	F(tally_process_header, cell_pages, 32)                                                    \
+	F(tally_process_header, spare, 40)                                                         \
+	F(tally_device_entry, state, 0)                                                            \
+	F(tally_device_entry, device, 8)                                                           \
+	F(tally_device_entry, flags, 12)                                                           \
+	F(tally_device_entry, name, 16)                                                            \
+	F(tally_device_entry, arch, 56)                                                            \
+	F(tally_device_entry, stable_id, 72)                                                       \
+	F(tally_device_entry, grid_x, 104)                                                         \
+	F(tally_device_entry, grid_y, 108)                                                         \
+	F(tally_device_entry, channels, 112)                                                       \
+	F(tally_device_entry, spare, 116)                                                          \
+	F(tally_device_entry, capacity_bytes, 120)                                                 \
+	F(tally_device_entry, spare2, 248)                                                         \
+	F(tally_tag_entry, state, 0)                                                               \
+	F(tally_tag_entry, name, 8)                                                                \
+	F(tally_pool_entry, state, 0)                                                              \
+	F(tally_pool_entry, name, 8)                                                               \
+	F(tally_region_header, magic, 0)                                                           \
+	F(tally_region_header, abi_version, 8)                                                     \
+	F(tally_region_header, byte_order, 12)                                                     \
+	F(tally_region_header, size_bytes, 16)                                                     \
+	F(tally_region_header, creator_pid, 24)                                                    \
+	F(tally_region_header, creator_uid, 28)                                                    \
+	F(tally_region_header, region_id, 32)                                                      \
+	F(tally_region_header, creator_comm, 40)                                                   \
+	F(tally_region_header, signature, 64)                                                      \
+	F(tally_region_header, ring_log2, 72)                                                      \
+	F(tally_region_header, lanes_log2, 73)                                                     \
+	F(tally_region_header, lane_cells_log2, 74)                                                \
+	F(tally_region_header, shared_cells_log2, 75)                                              \
+	F(tally_region_header, processes_log2, 76)                                                 \
+	F(tally_region_header, devices_log2, 77)                                                   \
+	F(tally_region_header, tags_log2, 78)                                                      \
+	F(tally_region_header, shared_ring_log2, 79)                                               \
+	F(tally_region_header, clock, 80)                                                          \
+	F(tally_region_header, flags, 84)                                                          \
+	F(tally_region_header, start_ticks, 88)                                                    \
+	F(tally_region_header, start_monotonic_ns, 96)                                             \
+	F(tally_region_header, start_realtime_ns, 104)                                             \
+	F(tally_region_header, run_id, 112)                                                        \
+	F(tally_region_header, parent_id, 120)                                                     \
+	F(tally_region_header, inherited_bytes, 128)                                               \
+	F(tally_region_header, inherited_allocs, 136)                                              \
+	F(tally_region_state, lanes_used, 0)                                                       \
+	F(tally_region_state, pools_ready, 8)                                                      \
+	F(tally_region_state, devices_ready, 16)                                                   \
+	F(tally_region_state, tags_ready, 24)                                                      \
+	F(tally_region_state, spare, 32)
+
+#define TALLY_ABI_SIZES(S)                                                                         \
+	S(tally_record, 64)                                                                        \
+	S(tally_cell_half, 56)                                                                     \
+	S(tally_cell, 128)                                                                         \
+	S(tally_shared_cell, 64)                                                                   \
+	S(tally_lane_header, 128)                                                                  \
+	S(tally_process_header, 128)                                                               \
+	S(tally_device_entry, 256)                                                                 \
+	S(tally_tag_entry, 64)                                                                     \
+	S(tally_pool_entry, 32)                                                                    \
+	S(tally_region_header, 144)                                                                \
+	S(tally_region_state, 64)
+
+#define TALLY_CHECK_OFFSET(type, field, at)                                                        \
+	static_assert(offsetof(struct type, field) == (at), #type "." #field " has moved");
+#define TALLY_CHECK_SIZE(type, size)                                                               \
+	static_assert(sizeof(struct type) == (size), #type " has changed size");
+TALLY_ABI_FIELDS(TALLY_CHECK_OFFSET)
+TALLY_ABI_SIZES(TALLY_CHECK_SIZE)
+#undef TALLY_CHECK_OFFSET
+#undef TALLY_CHECK_SIZE
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The layout's signature: two builds with the same value agree on every offset, size and bit
+ * field above. FNV-1a over 64-bit values. */
+static inline uint64_t tally_abi_signature(void)
+{
+	static const uint64_t parts[] = {
+#define TALLY_FOLD_FIELD(type, field, at)                                                          \
+	offsetof(struct type, field), sizeof(((struct type *)0)->field),
+#define TALLY_FOLD_SIZE(type, size) sizeof(struct type),
+		TALLY_ABI_FIELDS(TALLY_FOLD_FIELD) TALLY_ABI_SIZES(TALLY_FOLD_SIZE)
+#undef TALLY_FOLD_FIELD
+#undef TALLY_FOLD_SIZE
+			TALLY_PAGE,
+		TALLY_LAP_BITS,
+		TALLY_LAP_SHIFT,
+		TALLY_STATE_SHIFT,
+		TALLY_VERSION_SHIFT,
+		TALLY_KIND_SHIFT,
+		TALLY_OWNER_SHIFT,
+		TALLY_LOCK_BYTE,
+		TALLY_REGION_STATE,
+		TALLY_KEY(1, 1),
+	};
+	uint64_t hash = 0xcbf29ce484222325ull;
+	size_t i;
+
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		hash = (hash ^ parts[i]) * 0x100000001b3ull;
+	return hash;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

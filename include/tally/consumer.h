@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The consumer API: attach to producers and read who holds what, without their noticing.
+ *
+ *	struct tally_consumer *consumer;
+ *	tally_consumer_open(NULL, &consumer);		everything of this user
+ *	tally_consumer_start(consumer, 100);		a thread looks every 100 ms
+ *	...
+ *	const struct tally_snapshot *now = tally_snapshot_get(consumer);
+ *	...						any thread, no lock
+ *	tally_snapshot_put(now);
+ *
+ * Regions are mapped read-only; a producer executes not one instruction more for any number of
+ * consumers. The library never prints, never aborts and installs no signal handler. Functions
+ * return 0 or a negative errno unless their line says otherwise. A consumer does not survive
+ * fork(): a child may only forget it. Allocations that the library makes are not counted when its
+ * own process is a producer.
+ */
+#ifndef TALLY_CONSUMER_H
+#define TALLY_CONSUMER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct tally_consumer;
+
+/* Why a file with a region's name was not attached to. */
+struct tally_refusal {
+	const char *name;    /* file name, within the regions' directory */
+	uint32_t pid;	     /* of the creator as the file says, 0 when it does not */
+	int error;	     /* -EPROTO: another version or layout; -EBADMSG: not a region, or a
+				broken one; -EACCES, -EPERM: not ours to read; else an errno */
+	const char *message; /* one line, for people: what is wrong and what to do */
+};
+
+/* Zero is each field's default. At most one of pid, name and run_id is set; none of them means
+ * every region of this user. */
+struct tally_consumer_options {
+	uint32_t pid;	  /* regions made by this process id */
+	const char *name; /* this region, a file name within the regions' directory */
+	uint64_t run_id;  /* regions started by this `tally run` */
+	const char *dir;  /* of regions; default TALLY_DIR, then /dev/shm */
+
+	bool read_records; /* drain records too; else ledgers only */
+	bool from_start;   /* records gone before the consumer came are lost too */
+	bool remove_ended; /* unlink a region once its process has ended and it has been read */
+
+	/* Called for each refused file, once per file, on the thread that polls. */
+	void (*refused)(void *refused_arg, const struct tally_refusal *refusal);
+	void *refused_arg;
+};
+
+/* ---- What a snapshot holds --------------------------------------------------------------------
+ * Sums of one (device, pool): over all processes, or of one process. */
+struct tally_totals {
+	/* Lower and upper bound of what is held now; equal when exact, as they are at rest. Over
+	 * all processes the living only; of a process that has ended, its balance at the end.
+	 * Negative when more was freed than was seen allocated. */
+	int64_t live_bytes, live_bytes_high;
+	int64_t live_allocations;
+	/* Highest live bytes since the start: at least, and at most. Equal when known exactly. */
+	int64_t peak_bytes, peak_bytes_high;
+	uint64_t allocations, frees, failures;
+	uint64_t allocated_bytes, freed_bytes;
+	/* Balance of processes that ended holding it; no longer part of live_bytes above. */
+	int64_t abandoned_bytes, abandoned_allocations;
+	/* Part of live_bytes that a forked process has from its parent. Over all processes it is
+	 * counted once, with the parent, as long as the parent lives. */
+	int64_t inherited_bytes, inherited_allocations;
+	bool current; /* false: a writer kept changing a cell, its last good value is in here */
+};
+
+struct tally_pool_view {
+	uint32_t device;
+	uint32_t pool;
+	char pool_name[24];	 /* "dram", a name given at run time, or "pool-N" */
+	uint64_t capacity_bytes; /* 0: not known */
+	struct tally_totals totals;
+};
+
+struct tally_device_view {
+	uint32_t device;
+	bool described;
+	bool remote;
+	char name[40], arch[16], stable_id[32]; /* "" when not known; printable */
+	uint32_t grid_x, grid_y, channels;
+	size_t first_pool, pool_count; /* in the snapshot's pools */
+};
+
+enum tally_process_end {
+	TALLY_RUNNING = 0,
+	TALLY_EXITED = 1, /* said goodbye */
+	TALLY_GONE = 2,	  /* killed, replaced by exec, or left by _exit */
+};
+
+/* One region: one process image. An exec starts another with the same pid. */
+struct tally_process_view {
+	char region[64];
+	char comm[24]; /* printable */
+	uint32_t pid;
+	enum tally_process_end end;
+	uint64_t region_id, parent_id; /* parent_id: of the region it was forked from, or 0 */
+	uint64_t start_realtime_ns;    /* when its region was made, since the epoch */
+	uint64_t events;	       /* counted so far */
+	uint64_t records_read;	       /* 0 unless read_records */
+	uint64_t lost_records;	       /* the two below; all of them leave totals exact */
+	uint64_t lost_overwritten;     /* a lap took them before this consumer came; needs read_records */
+	uint64_t lost_unrecorded;      /* counted by the producer without a record */
+	uint64_t rejected_events;      /* out of range or no cell left: in no total */
+	uint64_t skipped_records;      /* of a kind this version does not know */
+	uint32_t quarantined_lanes;    /* whose records could not be trusted */
+	uint32_t region_flags;	       /* TALLY_REGION_... of abi.h */
+	size_t first_pool, pool_count; /* in the snapshot's process_pools */
+};
+
+/* Constant from its publication until it is put back. Arrays are ordered by device, pool and
+ * (start, pid). */
+struct tally_snapshot {
+	uint64_t realtime_ns;  /* when it was taken, since the epoch */
+	uint64_t monotonic_ns; /* likewise, CLOCK_MONOTONIC */
+	bool complete;	       /* nothing refused, every sum current, nothing rejected */
+	uint64_t events, records_read, lost_records, rejected_events;
+	uint32_t refused_files;
+	size_t device_count, pool_count, process_count, process_pool_count;
+	const struct tally_device_view *devices;
+	const struct tally_pool_view *pools; /* per device, over all processes */
+	const struct tally_process_view *processes;
+	const struct tally_pool_view *process_pools; /* per process */
+};
+
+/* ---- Calls ------------------------------------------------------------------------------------ */
+
+/* Makes a consumer and looks once, so that a snapshot is there. options may be NULL.
+ * -EINVAL: more than one of pid, name, run_id; -ENOENT: the directory is missing, or the region or
+ * pid asked for has no region; -EACCES: it is not ours to read; -EPROTO: it has another version;
+ * -EBADMSG: it is no region, or a broken one; -ENOMEM. With neither pid nor name, finding nothing
+ * is no error. */
+int tally_consumer_open(const struct tally_consumer_options *options,
+			struct tally_consumer **ret_consumer);
+
+/* Stops its thread and frees it. All snapshots have been put back. NULL does nothing. */
+void tally_consumer_close(struct tally_consumer *consumer);
+
+/* Looks for regions, drains records, adds up the ledgers and publishes a snapshot. One thread at a
+ * time; not while a thread started below runs (-EBUSY). */
+int tally_consumer_poll(struct tally_consumer *consumer);
+
+/* A thread that polls every interval_ms milliseconds, at least 1, and drains records more often
+ * while they come fast. -EBUSY: it runs already; -EAGAIN: no thread could be made. */
+int tally_consumer_start(struct tally_consumer *consumer, uint32_t interval_ms);
+
+/* Ends that thread after one more poll. -ESRCH: none runs. */
+int tally_consumer_stop(struct tally_consumer *consumer);
+
+/* The latest snapshot, from any thread and without a lock (liburcu's bp flavour: the thread needs
+ * no registration). Put it back on the same thread before taking many more: what is held is kept.
+ * Never NULL. */
+const struct tally_snapshot *tally_snapshot_get(const struct tally_consumer *consumer);
+void tally_snapshot_put(const struct tally_snapshot *snapshot);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

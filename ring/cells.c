@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared cells: finding or claiming one, adding to it, moving sums from block to block. */
+#include "ring/cells.h"
+
+#include <stddef.h>
+#include <tally/atomic.h>
+
+/* After so many lost races for the peak, it is raised by the event's size: still "at most". */
+#define PEAK_TRIES 4
+
+struct cells cells_of(struct region *region, uint32_t entry)
+{
+	struct tally_process_header *process = region_process(region->base, &region->at, entry);
+	struct cells cells = {
+		.process = process,
+		.cells = process_cells(process),
+		.count = region->at.shared_cells,
+		.region = region,
+	};
+
+	return cells;
+}
+
+/* Makes sure that the page of cell `n` is there. */
+static bool reserve(const struct cells *to, uint32_t n)
+{
+	size_t within = sizeof(struct tally_process_header) + n * sizeof(struct tally_shared_cell);
+	size_t page = within / TALLY_PAGE;
+	size_t entry;
+
+	if (!to->region)
+		return true;
+	/* relaxed: this process set the bit itself, after the page was there */
+	if (tally_load_relaxed(&to->process->cell_pages) >> page & 1)
+		return true;
+	entry = (size_t)((unsigned char *)to->process - to->region->base);
+	if (region_reserve(to->region, entry + page * TALLY_PAGE, TALLY_PAGE) != 0)
+		return false;
+	/* U1'' -> U2: the page is reserved before its bit says so */
+	tally_or_release(&to->process->cell_pages, 1ull << page);
+	return true;
+}
+
+static struct tally_shared_cell *find(const struct cells *to, uint64_t key)
+{
+	uint32_t first = TALLY_KEY_DEVICE(key) << 3 | (TALLY_KEY_POOL(key) & 7);
+	uint32_t tries;
+
+	for (tries = 0; tries < to->count; tries++) {
+		uint32_t n = (first + tries) & (to->count - 1);
+		struct tally_shared_cell *cell = &to->cells[n];
+		uint64_t found;
+
+		if (!reserve(to, n))
+			return NULL;
+		found = tally_load_relaxed(&cell->key); /* relaxed: fields stand by themselves */
+		if (found == 0 && tally_cas_relaxed(&cell->key, &found, key)) /* likewise */
+			return cell;
+		if (found == key)
+			return cell;
+	}
+	return NULL;
+}
+
+static void raise_peak(struct tally_shared_cell *cell, int64_t balance, uint64_t size)
+{
+	uint64_t peak = tally_load_relaxed(&cell->peak_bytes); /* relaxed: only ever raised */
+	int tries;
+
+	for (tries = 0; tries < PEAK_TRIES; tries++) {
+		if (balance <= (int64_t)peak)
+			return;
+		/* relaxed: one word that stands by itself */
+		if (tally_cas_relaxed(&cell->peak_bytes, &peak, (uint64_t)balance))
+			return;
+	}
+	tally_add_relaxed(&cell->peak_bytes, size); /* relaxed: likewise */
+}
+
+void cells_reject(const struct cells *to)
+{
+	/* relaxed: a count that stands by itself */
+	tally_add_relaxed(&to->process->rejected_events, 1);
+}
+
+bool cells_push(const struct cells *to, enum tally_kind kind, uint32_t device, uint32_t pool,
+		uint64_t size, uint64_t count)
+{
+	struct tally_cell_half sums = { 0 };
+
+	ledger_apply(&sums, kind, size, count, 1);
+	return cells_add(to, TALLY_KEY(device, pool & 0xff), &sums);
+}
+
+bool cells_add(const struct cells *to, uint64_t key, const struct tally_cell_half *sums)
+{
+	struct tally_shared_cell *cell = find(to, key);
+	uint64_t change = sums->allocated_bytes - sums->freed_bytes;
+	int64_t balance;
+
+	if (!cell) {
+		/* relaxed: a count that stands by itself */
+		tally_add_relaxed(&to->process->rejected_events, sums->event_no);
+		return false;
+	}
+	/* relaxed, all: each field stands by itself */
+	balance = (int64_t)(tally_add_relaxed(&cell->balance_bytes, change) + change);
+	if (sums->allocated_bytes)
+		tally_add_relaxed(&cell->allocated_bytes, sums->allocated_bytes);
+	if (sums->freed_bytes)
+		tally_add_relaxed(&cell->freed_bytes, sums->freed_bytes);
+	/* relaxed: as above */
+	if (sums->allocs)
+		tally_add_relaxed(&cell->allocs, sums->allocs);
+	if (sums->frees)
+		tally_add_relaxed(&cell->frees, sums->frees);
+	/* relaxed: as above */
+	if (sums->failures)
+		tally_add_relaxed(&cell->failures, sums->failures);
+	tally_add_relaxed(&to->process->shared_events, sums->event_no);
+	raise_peak(cell, balance + (int64_t)(sums->peak_bytes - change), sums->allocated_bytes);
+	return true;
+}
+
+void cells_fold(const struct cells *from,
+		bool (*give)(void *arg, uint64_t key, const struct tally_cell_half *sums),
+		void *arg)
+{
+	uint32_t n;
+
+	for (n = 0; n < from->count; n++) {
+		struct tally_shared_cell *cell = &from->cells[n];
+		struct tally_cell_half sums = { 0 };
+		/* relaxed, all: the caller's fence makes sure that what is added later is not
+		 * left behind, and a swap takes each count once */
+		uint64_t key = tally_load_relaxed(&cell->key);
+
+		if (key == 0)
+			continue;
+		sums.allocated_bytes = tally_swap_relaxed(&cell->allocated_bytes, 0);
+		sums.freed_bytes = tally_swap_relaxed(&cell->freed_bytes, 0);
+		sums.allocs = tally_swap_relaxed(&cell->allocs, 0);
+		/* relaxed: as above */
+		sums.frees = tally_swap_relaxed(&cell->frees, 0);
+		sums.failures = tally_swap_relaxed(&cell->failures, 0);
+		sums.peak_bytes = tally_swap_relaxed(&cell->peak_bytes, 0);
+		tally_add_relaxed(&cell->balance_bytes, sums.freed_bytes - sums.allocated_bytes);
+		sums.event_no = sums.allocs + sums.frees + sums.failures;
+		/* relaxed: as above */
+		tally_add_relaxed(&from->process->shared_events, 0 - sums.event_no);
+		if ((sums.event_no || sums.allocated_bytes || sums.freed_bytes) &&
+		    !give(arg, key, &sums))
+			cells_add(from, key, &sums);
+	}
+}
+
+bool cells_read(const struct tally_shared_cell *cell, uint64_t *ret_key,
+		struct tally_cell_half *ret_sums)
+{
+	struct tally_cell_half sums = { 0 };
+	uint64_t key = tally_load_relaxed(&cell->key); /* relaxed, all: each stands by itself */
+
+	if (key == 0)
+		return false;
+	sums.freed_bytes = tally_load_relaxed(&cell->freed_bytes);
+	sums.allocated_bytes = tally_load_relaxed(&cell->allocated_bytes);
+	sums.allocs = tally_load_relaxed(&cell->allocs);
+	sums.frees = tally_load_relaxed(&cell->frees);
+	/* relaxed: as above */
+	sums.failures = tally_load_relaxed(&cell->failures);
+	sums.peak_bytes = tally_load_relaxed(&cell->peak_bytes);
+	*ret_key = key;
+	*ret_sums = sums;
+	return true;
+}

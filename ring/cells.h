@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared cells: exact counters for events without a lane, by atomic adds.
+ *
+ * They serve threads that have no lane (too many threads, past their destructors, interrupted in
+ * the middle of a push) and, as a block in private memory, the time before there is a region.
+ */
+#ifndef RING_CELLS_H
+#define RING_CELLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <tally/abi.h>
+
+#include "ring/ledger.h"
+#include "ring/region.h"
+
+/* Where the cells are. Private. */
+struct cells {
+	struct tally_process_header *process;
+	struct tally_shared_cell *cells;
+	uint32_t count;	       /* a power of two */
+	struct region *region; /* whose pages are reserved on demand; NULL: plain memory */
+};
+
+/* The shared cells of a region's process entry. */
+struct cells cells_of(struct region *region, uint32_t entry);
+
+/* Counts one event. `count` is the number of allocations a pool_reset releases. False, and counted
+ * as rejected: every cell is taken or memory is short. Wait-free, any thread or signal handler. */
+bool cells_push(const struct cells *to, enum tally_kind kind, uint32_t device, uint32_t pool,
+		uint64_t size, uint64_t count);
+
+/* Counts an event that fits nowhere. Likewise. */
+void cells_reject(const struct cells *to);
+
+/* Takes everything out of `from`, cell by cell, and gives each non-empty one to `give` as a half
+ * (event_no is the number of its events); what `give` refuses is put back. Each count is taken
+ * once, whoever else folds or pushes at the same time. */
+void cells_fold(const struct cells *from,
+		bool (*give)(void *arg, uint64_t key, const struct tally_cell_half *sums),
+		void *arg);
+
+/* Adds sums taken by cells_fold(). False, and counted as rejected: no room. */
+bool cells_add(const struct cells *to, uint64_t key, const struct tally_cell_half *sums);
+
+/* Reads one cell, each field by itself; false when it is empty. Any thread or process. */
+bool cells_read(const struct tally_shared_cell *cell, uint64_t *ret_key,
+		struct tally_cell_half *ret_sums);
+
+#endif

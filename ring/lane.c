@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lanes off the hot path: claiming and leaving one, its cells, and the reader's drain. */
+#include "ring/lane.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "ring/flush.h"
+#include "ring/region.h"
+
+/* How many records a reader stays behind a writer that is moving. */
+#define DRAIN_DISTANCE 32
+
+static uint64_t owner_word(enum tally_lane_state state, uint32_t entry, uint32_t tid)
+{
+	return (uint64_t)state << 56 | (uint64_t)(entry & 0xffffff) << 32 | tid;
+}
+
+static enum tally_lane_state owner_state(uint64_t owner)
+{
+	return (enum tally_lane_state)(owner >> 56);
+}
+
+/* ---- Claiming -------------------------------------------------------------------------------- */
+
+/* Raises lanes_used to at least `lanes`. Bounded: it only grows, to the number of lanes. */
+static void count_lane(struct region *region, uint32_t lanes)
+{
+	uint64_t *used = &region_state(region->base)->lanes_used;
+	uint64_t now = tally_load_relaxed(used); /* relaxed: the exchange below decides */
+
+	while (now < lanes) {
+		/* U1 -> U2: a lane's first page is reserved before it is counted */
+		tally_fence_release();
+		/* relaxed: after the fence, and a failure only looks again */
+		if (tally_cas_relaxed(used, &now, lanes))
+			break;
+	}
+}
+
+/* A lane nobody had before: its pages are reserved now. */
+static bool open_lane(struct region *region, uint32_t lane, struct lane_writer *writer,
+		      uint64_t start_pos)
+{
+	struct tally_lane_header *header = region_lane(region->base, &region->at, lane);
+	const struct geometry *at = &region->at;
+
+	memset(writer, 0, sizeof(*writer));
+	writer->header = header;
+	writer->cells = lane_cells(header);
+	writer->region = region;
+	writer->ring_log2 = at->ring_log2;
+	writer->pos = start_pos;
+	writer->clock = (enum tally_clock)((struct tally_region_header *)region->base)->clock;
+	/* relaxed, all: ring_ready, and lanes_used after them, say that they can be read */
+	tally_store_relaxed(&header->start_pos, start_pos);
+	tally_store_relaxed(&header->publish_pos, start_pos);
+	if (at->ring_stride &&
+	    region_reserve(region, at->ring_at + lane * at->ring_stride, at->ring_stride) == 0) {
+		writer->slots = region_ring(region->base, at, lane);
+		writer->slot_mask = (1ull << at->ring_log2) - 1;
+		tally_store_release(&header->ring_ready, 1); /* U1' -> U2 likewise */
+	}
+	count_lane(region, lane + 1);
+	return true;
+}
+
+struct lane_writer *lane_claim(struct region *region, struct lane_writer *writers, uint32_t entry,
+			       uint32_t tid, uint64_t start_pos)
+{
+	const struct geometry *at = &region->at;
+	uint64_t mine = owner_word(TALLY_LANE_OWNED, entry, tid);
+	uint32_t lane;
+
+	for (lane = 0; lane < at->lanes; lane++) {
+		size_t offset = at->lane_at + lane * at->lane_stride;
+		struct tally_lane_header *header = region_lane(region->base, at, lane);
+		struct lane_writer *writer = &writers[lane];
+		/* relaxed, both: only hints; the exchange below decides */
+		uint64_t used = tally_load_relaxed(&region_state(region->base)->lanes_used);
+		uint64_t owner;
+
+		if (lane >= used && region_reserve(region, offset, TALLY_PAGE) != 0)
+			return NULL;
+		owner = tally_load_relaxed(&header->owner);
+		if (owner_state(owner) != TALLY_LANE_FREE &&
+		    owner != owner_word(TALLY_LANE_EXITED, entry, 0))
+			continue;
+		/* O2 -> O1: what the last owner did, its writer included, is done */
+		if (!tally_cas_acquire(&header->owner, &owner, mine))
+			continue;
+		if (owner_state(owner) == TALLY_LANE_FREE) {
+			open_lane(region, lane, writer, start_pos);
+		} else {
+			lane_settle(writer);
+		}
+		writer->tid = tid;
+		return writer;
+	}
+	return NULL;
+}
+
+void lane_leave(struct lane_writer *writer)
+{
+	uint64_t owner = tally_load_relaxed(&writer->header->owner); /* own */
+	uint32_t entry = (uint32_t)(owner >> 32 & 0xffffff);
+
+	/* O1 -> O2: everything this thread did in the lane comes before */
+	tally_store_release(&writer->header->owner, owner_word(TALLY_LANE_EXITED, entry, 0));
+}
+
+/* Makes the private index again from the directory, which may have a cell more than it. */
+static void index_cells(struct lane_writer *writer)
+{
+	uint32_t mask = (1u << LANE_INDEX_LOG2) - 1;
+	uint32_t n;
+
+	memset(writer->index, 0, sizeof(writer->index));
+	/* own, both: the owner's directory */
+	writer->cell_count = (uint32_t)tally_load_relaxed(&writer->header->cell_count);
+	for (n = 0; n < writer->cell_count; n++) {
+		uint32_t key = (uint32_t)tally_load_relaxed(&writer->cells[n].key);
+		uint32_t slot = lane_index_hash(key);
+
+		while (writer->index[slot].key != 0)
+			slot = (slot + 1) & mask;
+		writer->index[slot].cell = n;
+		writer->index[slot].key = key + 1;
+	}
+}
+
+static struct tally_cell *find_cell(struct lane_writer *writer, uint64_t key)
+{
+	uint32_t i;
+
+	for (i = 0; i < writer->cell_count; i++)
+		if (tally_load_relaxed(&writer->cells[i].key) == key) /* own */
+			return &writer->cells[i];
+	return NULL;
+}
+
+void lane_settle(struct lane_writer *writer)
+{
+	uint64_t event_no = writer->event_no;
+	struct tally_record last;
+	uint32_t i;
+
+	index_cells(writer);
+	if (writer->slots &&
+	    slot_read(&writer->slots[writer->pos & writer->slot_mask], writer->pos,
+		      writer->ring_log2, &last) == SLOT_VALID) {
+		struct tally_cell *cell =
+			find_cell(writer, TALLY_KEY(last.where >> 48, last.where >> 40 & 0xff));
+		struct tally_cell_half sums;
+
+		writer->pos++;
+		/* L3' -> R3: the push that never returned stopped before this step */
+		tally_store_release(&writer->header->publish_pos, writer->pos);
+		event_no = last.event_no;
+		if (cell && ledger_settled(cell, tally_load_relaxed(&cell->key), &last, &sums)) {
+			uint64_t seq = tally_load_relaxed(&cell->seq); /* own, both */
+
+			if (ledger_current(cell, seq).event_no != sums.event_no)
+				ledger_update(cell, seq, &sums);
+		}
+	}
+	for (i = 0; i < writer->cell_count; i++) {
+		/* own: the owner reads its own cells */
+		uint64_t seq = tally_load_relaxed(&writer->cells[i].seq);
+		struct tally_cell_half sums = ledger_current(&writer->cells[i], seq);
+
+		if (sums.event_no > event_no)
+			event_no = sums.event_no;
+	}
+	writer->event_no = event_no;
+	/* relaxed: own word */
+	tally_store_relaxed(&writer->header->event_no, event_no);
+}
+
+/* ---- Cells ----------------------------------------------------------------------------------- */
+
+static struct tally_cell *add_cell(struct lane_writer *writer, uint64_t key)
+{
+	struct region *region = writer->region;
+	uint32_t n = writer->cell_count;
+	struct tally_cell *cell = &writer->cells[n];
+	size_t offset = (size_t)((unsigned char *)cell - region->base);
+
+	if (n >= region->at.lane_cells)
+		return NULL;
+	if ((offset + sizeof(*cell) - 1) / TALLY_PAGE != (offset - 1) / TALLY_PAGE &&
+	    region_reserve(region, offset, sizeof(*cell)) != 0)
+		return NULL;
+	/* relaxed: D1 publishes it */
+	tally_store_relaxed(&cell->key, key);
+	/* D1 -> D2: the cell is there before it is counted */
+	tally_store_release(&writer->header->cell_count, n + 1);
+	writer->cell_count = n + 1;
+	return cell;
+}
+
+struct tally_cell *lane_cell_slow(struct lane_writer *writer, uint32_t device, uint32_t pool)
+{
+	uint32_t mask = (1u << LANE_INDEX_LOG2) - 1;
+	uint32_t key = device << 8 | (pool & 0xff);
+	uint32_t slot = lane_index_hash(key);
+	struct tally_cell *cell;
+
+	while (writer->index[slot].key != 0) { /* ends: the index is never full */
+		if (writer->index[slot].key == key + 1)
+			return &writer->cells[writer->index[slot].cell];
+		slot = (slot + 1) & mask;
+	}
+	cell = add_cell(writer, TALLY_KEY(device, pool & 0xff));
+	if (!cell)
+		return NULL;
+	writer->index[slot].cell = (uint32_t)(cell - writer->cells);
+	writer->index[slot].key = key + 1;
+	return cell;
+}
+
+void lane_open_cell(struct lane_writer *writer, struct tally_cell *cell,
+		    const struct tally_cell_half *opening, uint64_t events)
+{
+	uint64_t seq = tally_load_relaxed(&cell->seq); /* own, as all here */
+	uint64_t unrecorded = tally_load_relaxed(&writer->header->unrecorded);
+	struct tally_cell_half sums = *opening;
+
+	writer->event_no += events;
+	sums.event_no = writer->event_no;
+	ledger_update(cell, seq, &sums);
+	/* relaxed: own words, counts that stand by themselves */
+	tally_store_relaxed(&writer->header->unrecorded, unrecorded + events);
+	tally_store_relaxed(&writer->header->event_no, writer->event_no);
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+static bool may_flush(void)
+{
+	static uint64_t known; /* 0: not asked yet, 1: no, 2: yes */
+	uint64_t answer = tally_load_relaxed(&known); /* relaxed: any thread finds the same */
+
+	if (answer == 0) {
+		answer = flush_possible() ? 2 : 1;
+		tally_store_relaxed(&known, answer); /* relaxed: as above */
+	}
+	return answer == 2;
+}
+
+/* Begins at the oldest record that is still there. */
+static void start(struct lane_reader *reader, uint64_t publish_pos)
+{
+	uint64_t size = 1ull << reader->ring_log2;
+	/* relaxed: written before ring_ready */
+	uint64_t start_pos = tally_load_relaxed(&reader->header->start_pos);
+
+	reader->pos = publish_pos - start_pos > size ? publish_pos - size : start_pos;
+	reader->missed = reader->pos - start_pos;
+	reader->started = true;
+}
+
+/* A lap has passed: go to what will still be there when it is read. The records in between are
+ * accounted for by the event number of the next one. */
+static void jump(struct lane_reader *reader)
+{
+	uint64_t size = 1ull << reader->ring_log2;
+	/* R3'' -> L3: the slots before it are valid or overwritten */
+	uint64_t publish_pos = tally_load_acquire(&reader->header->publish_pos);
+	uint64_t to = publish_pos - size + size / 8;
+
+	if ((int64_t)(to - reader->pos) <= 0)
+		to = reader->pos + 1;
+	reader->lost += to - reader->pos;
+	reader->pos = to;
+}
+
+static bool known_kind(uint32_t kind)
+{
+	return kind >= TALLY_KIND_ALLOC && kind <= TALLY_KIND_MARK;
+}
+
+static void accept(struct lane_reader *reader, const struct tally_record *record,
+		   void (*take)(void *arg, const struct tally_record *record), void *arg)
+{
+	if (slot_version(record->commit) != TALLY_RECORD_VERSION) {
+		reader->quarantine = "a record of an unknown version";
+		return;
+	}
+	reader->event_no = record->event_no;
+	reader->seen++;
+	reader->pos++;
+	if (!known_kind(slot_kind(record->commit)))
+		reader->skipped++;
+	else if (take)
+		take(arg, record);
+}
+
+void lane_drain(struct lane_reader *reader, bool to_end, bool writer_gone,
+		void (*take)(void *arg, const struct tally_record *record), void *arg)
+{
+	uint64_t size = 1ull << reader->ring_log2;
+	/* R3 -> L3: every slot before it is valid or overwritten */
+	uint64_t publish_pos = tally_load_acquire(&reader->header->publish_pos);
+	uint64_t end = publish_pos + (writer_gone ? 1 : 0);
+	uint64_t budget = size + size / 2;
+	bool flush = may_flush();
+
+	if (!reader->started)
+		start(reader, publish_pos);
+	if (!to_end && publish_pos != reader->idle_pos)
+		end -= DRAIN_DISTANCE;
+	reader->idle_pos = publish_pos;
+	while ((int64_t)(end - reader->pos) > 0 && budget-- > 0 && !reader->quarantine) {
+		const struct tally_record *slot = &reader->slots[reader->pos & (size - 1)];
+		struct tally_record record;
+
+		switch (slot_read(slot, reader->pos, reader->ring_log2, &record)) {
+		case SLOT_VALID:
+			accept(reader, &record, take, arg);
+			if (flush)
+				flush_line(slot);
+			break;
+		case SLOT_LAPPED:
+			jump(reader);
+			break;
+		case SLOT_EARLY:
+			if (reader->pos != publish_pos) /* else: the writer died before L2 */
+				reader->quarantine = "a published position holds an older record";
+			return;
+		}
+	}
+}
+
+bool lane_last(const struct tally_lane_header *header, const struct tally_record *slots,
+	       uint32_t ring_log2, struct tally_record *ret_record)
+{
+	uint64_t mask = (1ull << ring_log2) - 1;
+	/* R3' -> L3: the slots before it are valid or overwritten */
+	uint64_t publish_pos = tally_load_acquire(&header->publish_pos);
+
+	return slot_read(&slots[publish_pos & mask], publish_pos, ring_log2, ret_record) ==
+		       SLOT_VALID ||
+	       slot_read(&slots[(publish_pos - 1) & mask], publish_pos - 1, ring_log2,
+			 ret_record) == SLOT_VALID;
+}
+
+bool ledger_settled(const struct tally_cell *cell, uint64_t key, const struct tally_record *last,
+		    struct tally_cell_half *ret_sums)
+{
+	struct tally_cell_half sums;
+
+	if (!ledger_read(cell, &sums))
+		return false;
+	if (last && TALLY_KEY(last->where >> 48, last->where >> 40 & 0xff) == key &&
+	    last->event_no > sums.event_no && slot_version(last->commit) == TALLY_RECORD_VERSION)
+		ledger_apply(&sums, (enum tally_kind)slot_kind(last->commit), last->size,
+			     last->buffer_id, last->event_no);
+	*ret_sums = sums;
+	return true;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a region: an unnamed file, locked, mapped, filled, and only then linked to its name. */
+#include "ring/region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ring/alive.h"
+#include "ring/clock.h"
+#include "tally/atomic.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+void region_name(char name[REGION_NAME_MAX], uint32_t uid, uint32_t pid, uint64_t region_id)
+{
+	snprintf(name, REGION_NAME_MAX, "tally-%" PRIu32 "-%" PRIu32 "-%016" PRIx64, uid, pid,
+		 region_id);
+}
+
+bool region_name_parse(const char *name, uint32_t *ret_uid, uint32_t *ret_pid)
+{
+	uint32_t uid, pid;
+	uint64_t region_id;
+	char again[REGION_NAME_MAX];
+
+	if (sscanf(name, "tally-%" SCNu32 "-%" SCNu32 "-%" SCNx64, &uid, &pid, &region_id) != 3)
+		return false;
+	region_name(again, uid, pid, region_id);
+	if (strcmp(again, name) != 0)
+		return false;
+	*ret_uid = uid;
+	*ret_pid = pid;
+	return true;
+}
+
+bool region_name_loose(const char *name)
+{
+	return strncmp(name, "tally-", 6) == 0;
+}
+
+/* ---- Reserving ------------------------------------------------------------------------------- */
+
+/* Kernels before 5.14: through the file, by its name once the descriptor is closed. */
+static int reserve_by_file(const struct region *region, size_t offset, size_t size)
+{
+	struct rlimit limit;
+	int fd = region->fd;
+	int error;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < offset + size)
+		return -EFBIG;
+	if (fd < 0)
+		fd = open(region->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	error = posix_fallocate(fd, (off_t)offset, (off_t)size);
+	if (fd != region->fd)
+		close(fd);
+	return -error;
+}
+
+int region_reserve(struct region *region, size_t offset, size_t size)
+{
+	size_t first = offset / TALLY_PAGE * TALLY_PAGE;
+	size_t bytes = (offset + size - first + TALLY_PAGE - 1) / TALLY_PAGE * TALLY_PAGE;
+
+	if (madvise(region->base + first, bytes, MADV_POPULATE_WRITE) == 0)
+		return 0;
+	if (errno == EINVAL)
+		return reserve_by_file(region, first, bytes);
+	return errno == EFAULT ? -ENOSPC : -errno; /* EFAULT: a touch would have been a SIGBUS */
+}
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+/* Opens an unnamed file, or one with a hidden name where the file system has none of those. */
+static int open_new(struct region *region, const char *dir)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char path[REGION_PATH_MAX];
+
+	if (fd >= 0 && access("/proc/self/fd", X_OK) != 0) {
+		close(fd); /* it could not be linked later */
+		fd = -1;
+		errno = EOPNOTSUPP;
+	}
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
+		snprintf(path, sizeof(path), "%s/.%s", dir, region->name);
+		fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+		region->hidden_name = fd >= 0;
+	}
+	if (fd < 0)
+		return -errno;
+	if (fchmod(fd, 0600) != 0) { /* whatever the umask says */
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+/* Fewer lanes, then no records, until the file fits under RLIMIT_FSIZE: growing it beyond would
+ * send SIGXFSZ. */
+static int fit_file_size(struct tally_region_header *header, struct geometry *ret_at)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) != 0)
+		limit.rlim_cur = RLIM_INFINITY;
+	for (;;) {
+		if (!geometry_compute(header, ret_at))
+			return -EINVAL;
+		if (ret_at->size <= limit.rlim_cur)
+			return 0;
+		header->flags |= TALLY_REGION_SMALL_FILES;
+		if (header->lanes_log2 > 0)
+			header->lanes_log2--;
+		else if (header->ring_log2 > 0)
+			header->ring_log2 = 0;
+		else
+			return -EFBIG;
+	}
+}
+
+static int random_id(uint64_t *ret_id)
+{
+	uint64_t id = 0;
+
+	/* 16 and up: smaller values have a meaning of their own as a generation */
+	while (id < 16)
+		if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
+			return -errno;
+	*ret_id = id;
+	return 0;
+}
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from ? from : "");
+}
+
+static int map_and_lock(struct region *region)
+{
+	int error;
+
+	if (ftruncate(region->fd, (off_t)region->at.size) != 0)
+		return -errno;
+	error = alive_lock(region->fd, 0);
+	if (error)
+		return error;
+	region->base = mmap(NULL, region->at.size, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd,
+			    0);
+	if (region->base == MAP_FAILED) {
+		region->base = NULL;
+		return -errno;
+	}
+	if (madvise(region->base, region->at.size, MADV_DONTFORK) != 0)
+		return -errno;
+	madvise(region->base, region->at.size, MADV_DONTDUMP);
+	return region_reserve(region, 0, region->at.process_at + TALLY_PAGE);
+}
+
+static void fill(struct region *region, struct tally_region_header *header)
+{
+	struct tally_process_header *process = region_process(region->base, &region->at, 0);
+
+	header->magic = TALLY_MAGIC;
+	header->abi_version = TALLY_ABI_VERSION;
+	header->byte_order = TALLY_BYTE_ORDER;
+	header->size_bytes = region->at.size;
+	header->creator_pid = (uint32_t)getpid();
+	header->creator_uid = (uint32_t)geteuid();
+	header->region_id = region->id;
+	copy_text(header->creator_comm, sizeof(header->creator_comm), program_invocation_short_name);
+	header->signature = tally_abi_signature();
+	header->clock = clock_choose();
+	header->start_ticks = clock_ticks((enum tally_clock)header->clock);
+	header->start_monotonic_ns = clock_monotonic_ns();
+	header->start_realtime_ns = clock_realtime_ns();
+	memcpy(region->base, header, sizeof(*header));
+	/* relaxed, both: nobody else can see the file yet */
+	tally_store_relaxed(&process->cell_pages, 1);
+	tally_store_relaxed(&process->generation, region->id);
+}
+
+static void discard(struct region *region)
+{
+	char path[REGION_PATH_MAX + 1];
+
+	if (region->base)
+		munmap(region->base, region->at.size);
+	if (region->hidden_name) {
+		snprintf(path, sizeof(path), "%.*s.%s",
+			 (int)(strlen(region->path) - strlen(region->name)), region->path,
+			 region->name);
+		unlink(path);
+	}
+	if (region->fd >= 0)
+		close(region->fd);
+}
+
+int region_create(const struct region_config *config, struct region *ret_region)
+{
+	struct region region = { .fd = -1 };
+	struct tally_region_header header = {
+		.ring_log2 = (uint8_t)config->ring_log2,
+		.lanes_log2 = (uint8_t)config->lanes_log2,
+		.lane_cells_log2 = GEOMETRY_CELLS_LOG2,
+		.shared_cells_log2 = GEOMETRY_CELLS_LOG2,
+		.devices_log2 = GEOMETRY_DEVICES_LOG2,
+		.tags_log2 = GEOMETRY_TAGS_LOG2,
+		.flags = config->flags,
+		.run_id = config->run_id,
+		.parent_id = config->parent_id,
+		.inherited_bytes = (uint64_t)config->inherited_bytes,
+		.inherited_allocs = (uint64_t)config->inherited_allocs,
+	};
+	int error = random_id(&region.id);
+
+	if (error)
+		return error;
+	region_name(region.name, (uint32_t)geteuid(), (uint32_t)getpid(), region.id);
+	if (snprintf(region.path, sizeof(region.path), "%s/%s", config->dir, region.name) >=
+	    (int)sizeof(region.path) - 1)
+		return -ENAMETOOLONG;
+	error = fit_file_size(&header, &region.at);
+	if (error)
+		return error;
+	region.fd = open_new(&region, config->dir);
+	if (region.fd < 0)
+		return region.fd;
+	error = map_and_lock(&region);
+	if (error) {
+		discard(&region);
+		return error;
+	}
+	fill(&region, &header);
+	*ret_region = region;
+	return 0;
+}
+
+int region_publish(struct region *region)
+{
+	char from[REGION_PATH_MAX + 1];
+	int result;
+
+	if (region->hidden_name) {
+		snprintf(from, sizeof(from), "%.*s.%s",
+			 (int)(strlen(region->path) - strlen(region->name)), region->path,
+			 region->name);
+		result = rename(from, region->path);
+	} else {
+		snprintf(from, sizeof(from), "/proc/self/fd/%d", region->fd);
+		result = linkat(AT_FDCWD, from, AT_FDCWD, region->path, AT_SYMLINK_FOLLOW);
+	}
+	if (result != 0) {
+		int error = -errno;
+
+		discard(region);
+		region->base = NULL;
+		region->fd = -1;
+		return error;
+	}
+	close(region->fd); /* the mapping keeps the file open, and so the lock */
+	region->fd = -1;
+	return 0;
+}
+
+void region_unlink(const struct region *region)
+{
+	unlink(region->path);
+}
+
+void region_blank(const struct region *region)
+{
+	mmap(region->base, region->at.size, PROT_READ | PROT_WRITE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}

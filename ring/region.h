@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A region: one file in shared memory; making it, naming it, opening it to read, checking it.
+ *
+ * A maker fills an unnamed file under its liveness lock and links it to its name last, so no
+ * reader ever sees a half-made region. Pages are reserved before they are touched, so a full
+ * /dev/shm costs an error and never a SIGBUS. A reader believes nothing: the header is read by
+ * pread(), checked and copied, and every offset is recomputed from it.
+ */
+#ifndef RING_REGION_H
+#define RING_REGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <tally/abi.h>
+
+#include "ring/geometry.h"
+
+#define REGION_NAME_MAX 64  /* of the file name, with its end */
+#define REGION_PATH_MAX 256 /* of directory and name */
+#define REGION_WHY_MAX 256  /* of a refusal */
+
+/* The file name is tally-<uid>-<pid>-<region id in hex>. */
+void region_name(char name[REGION_NAME_MAX], uint32_t uid, uint32_t pid, uint64_t region_id);
+
+/* True if `name` is one, or begins like one: `loose` names are worth a word to the user. */
+bool region_name_parse(const char *name, uint32_t *ret_uid, uint32_t *ret_pid);
+bool region_name_loose(const char *name);
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+struct region_config {
+	const char *dir;
+	uint32_t ring_log2; /* 0: totals only */
+	uint32_t lanes_log2;
+	uint32_t flags; /* TALLY_REGION_... */
+	uint64_t run_id, parent_id;
+	int64_t inherited_bytes, inherited_allocs;
+};
+
+/* A region this process writes. Private; plain memory. */
+struct region {
+	unsigned char *base; /* NULL: none */
+	struct geometry at;
+	uint64_t id;
+	int fd; /* until it is published, else -1 */
+	bool hidden_name; /* made without O_TMPFILE: has a temporary name until published */
+	char name[REGION_NAME_MAX];
+	char path[REGION_PATH_MAX];
+};
+
+/* Makes a region: file, lock, mapping, header and this process's entry, not yet linked to its name.
+ * Negative errno when it cannot be: -EFBIG when RLIMIT_FSIZE leaves no room at all. */
+int region_create(const struct region_config *config, struct region *ret_region);
+
+/* Links it to its name and closes the descriptor; the mapping keeps the lock. */
+int region_publish(struct region *region);
+
+/* Unlinks it. The mapping stays. */
+void region_unlink(const struct region *region);
+
+/* Puts private anonymous memory in place of the mapping: the lock and the memory go, the addresses
+ * stay harmless to a push that is still in flight. */
+void region_blank(const struct region *region);
+
+/* Makes sure that [offset, offset + size) can be written without a fault that kills. 0, or
+ * -ENOSPC, -ENOMEM, ... */
+int region_reserve(struct region *region, size_t offset, size_t size);
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+/* A region somebody else writes, mapped read-only. */
+struct region_view {
+	unsigned char *base;
+	struct geometry at;
+	struct tally_region_header header; /* a checked copy */
+	int fd;
+	uint64_t dev, ino;
+};
+
+/* Opens and checks. why gets one line for people on failure. -EPROTO: another version or layout,
+ * `ret_view->header`'s first 64 bytes then name version and creator; -EBADMSG: not a region or a
+ * broken one; -EACCES: owned by another user; else the errno of the call that failed. */
+int region_open(int dir_fd, const char *name, struct region_view *ret_view,
+		char why[REGION_WHY_MAX]);
+void region_close(struct region_view *view);
+
+/* 1 if the process of `entry` lives, 0 if not, or a negative errno. */
+int region_alive(const struct region_view *view, uint32_t entry);
+
+#endif

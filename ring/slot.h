@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The protocol: how one record, one ledger cell and one lane pass from a producer to its readers.
+ *
+ * WHAT IS SHARED, AND WHO WRITES IT
+ *
+ *	word                      writer                      readers
+ *	record, all 8 words       the lane's owner            any, through slot_read()
+ *	lane publish_pos,         the lane's owner            any
+ *	  event_no, unrecorded,
+ *	  cell_count, cells
+ *	lane owner                whoever claims or leaves    claimers
+ *	shared cells, process     any thread of the process   any
+ *	  header                    (atomic adds)
+ *	entries (device, tag,     who moved it to WRITING     any, once VALID
+ *	  pool)
+ *	header                    its creator, before the     any
+ *	                            file has a name
+ *
+ * Readers map the file read-only. A reader never makes a writer wait, nor can it.
+ *
+ * A SLOT AND ITS STATES
+ *
+ *	FREE --owner--> WRITING(lap n) --owner--> VALID(lap n) --owner--> WRITING(lap n+1) ...
+ *
+ * Position p belongs to slot p mod ring size, lap p / ring size (mod 2^40). A slot is valid for p
+ * if and only if its state is VALID and its lap is p's: nothing is ever zeroed, and a stale or a
+ * torn slot cannot pass for a fresh one. Laps compare modulo 2^40: 1 .. 2^39 behind is older, the
+ * rest is newer; FREE is older than everything. A reader at position p finds
+ *
+ *	VALID, lap of p           the record                  SLOT_VALID
+ *	older, or WRITING it      not there yet               SLOT_EARLY
+ *	a newer lap               overwritten: count the gap  SLOT_LAPPED
+ *
+ * A PUSH INTO A LANE (lane_push())
+ *
+ *	take the time; mark the thread busy
+ *	commit := WRITING, lap            relaxed
+ *	L1  release fence
+ *	the seven payload words           relaxed
+ *	L2  commit := VALID, lap          release
+ *	L3  publish_pos := p + 1          release
+ *	G1  release fence
+ *	the cell's idle half              relaxed
+ *	G2  seq := seq + 1                release
+ *	event_no := event_no + 1          relaxed; then the thread is no longer busy
+ *
+ * A READ (slot_read(), ledger_read())
+ *
+ *	R1  load commit, acquire; not VALID for p: say so
+ *	the seven payload words           relaxed
+ *	R2  acquire fence; load commit again: another value, the copy is dropped
+ *
+ *	K1  load seq, acquire
+ *	the half that seq names           relaxed
+ *	K2  acquire fence; load seq again: another value, try again, a bounded number of times
+ *
+ * WHAT A DEATH LEAVES BEHIND
+ *
+ *	before L2     the slot is WRITING and publish_pos names it: a reader stays before it. The
+ *	              event was never published and counts nowhere.
+ *	L2 .. L3      the record is valid at publish_pos: a reader of a dead lane looks there too.
+ *	L2 .. G2      the ledger is one event behind: the lane's last valid record has a higher
+ *	              event_no than its cell, and lane_settle() or ledger_settled() applies it. The
+ *	              half named by seq is whole.
+ *	after G2      event_no is one behind; the cell and the record have it.
+ * So ledger <= truth <= ledger + 1 event per lane, and what was published counts.
+ *
+ * PAIRS: each release, and the acquire that makes it work
+ *
+ *	L1 -> R2  a reader that copied any payload word of lap n+1 sees, at its second look, the
+ *	          WRITING mark that was stored before the fence, or something later still
+ *	R2 -> L1  the same pair from the reader's side
+ *	L2 -> R1  VALID is seen with the payload behind it
+ *	R1 -> L2
+ *	L3 -> R3  a reader that sees publish_pos = p finds every slot before p valid or overwritten
+ *	R3 -> L3
+ *	G1 -> K2  the seq stored by the update before is seen by whoever sees a word of this one:
+ *	          a half that is being written was given up first
+ *	K2 -> G1
+ *	G2 -> K1  the half that seq names is whole
+ *	K1 -> G2
+ *	D1 -> D2  cell_count is stored after the cell's key is written and its page reserved
+ *	D2 -> D1
+ *	O1 -> O2  who leaves a lane has finished with it and with its private writer state; who
+ *	          claims it continues from there
+ *	O2 -> O1
+ *	U1 -> U2  lanes_used, and each reserved page's bit or flag, is set after the reservation
+ *	U2 -> U1
+ *	E1 -> E2  an entry is VALID after its words were written
+ *	E2 -> E1
+ *	S1 -> S2  Dekker's handshake, two full fences: a thread counts in the static cells, S1, then
+ *	          looks whether the region is ready; its maker says ready, S2, then takes what the
+ *	          static cells hold. One of the two sees the other, so no event stays behind.
+ *	S2 -> S1
+ *	B1 -> B2  the region's private state is written before the word that arms the hot path
+ *	B2 -> B1
+ *
+ * Liveness needs no pair: a lock seen gone was released by the kernel in the owner's exit, after
+ * its last store, and the two system calls order the rest.
+ *
+ * PROGRESS
+ *
+ *	lane_push()          wait-free, no locked instruction, no word another thread writes is read
+ *	cells_push()         wait-free: bounded by the number of shared cells
+ *	slot_read(), ledger_read(), lane_drain()  wait-free, bounded tries
+ *	lane_claim()         wait-free, bounded by the number of lanes
+ *	region_*(), entries_*()  may make system calls
+ *
+ * ASSUMED: 8-byte words are read and written whole; release and acquire as in C11; a mapping of a
+ * tmpfs file is coherent between processes; one lane is not pushed into 2^39 laps while a reader
+ * holds one position.
+ */
+#ifndef RING_SLOT_H
+#define RING_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <tally/abi.h>
+#include <tally/atomic.h>
+
+#define SLOT_LAP_MASK ((1ull << TALLY_LAP_BITS) - 1)
+
+enum slot_sight { SLOT_VALID, SLOT_EARLY, SLOT_LAPPED };
+
+/* The commit word of a slot in `state` for position `pos`; kind is enum tally_kind. */
+static inline uint64_t slot_commit(uint64_t pos, uint32_t ring_log2, enum tally_slot_state state,
+				   enum tally_kind kind)
+{
+	return (pos >> ring_log2 & SLOT_LAP_MASK) << TALLY_LAP_SHIFT |
+	       (uint64_t)state << TALLY_STATE_SHIFT |
+	       (uint64_t)TALLY_RECORD_VERSION << TALLY_VERSION_SHIFT |
+	       (uint64_t)kind << TALLY_KIND_SHIFT;
+}
+
+static inline enum tally_slot_state slot_state(uint64_t commit)
+{
+	return (enum tally_slot_state)(commit >> TALLY_STATE_SHIFT & TALLY_STATE_MASK);
+}
+
+static inline uint32_t slot_version(uint64_t commit)
+{
+	return (uint32_t)(commit >> TALLY_VERSION_SHIFT & TALLY_VERSION_MASK);
+}
+
+static inline uint32_t slot_kind(uint64_t commit)
+{
+	return (uint32_t)(commit >> TALLY_KIND_SHIFT & TALLY_KIND_MASK);
+}
+
+/* What a slot with this commit word is to a reader at `pos`. */
+static inline enum slot_sight slot_sight(uint64_t commit, uint64_t pos, uint32_t ring_log2)
+{
+	uint64_t want = pos >> ring_log2 & SLOT_LAP_MASK;
+	uint64_t ahead = ((commit >> TALLY_LAP_SHIFT) - want) & SLOT_LAP_MASK;
+	enum tally_slot_state state = slot_state(commit);
+
+	if (state == TALLY_SLOT_FREE)
+		return SLOT_EARLY;
+	if (ahead == 0)
+		return state == TALLY_SLOT_VALID ? SLOT_VALID : SLOT_EARLY;
+	return ahead < 1ull << (TALLY_LAP_BITS - 1) ? SLOT_LAPPED : SLOT_EARLY;
+}
+
+/* Copies the record at `pos` into *ret_record, which is written only on SLOT_VALID. Wait-free, any
+ * thread, any mapping. */
+static inline enum slot_sight slot_read(const struct tally_record *slot, uint64_t pos,
+					uint32_t ring_log2, struct tally_record *ret_record)
+{
+	struct tally_record copy;
+	/* R1 -> L2: VALID is seen with the payload behind it */
+	uint64_t commit = tally_load_acquire(&slot->commit);
+	enum slot_sight sight = slot_sight(commit, pos, ring_log2);
+
+	if (sight != SLOT_VALID)
+		return sight;
+	copy.commit = commit;
+	/* relaxed: R2 drops the copy if the owner has begun to overwrite it */
+	copy.time = tally_load_relaxed(&slot->time);
+	copy.buffer_id = tally_load_relaxed(&slot->buffer_id);
+	copy.size = tally_load_relaxed(&slot->size);
+	copy.lane_balance = tally_load_relaxed(&slot->lane_balance);
+	copy.event_no = tally_load_relaxed(&slot->event_no);
+	copy.where = tally_load_relaxed(&slot->where);
+	copy.label = tally_load_relaxed(&slot->label);
+	tally_fence_acquire(); /* R2 -> L1: payload before the second look at commit */
+	/* relaxed: the fence orders it */
+	if (tally_load_relaxed(&slot->commit) != commit)
+		return SLOT_LAPPED;
+	*ret_record = copy;
+	return SLOT_VALID;
+}
+
+#endif
