@@ -77,6 +77,12 @@ static void raise_peak(struct tally_shared_cell *cell, int64_t balance, uint64_t
 	tally_add_relaxed(&cell->peak_bytes, size); /* relaxed: likewise */
 }
 
+void cells_count(const struct cells *to)
+{
+	/* relaxed: a count that stands by itself */
+	tally_add_relaxed(&to->process->shared_events, 1);
+}
+
 void cells_reject(const struct cells *to)
 {
 	/* relaxed: a count that stands by itself */
@@ -86,13 +92,14 @@ void cells_reject(const struct cells *to)
 bool cells_push(const struct cells *to, enum tally_kind kind, uint32_t device, uint32_t pool,
 		uint64_t size, uint64_t count)
 {
-	struct tally_cell_half sums = { 0 };
+	struct ledger_sums sums = ledger_change(kind, size, count);
 
-	ledger_apply(&sums, kind, size, count, 1);
+	sums.event_no = 1;
+	sums.peak_bytes = sums.allocated_bytes;
 	return cells_add(to, TALLY_KEY(device, pool & 0xff), &sums);
 }
 
-bool cells_add(const struct cells *to, uint64_t key, const struct tally_cell_half *sums)
+bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *sums)
 {
 	struct tally_shared_cell *cell = find(to, key);
 	uint64_t change = sums->allocated_bytes - sums->freed_bytes;
@@ -123,14 +130,14 @@ bool cells_add(const struct cells *to, uint64_t key, const struct tally_cell_hal
 }
 
 void cells_fold(const struct cells *from,
-		bool (*give)(void *arg, uint64_t key, const struct tally_cell_half *sums),
+		bool (*give)(void *arg, uint64_t key, const struct ledger_sums *sums),
 		void *arg)
 {
 	uint32_t n;
 
 	for (n = 0; n < from->count; n++) {
 		struct tally_shared_cell *cell = &from->cells[n];
-		struct tally_cell_half sums = { 0 };
+		struct ledger_sums sums = { 0 };
 		/* relaxed, all: the caller's fence makes sure that what is added later is not
 		 * left behind, and a swap takes each count once */
 		uint64_t key = tally_load_relaxed(&cell->key);
@@ -155,9 +162,9 @@ void cells_fold(const struct cells *from,
 }
 
 bool cells_read(const struct tally_shared_cell *cell, uint64_t *ret_key,
-		struct tally_cell_half *ret_sums)
+		struct ledger_sums *ret_sums)
 {
-	struct tally_cell_half sums = { 0 };
+	struct ledger_sums sums = { 0 };
 	uint64_t key = tally_load_relaxed(&cell->key); /* relaxed, all: each stands by itself */
 
 	if (key == 0)

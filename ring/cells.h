@@ -30,6 +30,9 @@ struct cells cells_of(struct region *region, uint32_t entry);
 bool cells_push(const struct cells *to, enum tally_kind kind, uint32_t device, uint32_t pool,
 		uint64_t size, uint64_t count);
 
+/* Counts an event that moves no sums. Likewise. */
+void cells_count(const struct cells *to);
+
 /* Counts an event that fits nowhere. Likewise. */
 void cells_reject(const struct cells *to);
 
@@ -37,14 +40,14 @@ void cells_reject(const struct cells *to);
  * (event_no is the number of its events); what `give` refuses is put back. Each count is taken
  * once, whoever else folds or pushes at the same time. */
 void cells_fold(const struct cells *from,
-		bool (*give)(void *arg, uint64_t key, const struct tally_cell_half *sums),
+		bool (*give)(void *arg, uint64_t key, const struct ledger_sums *sums),
 		void *arg);
 
 /* Adds sums taken by cells_fold(). False, and counted as rejected: no room. */
-bool cells_add(const struct cells *to, uint64_t key, const struct tally_cell_half *sums);
+bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *sums);
 
 /* Reads one cell, each field by itself; false when it is empty. Any thread or process. */
 bool cells_read(const struct tally_shared_cell *cell, uint64_t *ret_key,
-		struct tally_cell_half *ret_sums);
+		struct ledger_sums *ret_sums);
 
 #endif

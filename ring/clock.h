@@ -18,6 +18,15 @@ enum tally_clock clock_choose(void);
 uint64_t clock_monotonic_ns(void);
 uint64_t clock_realtime_ns(void);
 
+/* The counter that this kind of processor has, if it is good enough. */
+#if defined(__x86_64__)
+#define CLOCK_PROCESSOR TALLY_CLOCK_TSC
+#elif defined(__aarch64__)
+#define CLOCK_PROCESSOR TALLY_CLOCK_CNTVCT
+#else
+#define CLOCK_PROCESSOR TALLY_CLOCK_MONOTONIC
+#endif
+
 /* Ticks of the given counter, not serialised against surrounding instructions. */
 static inline uint64_t clock_ticks(enum tally_clock clock)
 {

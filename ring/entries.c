@@ -47,7 +47,7 @@ uint32_t entries_tag(struct region *region, const char *name)
 	uint32_t tries;
 	size_t i;
 
-	for (i = 0; name[i] && i < sizeof(cut) - 1; i++) {
+	for (i = 0; i < sizeof(cut) - 1 && name[i]; i++) {
 		cut[i] = name[i];
 		hash = (hash ^ (unsigned char)name[i]) * 16777619u;
 	}

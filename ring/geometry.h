@@ -11,7 +11,7 @@
 /* Defaults and limits; the environment's table is in tally.h. */
 #define GEOMETRY_RING_LOG2 11
 #define GEOMETRY_RING_LOG2_MIN 6
-#define GEOMETRY_RING_LOG2_MAX 20
+#define GEOMETRY_RING_LOG2_MAX 20 /* below TALLY_LAP_SHIFT */
 #define GEOMETRY_LANES_LOG2 6
 #define GEOMETRY_LANES_LOG2_MAX 10
 #define GEOMETRY_CELLS_LOG2 10 /* (device, pool) pairs per lane, and per process's shared cells */

@@ -3,7 +3,6 @@
 #include "ring/lane.h"
 
 #include <stddef.h>
-#include <string.h>
 
 #include "ring/flush.h"
 #include "ring/region.h"
@@ -39,18 +38,18 @@ static void count_lane(struct region *region, uint32_t lanes)
 }
 
 /* A lane nobody had before: its pages are reserved now. */
-static bool open_lane(struct region *region, uint32_t lane, struct lane_writer *writer,
+static void open_lane(struct region *region, uint32_t lane, struct lane_writer *writer,
 		      uint64_t start_pos)
 {
 	struct tally_lane_header *header = region_lane(region->base, &region->at, lane);
 	const struct geometry *at = &region->at;
 
-	memset(writer, 0, sizeof(*writer));
 	writer->header = header;
 	writer->cells = lane_cells(header);
 	writer->region = region;
 	writer->ring_log2 = at->ring_log2;
-	writer->pos = start_pos;
+	writer->event_offset = 1 - start_pos;
+	writer->slots = &writer->no_ring;
 	writer->clock = (enum tally_clock)((struct tally_region_header *)region->base)->clock;
 	/* relaxed, all: ring_ready, and lanes_used after them, say that they can be read */
 	tally_store_relaxed(&header->start_pos, start_pos);
@@ -59,10 +58,10 @@ static bool open_lane(struct region *region, uint32_t lane, struct lane_writer *
 	    region_reserve(region, at->ring_at + lane * at->ring_stride, at->ring_stride) == 0) {
 		writer->slots = region_ring(region->base, at, lane);
 		writer->slot_mask = (1ull << at->ring_log2) - 1;
+		writer->lap_scale = 1ull << (TALLY_LAP_SHIFT - at->ring_log2);
 		tally_store_release(&header->ring_ready, 1); /* U1' -> U2 likewise */
 	}
 	count_lane(region, lane + 1);
-	return true;
 }
 
 struct lane_writer *lane_claim(struct region *region, struct lane_writer *writers, uint32_t entry,
@@ -89,12 +88,12 @@ struct lane_writer *lane_claim(struct region *region, struct lane_writer *writer
 		/* O2 -> O1: what the last owner did, its writer included, is done */
 		if (!tally_cas_acquire(&header->owner, &owner, mine))
 			continue;
-		if (owner_state(owner) == TALLY_LANE_FREE) {
+		if (owner_state(owner) == TALLY_LANE_FREE)
 			open_lane(region, lane, writer, start_pos);
-		} else {
+		else
 			lane_settle(writer);
-		}
 		writer->tid = tid;
+		writer->tag = 0;
 		return writer;
 	}
 	return NULL;
@@ -109,26 +108,6 @@ void lane_leave(struct lane_writer *writer)
 	tally_store_release(&writer->header->owner, owner_word(TALLY_LANE_EXITED, entry, 0));
 }
 
-/* Makes the private index again from the directory, which may have a cell more than it. */
-static void index_cells(struct lane_writer *writer)
-{
-	uint32_t mask = (1u << LANE_INDEX_LOG2) - 1;
-	uint32_t n;
-
-	memset(writer->index, 0, sizeof(writer->index));
-	/* own, both: the owner's directory */
-	writer->cell_count = (uint32_t)tally_load_relaxed(&writer->header->cell_count);
-	for (n = 0; n < writer->cell_count; n++) {
-		uint32_t key = (uint32_t)tally_load_relaxed(&writer->cells[n].key);
-		uint32_t slot = lane_index_hash(key);
-
-		while (writer->index[slot].key != 0)
-			slot = (slot + 1) & mask;
-		writer->index[slot].cell = n;
-		writer->index[slot].key = key + 1;
-	}
-}
-
 static struct tally_cell *find_cell(struct lane_writer *writer, uint64_t key)
 {
 	uint32_t i;
@@ -141,40 +120,32 @@ static struct tally_cell *find_cell(struct lane_writer *writer, uint64_t key)
 
 void lane_settle(struct lane_writer *writer)
 {
-	uint64_t event_no = writer->event_no;
+	struct tally_lane_header *header = writer->header;
+	/* own: the last owner's words, seen by O2 */
+	uint64_t pos = tally_load_relaxed(&header->publish_pos);
 	struct tally_record last;
-	uint32_t i;
+	struct ledger_sums change;
+	struct tally_cell *cell;
+	uint64_t seq;
 
-	index_cells(writer);
-	if (writer->slots &&
-	    slot_read(&writer->slots[writer->pos & writer->slot_mask], writer->pos,
-		      writer->ring_log2, &last) == SLOT_VALID) {
-		struct tally_cell *cell =
-			find_cell(writer, TALLY_KEY(last.where >> 48, last.where >> 40 & 0xff));
-		struct tally_cell_half sums;
-
-		writer->pos++;
+	/* own: as above; the last owner may have stopped between adding a cell and knowing it */
+	writer->cell_count = (uint32_t)tally_load_relaxed(&header->cell_count);
+	if (writer->slots == &writer->no_ring ||
+	    !lane_last(header, writer->slots, writer->ring_log2, &last))
+		return;
+	if (slot_read(&writer->slots[pos & writer->slot_mask], pos, writer->ring_log2, &last) ==
+	    SLOT_VALID)
 		/* L3' -> R3: the push that never returned stopped before this step */
-		tally_store_release(&writer->header->publish_pos, writer->pos);
-		event_no = last.event_no;
-		if (cell && ledger_settled(cell, tally_load_relaxed(&cell->key), &last, &sums)) {
-			uint64_t seq = tally_load_relaxed(&cell->seq); /* own, both */
-
-			if (ledger_current(cell, seq).event_no != sums.event_no)
-				ledger_update(cell, seq, &sums);
-		}
-	}
-	for (i = 0; i < writer->cell_count; i++) {
-		/* own: the owner reads its own cells */
-		uint64_t seq = tally_load_relaxed(&writer->cells[i].seq);
-		struct tally_cell_half sums = ledger_current(&writer->cells[i], seq);
-
-		if (sums.event_no > event_no)
-			event_no = sums.event_no;
-	}
-	writer->event_no = event_no;
-	/* relaxed: own word */
-	tally_store_relaxed(&writer->header->event_no, event_no);
+		tally_store_release(&header->publish_pos, pos + 1);
+	cell = find_cell(writer, TALLY_KEY(last.where >> 48, last.where >> 40 & 0xff));
+	if (!cell)
+		return;
+	seq = tally_load_relaxed(&cell->seq); /* own, both */
+	if (last.event_no <= tally_load_relaxed(&ledger_half(cell, seq)->event_no))
+		return;
+	change = ledger_change((enum tally_kind)slot_kind(last.commit), last.size, last.buffer_id);
+	ledger_prepare(cell, seq, &change, last.event_no);
+	ledger_commit(cell, seq, &change);
 }
 
 /* ---- Cells ----------------------------------------------------------------------------------- */
@@ -199,42 +170,92 @@ static struct tally_cell *add_cell(struct lane_writer *writer, uint64_t key)
 	return cell;
 }
 
-struct tally_cell *lane_cell_slow(struct lane_writer *writer, uint32_t device, uint32_t pool)
+const struct lane_target *lane_target_slow(struct lane_writer *writer, uint32_t device,
+					   uint32_t pool)
 {
 	uint32_t mask = (1u << LANE_INDEX_LOG2) - 1;
-	uint32_t key = device << 8 | (pool & 0xff);
-	uint32_t slot = lane_index_hash(key);
-	struct tally_cell *cell;
+	uint64_t given = lane_index_key(device, pool);
+	uint64_t key = TALLY_KEY(device, pool & 0xff);
+	uint32_t slot = lane_index_hash(given);
+	struct lane_target *target;
+	uint32_t tries;
 
-	while (writer->index[slot].key != 0) { /* ends: the index is never full */
-		if (writer->index[slot].key == key + 1)
-			return &writer->cells[writer->index[slot].cell];
+	if (!lane_in_range(device, pool))
+		return NULL;
+	for (tries = 0; tries < mask && writer->index[slot].key != 0; tries++) {
+		if (writer->index[slot].key == given)
+			return &writer->index[slot];
 		slot = (slot + 1) & mask;
 	}
-	cell = add_cell(writer, TALLY_KEY(device, pool & 0xff));
-	if (!cell)
+	target = &writer->index[slot];
+	if (target->key != 0) /* full of flags: they take an entry each, and share a cell */
 		return NULL;
-	writer->index[slot].cell = (uint32_t)(cell - writer->cells);
-	writer->index[slot].key = key + 1;
-	return cell;
+	target->cell = find_cell(writer, key);
+	if (!target->cell)
+		target->cell = add_cell(writer, key);
+	if (!target->cell)
+		return NULL;
+	target->where = (uint64_t)device << 48 | (uint64_t)(pool & 0xff) << 40 |
+			(uint64_t)(pool >> 24) << 32;
+	tally_fence_signal(); /* the key last: it says that the rest is there */
+	target->key = given;
+	return target;
 }
 
-void lane_open_cell(struct lane_writer *writer, struct tally_cell *cell,
-		    const struct tally_cell_half *opening, uint64_t events)
+void lane_note(struct lane_writer *writer, uint32_t device, uint64_t tag,
+	       const struct lane_event *event)
 {
-	uint64_t seq = tally_load_relaxed(&cell->seq); /* own, as all here */
-	uint64_t unrecorded = tally_load_relaxed(&writer->header->unrecorded);
-	struct tally_cell_half sums = *opening;
+	/* own: only this thread writes it */
+	uint64_t pos = tally_load_relaxed(&writer->header->publish_pos);
+	uint64_t where = (uint64_t)device << 48;
+	uint64_t current = writer->tag;
+	struct lane_slot begun;
 
-	writer->event_no += events;
-	sums.event_no = writer->event_no;
-	ledger_update(cell, seq, &sums);
-	/* relaxed: own words, counts that stand by themselves */
-	tally_store_relaxed(&writer->header->unrecorded, unrecorded + events);
-	tally_store_relaxed(&writer->header->event_no, writer->event_no);
+	writer->tag = tag;
+	begun = lane_begin(writer, pos, where, event);
+	writer->tag = current;
+	lane_publish(writer, &begun, 0);
+}
+
+bool lane_open_cell(struct lane_writer *writer, uint64_t key, const struct ledger_sums *opening,
+		    uint64_t events)
+{
+	const struct lane_target *target =
+		lane_target(writer, TALLY_KEY_DEVICE(key), TALLY_KEY_POOL(key));
+	uint64_t *unrecorded = &writer->header->unrecorded;
+	uint64_t seq, event_no;
+	struct tally_cell *cell;
+
+	if (!target)
+		return false;
+	cell = target->cell;
+	/* own, all: words that only this thread writes */
+	seq = tally_load_relaxed(&cell->seq);
+	tally_store_relaxed(unrecorded, tally_load_relaxed(unrecorded) + events);
+	writer->event_offset += events;
+	event_no = tally_load_relaxed(&writer->header->publish_pos) + writer->event_offset - 1;
+	ledger_prepare(cell, seq, opening, event_no);
+	ledger_commit(cell, seq, opening);
+	/* relaxed: own word, raised by the opening's own peak */
+	if (opening->peak_bytes > tally_load_relaxed(&cell->peak_bytes))
+		tally_store_relaxed(&cell->peak_bytes, opening->peak_bytes);
+	return true;
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
+
+void lane_count(const struct tally_lane_header *header, uint64_t *ret_events,
+		uint64_t *ret_unrecorded)
+{
+	/* relaxed, all: words of one writer that only grow */
+	uint64_t pushed = tally_load_relaxed(&header->publish_pos) -
+			  tally_load_relaxed(&header->start_pos);
+	uint64_t unrecorded = tally_load_relaxed(&header->unrecorded);
+
+	*ret_events = unrecorded + pushed;
+	/* relaxed: set once, before the first event */
+	*ret_unrecorded = tally_load_relaxed(&header->ring_ready) ? unrecorded : *ret_events;
+}
 
 static bool may_flush(void)
 {
@@ -346,16 +367,19 @@ bool lane_last(const struct tally_lane_header *header, const struct tally_record
 }
 
 bool ledger_settled(const struct tally_cell *cell, uint64_t key, const struct tally_record *last,
-		    struct tally_cell_half *ret_sums)
+		    struct ledger_sums *ret_sums)
 {
-	struct tally_cell_half sums;
+	struct ledger_sums sums, change;
 
 	if (!ledger_read(cell, &sums))
 		return false;
 	if (last && TALLY_KEY(last->where >> 48, last->where >> 40 & 0xff) == key &&
-	    last->event_no > sums.event_no && slot_version(last->commit) == TALLY_RECORD_VERSION)
-		ledger_apply(&sums, (enum tally_kind)slot_kind(last->commit), last->size,
-			     last->buffer_id, last->event_no);
+	    last->event_no > sums.event_no && slot_version(last->commit) == TALLY_RECORD_VERSION) {
+		change = ledger_change((enum tally_kind)slot_kind(last->commit), last->size,
+				       last->buffer_id);
+		ledger_sum(&sums, &change);
+		sums.event_no = last->event_no;
+	}
 	*ret_sums = sums;
 	return true;
 }

@@ -8,6 +8,7 @@
 #define RING_LANE_H
 
 #include <stdbool.h>
+#include <sys/cdefs.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <tally/abi.h>
@@ -24,35 +25,46 @@
 
 struct region; /* ring/region.h */
 
-/* Private to the process; handed from a thread that leaves the lane to the one that claims it. */
+/* Where the events of one (device, pool, flags) go. */
+struct lane_target {
+	uint64_t key; /* device << 32 | pool and flags as given, + 1; 0 is empty */
+	struct tally_cell *cell;
+	uint64_t where; /* the record's word, but for the thread id */
+	uint64_t spare; /* a power of two is quicker to index */
+};
+
+/* Private to the process; handed from a thread that leaves the lane to the one that claims it.
+ * All zero before the lane's first owner. */
 struct lane_writer {
-	struct tally_record *slots; /* NULL: totals only */
+	struct tally_record *slots;
 	struct tally_lane_header *header;
-	struct tally_cell *cells;
-	struct region *region;
-	uint64_t pos;	   /* of the next record */
 	uint64_t slot_mask;
-	uint64_t event_no; /* of the last event */
+	uint64_t lap_scale;    /* from a lap's first position to slot_lap() */
+	uint64_t event_offset; /* event number of a record - its position */
+	uint64_t tag;	       /* that its records carry */
 	uint32_t ring_log2;
 	uint32_t tid;
 	enum tally_clock clock;
 	uint32_t cell_count;
-	struct {
-		uint32_t key; /* device << 8 | pool, + 1; 0 is empty */
-		uint32_t cell;
-	} index[1u << LANE_INDEX_LOG2];
+	struct tally_cell *cells;
+	struct region *region;
+	struct tally_record no_ring; /* the slots of a lane without a ring: nobody reads it */
+	struct lane_target index[1u << LANE_INDEX_LOG2];
 };
 
 /* One event, as a push gets it. */
 struct lane_event {
 	uint64_t time;
 	enum tally_kind kind;
-	uint32_t device; /* 0 .. 65535 */
-	uint32_t pool;	 /* 0 .. 255, flags in bits 24 .. 31 */
 	uint64_t buffer_id;
 	uint64_t size;
-	uint64_t tag;
 };
+
+/* Device and pool numbers, flags in bits 24 .. 31 of the pool, that have a cell. */
+static inline bool lane_in_range(uint32_t device, uint32_t pool)
+{
+	return device < TALLY_DEVICES && (pool & 0x00ffffff) < TALLY_POOLS;
+}
 
 /* Claims a free lane, or one whose thread has gone, for thread `tid` of process entry `entry`;
  * writers is the process's array with one writer per lane. start_pos is the first position of a
@@ -68,90 +80,108 @@ void lane_leave(struct lane_writer *writer);
  * the ledger is behind it. The owner alone. */
 void lane_settle(struct lane_writer *writer);
 
-/* The cell of (device, pool), made on first use; NULL when the directory is full or memory is
- * short. The owner alone. */
-struct tally_cell *lane_cell_slow(struct lane_writer *writer, uint32_t device, uint32_t pool);
+/* Where events of (device, pool) go, made on first use. NULL: out of range, or the directory is
+ * full, or memory is short. The owner alone. */
+const struct lane_target *lane_target_slow(struct lane_writer *writer, uint32_t device,
+					   uint32_t pool);
 
-static inline uint32_t lane_index_hash(uint32_t key)
+/* A (device, pool, flags) as the index knows it; never 0. */
+static __always_inline uint64_t lane_index_key(uint32_t device, uint32_t pool)
 {
-	return (key ^ key >> 8) & ((1u << LANE_INDEX_LOG2) - 1);
+	return ((uint64_t)device << 32 | pool) + 1;
 }
 
-/* The same, without a call when the cell was used before and nothing collides. */
-static inline struct tally_cell *lane_cell(struct lane_writer *writer, uint32_t device,
-					   uint32_t pool)
+/* Its place: the top bits of a product with an odd constant, 2^64 / golden ratio. */
+static __always_inline uint32_t lane_index_hash(uint64_t key)
 {
-	uint32_t key = device << 8 | (pool & 0xff);
-	uint32_t slot = lane_index_hash(key);
-
-	if (__builtin_expect(writer->index[slot].key == key + 1, 1))
-		return &writer->cells[writer->index[slot].cell];
-	return lane_cell_slow(writer, device, pool);
+	return (uint32_t)(key * 0x9e3779b97f4a7c15ull >> (64 - LANE_INDEX_LOG2));
 }
 
-/* Publishes the record at writer->pos and moves on. Steps L1 to L3. */
-static inline void lane_publish(struct lane_writer *writer, const struct lane_event *event,
-				uint64_t balance, uint64_t event_no)
+/* The same, without a call when it was used before and nothing collides. */
+static __always_inline const struct lane_target *lane_target(struct lane_writer *writer,
+							     uint32_t device, uint32_t pool)
 {
-	uint64_t pos = writer->pos;
+	uint64_t key = lane_index_key(device, pool);
+	const struct lane_target *target = &writer->index[lane_index_hash(key)];
+
+	if (__builtin_expect(target->key == key, 1))
+		return target;
+	return lane_target_slow(writer, device, pool);
+}
+
+/* A record that is being written. */
+struct lane_slot {
+	struct tally_record *slot;
+	uint64_t pos;
+	uint64_t writing; /* its commit word meanwhile */
+};
+
+/* Marks the slot for position `pos` and fills it, but for the balance. Step L1. */
+static __always_inline struct lane_slot lane_begin(struct lane_writer *writer, uint64_t pos,
+						   uint64_t where, const struct lane_event *event)
+{
 	struct tally_record *slot = &writer->slots[pos & writer->slot_mask];
-	uint64_t where = (uint64_t)event->device << 48 | (uint64_t)(event->pool & 0xff) << 40 |
-			 (uint64_t)(event->pool >> 24) << 32 | writer->tid;
+	uint64_t lap = (pos & ~writer->slot_mask) * writer->lap_scale;
+	uint64_t writing = slot_commit(lap, TALLY_SLOT_WRITING, event->kind);
+	struct lane_slot begun = { .slot = slot, .pos = pos, .writing = writing };
 
 	/* relaxed: L1 orders the mark before the payload */
-	tally_store_relaxed(&slot->commit, slot_commit(pos, writer->ring_log2, TALLY_SLOT_WRITING,
-						       event->kind));
+	tally_store_relaxed(&slot->commit, writing);
 	tally_fence_release(); /* L1 -> R2: the mark before any payload word */
 	/* relaxed: L2 publishes them together */
 	tally_store_relaxed(&slot->time, event->time);
 	tally_store_relaxed(&slot->buffer_id, event->buffer_id);
 	tally_store_relaxed(&slot->size, event->size);
-	tally_store_relaxed(&slot->lane_balance, balance);
-	tally_store_relaxed(&slot->event_no, event_no);
-	tally_store_relaxed(&slot->where, where);
-	tally_store_relaxed(&slot->label, event->tag);
-	/* L2 -> R1: payload before VALID */
-	tally_store_release(&slot->commit,
-			    slot_commit(pos, writer->ring_log2, TALLY_SLOT_VALID, event->kind));
-	/* L3 -> R3: the record before the position that covers it */
-	tally_store_release(&writer->header->publish_pos, pos + 1);
-	writer->pos = pos + 1;
+	tally_store_relaxed(&slot->event_no, pos + writer->event_offset);
+	tally_store_relaxed(&slot->where, where | writer->tid);
+	tally_store_relaxed(&slot->label, writer->tag);
+	return begun;
 }
 
-/* Counts and records one event on `cell` (NULL for an event that moves no sums). Wait-free; the
- * owner alone, which has marked itself busy. Inlined so that a constant kind folds away. */
-__attribute__((always_inline)) static inline void
-lane_push(struct lane_writer *writer, struct tally_cell *cell, const struct lane_event *event)
+/* Completes and publishes it. Steps L2 and L3. */
+static __always_inline void lane_publish(struct lane_writer *writer, const struct lane_slot *begun,
+					 uint64_t balance)
 {
-	uint64_t event_no = writer->event_no + 1;
-	struct tally_cell_half sums = { 0 };
-	uint64_t seq = 0;
-
-	if (cell) {
-		seq = tally_load_relaxed(&cell->seq); /* own: only this thread writes it */
-		sums = ledger_current(cell, seq);
-		ledger_apply(&sums, event->kind, event->size, event->buffer_id, event_no);
-	}
-	if (__builtin_expect(writer->slots != NULL, 1)) {
-		lane_publish(writer, event, sums.allocated_bytes - sums.freed_bytes, event_no);
-	} else {
-		uint64_t *unrecorded = &writer->header->unrecorded;
-
-		/* relaxed: own word, a count that stands by itself */
-		tally_store_relaxed(unrecorded, tally_load_relaxed(unrecorded) + 1);
-	}
-	if (cell)
-		ledger_update(cell, seq, &sums);
-	/* relaxed: own word; a reader takes the higher of it and the records' numbers */
-	tally_store_relaxed(&writer->header->event_no, event_no);
-	writer->event_no = event_no;
+	/* relaxed: L2 publishes it */
+	tally_store_relaxed(&begun->slot->lane_balance, balance);
+	/* L2 -> R1: payload before VALID */
+	tally_store_release(&begun->slot->commit, slot_valid(begun->writing));
+	/* L3 -> R3: the record before the position that covers it */
+	tally_store_release(&writer->header->publish_pos, begun->pos + 1);
 }
 
-/* Books sums that were counted before the lane existed, `events` of them, as its opening. */
-void lane_open_cell(struct lane_writer *writer, struct tally_cell *cell,
-		    const struct tally_cell_half *opening, uint64_t events);
+/* Counts and records one event on `target`. Wait-free; the owner alone, which has marked itself
+ * busy. Inlined so that a constant kind folds away. */
+static __always_inline void lane_push(struct lane_writer *writer, const struct lane_target *target,
+				      const struct lane_event *event)
+{
+	struct ledger_sums change = ledger_change(event->kind, event->size, event->buffer_id);
+	struct tally_cell *cell = target->cell;
+	/* own: only this thread writes it */
+	uint64_t pos = tally_load_relaxed(&writer->header->publish_pos);
+	struct lane_slot begun = lane_begin(writer, pos, target->where, event);
+	uint64_t seq = tally_load_relaxed(&cell->seq); /* own: likewise */
+	uint64_t balance = ledger_prepare(cell, seq, &change, pos + writer->event_offset);
+
+	lane_publish(writer, &begun, balance);
+	ledger_commit(cell, seq, &change);
+}
+
+/* Records an event that moves no sums: a mark, a description. The owner alone, busy. */
+void lane_note(struct lane_writer *writer, uint32_t device, uint64_t tag,
+	       const struct lane_event *event);
+
+/* Books sums that were counted before the lane existed, `events` of them, as its opening. False:
+ * there is no room for the cell. */
+bool lane_open_cell(struct lane_writer *writer, uint64_t key, const struct ledger_sums *opening,
+		    uint64_t events);
 
 /* ---- Reading --------------------------------------------------------------------------------- */
+
+/* Loads a lane's counters: its events so far, and how many of them have no record. Exact when the
+ * owner rests; any thread. */
+void lane_count(const struct tally_lane_header *header, uint64_t *ret_events,
+		uint64_t *ret_unrecorded);
 
 /* Where one reader stands in one lane. All private; shared words are loaded once and checked. */
 struct lane_reader {
@@ -180,7 +210,7 @@ void lane_drain(struct lane_reader *reader, bool to_end, bool writer_gone,
 /* ledger_read(), and for the lane of a process that is gone the one record that the ledger may
  * lack. `last` is that lane's last valid record, from lane_last(), or NULL. */
 bool ledger_settled(const struct tally_cell *cell, uint64_t key, const struct tally_record *last,
-		    struct tally_cell_half *ret_sums);
+		    struct ledger_sums *ret_sums);
 
 /* The last valid record of a lane nobody writes any more. False: it has none. */
 bool lane_last(const struct tally_lane_header *header, const struct tally_record *slots,

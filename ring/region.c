@@ -150,7 +150,7 @@ static void copy_text(char *to, size_t size, const char *from)
 	snprintf(to, size, "%s", from ? from : "");
 }
 
-static int map_and_lock(struct region *region)
+static int map_and_lock(struct region *region, const struct region_config *config)
 {
 	int error;
 
@@ -159,8 +159,10 @@ static int map_and_lock(struct region *region)
 	error = alive_lock(region->fd, 0);
 	if (error)
 		return error;
-	region->base = mmap(NULL, region->at.size, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd,
-			    0);
+	region->in_place = config->place && config->place_size == region->at.size;
+	region->base = mmap(region->in_place ? config->place : NULL, region->at.size,
+			    PROT_READ | PROT_WRITE,
+			    MAP_SHARED | (region->in_place ? MAP_FIXED : 0), region->fd, 0);
 	if (region->base == MAP_FAILED) {
 		region->base = NULL;
 		return -errno;
@@ -194,20 +196,29 @@ static void fill(struct region *region, struct tally_region_header *header)
 	tally_store_relaxed(&process->generation, region->id);
 }
 
-static void discard(struct region *region)
+/* The name of a file that could not be made without one, until it is published. */
+static void hidden_path(const struct region *region, char path[REGION_PATH_MAX + 1])
+{
+	snprintf(path, REGION_PATH_MAX + 1, "%.*s.%s",
+		 (int)(strlen(region->path) - strlen(region->name)), region->path, region->name);
+}
+
+void region_discard(struct region *region)
 {
 	char path[REGION_PATH_MAX + 1];
 
-	if (region->base)
+	if (region->base && region->in_place)
+		region_blank(region->base, region->at.size);
+	else if (region->base)
 		munmap(region->base, region->at.size);
 	if (region->hidden_name) {
-		snprintf(path, sizeof(path), "%.*s.%s",
-			 (int)(strlen(region->path) - strlen(region->name)), region->path,
-			 region->name);
+		hidden_path(region, path);
 		unlink(path);
 	}
 	if (region->fd >= 0)
 		close(region->fd);
+	region->base = NULL;
+	region->fd = -1;
 }
 
 int region_create(const struct region_config *config, struct region *ret_region)
@@ -240,9 +251,9 @@ int region_create(const struct region_config *config, struct region *ret_region)
 	region.fd = open_new(&region, config->dir);
 	if (region.fd < 0)
 		return region.fd;
-	error = map_and_lock(&region);
+	error = map_and_lock(&region, config);
 	if (error) {
-		discard(&region);
+		region_discard(&region);
 		return error;
 	}
 	fill(&region, &header);
@@ -256,24 +267,17 @@ int region_publish(struct region *region)
 	int result;
 
 	if (region->hidden_name) {
-		snprintf(from, sizeof(from), "%.*s.%s",
-			 (int)(strlen(region->path) - strlen(region->name)), region->path,
-			 region->name);
+		hidden_path(region, from);
 		result = rename(from, region->path);
 	} else {
 		snprintf(from, sizeof(from), "/proc/self/fd/%d", region->fd);
 		result = linkat(AT_FDCWD, from, AT_FDCWD, region->path, AT_SYMLINK_FOLLOW);
 	}
-	if (result != 0) {
-		int error = -errno;
-
-		discard(region);
-		region->base = NULL;
-		region->fd = -1;
-		return error;
-	}
-	close(region->fd); /* the mapping keeps the file open, and so the lock */
+	if (result != 0)
+		return -errno;
+	close(region->fd); /* the mapping keeps the open file, and so the lock */
 	region->fd = -1;
+	region->hidden_name = false;
 	return 0;
 }
 
@@ -282,8 +286,8 @@ void region_unlink(const struct region *region)
 	unlink(region->path);
 }
 
-void region_blank(const struct region *region)
+void region_blank(void *base, size_t size)
 {
-	mmap(region->base, region->at.size, PROT_READ | PROT_WRITE,
+	mmap(base, size, PROT_READ | PROT_WRITE,
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }

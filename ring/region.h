@@ -36,6 +36,8 @@ struct region_config {
 	uint32_t flags; /* TALLY_REGION_... */
 	uint64_t run_id, parent_id;
 	int64_t inherited_bytes, inherited_allocs;
+	void *place;	   /* NULL, or addresses left by region_blank() to map it at, */
+	size_t place_size; /* if it has that size */
 };
 
 /* A region this process writes. Private; plain memory. */
@@ -45,6 +47,7 @@ struct region {
 	uint64_t id;
 	int fd; /* until it is published, else -1 */
 	bool hidden_name; /* made without O_TMPFILE: has a temporary name until published */
+	bool in_place;	  /* mapped at config->place */
 	char name[REGION_NAME_MAX];
 	char path[REGION_PATH_MAX];
 };
@@ -53,15 +56,19 @@ struct region {
  * Negative errno when it cannot be: -EFBIG when RLIMIT_FSIZE leaves no room at all. */
 int region_create(const struct region_config *config, struct region *ret_region);
 
-/* Links it to its name and closes the descriptor; the mapping keeps the lock. */
+/* Links it to its name and closes the descriptor; the mapping keeps the lock. On failure the
+ * region is as it was. */
 int region_publish(struct region *region);
+
+/* Takes back a region that was not published: mapping, descriptor, hidden name. */
+void region_discard(struct region *region);
 
 /* Unlinks it. The mapping stays. */
 void region_unlink(const struct region *region);
 
-/* Puts private anonymous memory in place of the mapping: the lock and the memory go, the addresses
+/* Puts private anonymous memory in place of a mapping: the lock and the memory go, the addresses
  * stay harmless to a push that is still in flight. */
-void region_blank(const struct region *region);
+void region_blank(void *base, size_t size);
 
 /* Makes sure that [offset, offset + size) can be written without a fault that kills. 0, or
  * -ENOSPC, -ENOMEM, ... */

@@ -6,8 +6,8 @@
  *	word                      writer                      readers
  *	record, all 8 words       the lane's owner            any, through slot_read()
  *	lane publish_pos,         the lane's owner            any
- *	  event_no, unrecorded,
- *	  cell_count, cells
+ *	  unrecorded, cell_count,
+ *	  cells
  *	lane owner                whoever claims or leaves    claimers
  *	shared cells, process     any thread of the process   any
  *	  header                    (atomic adds)
@@ -36,13 +36,17 @@
  *	take the time; mark the thread busy
  *	commit := WRITING, lap            relaxed
  *	L1  release fence
- *	the seven payload words           relaxed
+ *	the payload but for the balance   relaxed
+ *	G1  release fence
+ *	the cell's idle half              relaxed; nobody looks at it yet
+ *	the balance                       relaxed
  *	L2  commit := VALID, lap          release
  *	L3  publish_pos := p + 1          release
- *	G1  release fence
- *	the cell's idle half              relaxed
- *	G2  seq := seq + 1                release
- *	event_no := event_no + 1          relaxed; then the thread is no longer busy
+ *	G2  seq := seq + 1                release; then the thread is no longer busy
+ *
+ * The lane's events are publish_pos - start_pos + unrecorded, so L3 counts the event too. A lane
+ * without a ring publishes into one private line that nobody reads: ring_ready is 0, and all its
+ * events are unrecorded.
  *
  * A READ (slot_read(), ledger_read())
  *
@@ -56,13 +60,12 @@
  *
  * WHAT A DEATH LEAVES BEHIND
  *
- *	before L2     the slot is WRITING and publish_pos names it: a reader stays before it. The
- *	              event was never published and counts nowhere.
+ *	before L2     the slot is FREE, of an older lap, or WRITING, and publish_pos names it: a
+ *	              reader stays before it. The event was never published and counts nowhere.
  *	L2 .. L3      the record is valid at publish_pos: a reader of a dead lane looks there too.
  *	L2 .. G2      the ledger is one event behind: the lane's last valid record has a higher
  *	              event_no than its cell, and lane_settle() or ledger_settled() applies it. The
  *	              half named by seq is whole.
- *	after G2      event_no is one behind; the cell and the record have it.
  * So ledger <= truth <= ledger + 1 event per lane, and what was published counts.
  *
  * PAIRS: each release, and the acquire that makes it work
@@ -84,7 +87,7 @@
  *	O1 -> O2  who leaves a lane has finished with it and with its private writer state; who
  *	          claims it continues from there
  *	O2 -> O1
- *	U1 -> U2  lanes_used, and each reserved page's bit or flag, is set after the reservation
+ *	U1 -> U2  lanes_used, ring_ready, and each reserved page's bit or flag, is set after the reservation
  *	U2 -> U1
  *	E1 -> E2  an entry is VALID after its words were written
  *	E2 -> E1
@@ -94,6 +97,8 @@
  *	S2 -> S1
  *	B1 -> B2  the region's private state is written before the word that arms the hot path
  *	B2 -> B1
+ *	M1 -> M2  who makes the region has finished; who comes next finds it made
+ *	M2 -> M1
  *
  * Liveness needs no pair: a lock seen gone was released by the kernel in the owner's exit, after
  * its last store, and the two system calls order the rest.
@@ -114,6 +119,7 @@
 #define RING_SLOT_H
 
 #include <stdbool.h>
+#include <sys/cdefs.h>
 #include <stdint.h>
 #include <tally/abi.h>
 #include <tally/atomic.h>
@@ -122,14 +128,25 @@
 
 enum slot_sight { SLOT_VALID, SLOT_EARLY, SLOT_LAPPED };
 
-/* The commit word of a slot in `state` for position `pos`; kind is enum tally_kind. */
-static inline uint64_t slot_commit(uint64_t pos, uint32_t ring_log2, enum tally_slot_state state,
-				   enum tally_kind kind)
+/* The lap of position `pos`, where the commit word has it. */
+static __always_inline uint64_t slot_lap(uint64_t pos, uint32_t ring_log2)
 {
-	return (pos >> ring_log2 & SLOT_LAP_MASK) << TALLY_LAP_SHIFT |
-	       (uint64_t)state << TALLY_STATE_SHIFT |
+	return (pos >> ring_log2) << TALLY_LAP_SHIFT;
+}
+
+/* The commit word of a slot in `state` for slot_lap() `lap`. */
+static __always_inline uint64_t slot_commit(uint64_t lap, enum tally_slot_state state,
+					    enum tally_kind kind)
+{
+	return lap | (uint64_t)state << TALLY_STATE_SHIFT |
 	       (uint64_t)TALLY_RECORD_VERSION << TALLY_VERSION_SHIFT |
 	       (uint64_t)kind << TALLY_KIND_SHIFT;
+}
+
+/* The same slot's commit word once it is valid, from the one that marks it as being written. */
+static __always_inline uint64_t slot_valid(uint64_t writing)
+{
+	return writing ^ (uint64_t)(TALLY_SLOT_WRITING ^ TALLY_SLOT_VALID) << TALLY_STATE_SHIFT;
 }
 
 static inline enum tally_slot_state slot_state(uint64_t commit)

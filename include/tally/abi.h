@@ -73,22 +73,24 @@ enum tally_kind {
 };
 
 /* ---- Ledger cell: exact sums of one lane on one (device, pool), two cache lines ---------------
- * Half `seq & 1` is current. The lane's owner writes the other half, then seq. */
+ * Half `seq & 1` is current. The lane's owner writes the other half, then seq. What changes rarely
+ * stands beside the halves, each word by itself, so that an event need not copy it. */
 struct tally_cell_half {
 	uint64_t event_no;	  /* 0: the lane's event that this half includes last */
 	uint64_t allocated_bytes; /* 8 */
 	uint64_t freed_bytes;	  /* 16 */
 	uint64_t allocs;	  /* 24 */
 	uint64_t frees;		  /* 32 */
-	uint64_t failures;	  /* 40 */
-	uint64_t peak_bytes;	  /* 48: highest allocated - freed so far, at least 0 */
 };
 
 struct tally_cell {
 	struct tally_cell_half half0; /* 0 */
-	uint64_t seq;		      /* 56 */
+	uint64_t seq;		      /* 40 */
+	uint64_t peak_bytes;	      /* 48: highest allocated - freed so far, at least 0 */
+	uint64_t failures;	      /* 56 */
 	struct tally_cell_half half1; /* 64 */
-	uint64_t key;		      /* 120: written once, before cell_count names the cell */
+	uint64_t key;		      /* 104: written once, before cell_count names the cell */
+	uint64_t spare[2];	      /* 112 */
 };
 
 /* key: 0 is empty, else bit 32 | device 16 | pool 8. */
@@ -110,16 +112,16 @@ struct tally_shared_cell {
 };
 
 /* ---- Lane ------------------------------------------------------------------------------------
- * Written by the lane's owner alone, owner by compare-and-swap. */
+ * Written by the lane's owner alone, owner by compare-and-swap. The lane's events so far are
+ * publish_pos - start_pos + unrecorded: no word of its own counts them. */
 struct tally_lane_header {
 	uint64_t owner;	      /* 0: state 8 | process entry 24 | thread id 32, from the top */
 	uint64_t publish_pos; /* 8: records published up to here */
-	uint64_t event_no;    /* 16: events so far, with or without a record */
-	uint64_t unrecorded;  /* 24: of these, how many got no record */
-	uint64_t cell_count;  /* 32: cells of the directory in use; only grows */
-	uint64_t start_pos;   /* 40: publish_pos before the first record */
-	uint64_t ring_ready;  /* 48: 1 once the ring's pages are reserved */
-	uint64_t spare[9];    /* 56 */
+	uint64_t unrecorded;  /* 16: events that got no record */
+	uint64_t cell_count;  /* 24: cells of the directory in use; only grows */
+	uint64_t start_pos;   /* 32: publish_pos before the first record */
+	uint64_t ring_ready;  /* 40: 1 once the ring's pages are reserved */
+	uint64_t spare[10];   /* 48 */
 };
 
 enum tally_lane_state {
@@ -223,7 +225,6 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 #define TALLY_REGION_BAD_RING 1u	/* TALLY_RING was not usable: no records are kept */
 #define TALLY_REGION_BAD_LANES 2u	/* TALLY_LANES was not usable: the default is in force */
 #define TALLY_REGION_SMALL_FILES 4u	/* RLIMIT_FSIZE left room for fewer lanes than asked for */
-#define TALLY_REGION_HOST_HEAP 8u	/* made by the malloc adapter */
 
 /* ---- Checks ----------------------------------------------------------------------------------
  * One line per shared field: its offset is checked here and folded into the layout signature. */
@@ -241,12 +242,13 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 	F(tally_cell_half, freed_bytes, 16)                                                        \
 	F(tally_cell_half, allocs, 24)                                                             \
 	F(tally_cell_half, frees, 32)                                                              \
-	F(tally_cell_half, failures, 40)                                                           \
-	F(tally_cell_half, peak_bytes, 48)                                                         \
 	F(tally_cell, half0, 0)                                                                    \
-	F(tally_cell, seq, 56)                                                                     \
+	F(tally_cell, seq, 40)                                                                     \
+	F(tally_cell, peak_bytes, 48)                                                              \
+	F(tally_cell, failures, 56)                                                                \
 	F(tally_cell, half1, 64)                                                                   \
-	F(tally_cell, key, 120)                                                                    \
+	F(tally_cell, key, 104)                                                                    \
+	F(tally_cell, spare, 112)                                                                  \
 	F(tally_shared_cell, key, 0)                                                               \
 	F(tally_shared_cell, allocated_bytes, 8)                                                   \
 	F(tally_shared_cell, freed_bytes, 16)                                                      \
@@ -257,12 +259,11 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 	F(tally_shared_cell, peak_bytes, 56)                                                       \
 	F(tally_lane_header, owner, 0)                                                             \
 	F(tally_lane_header, publish_pos, 8)                                                       \
-	F(tally_lane_header, event_no, 16)                                                         \
-	F(tally_lane_header, unrecorded, 24)                                                       \
-	F(tally_lane_header, cell_count, 32)                                                       \
-	F(tally_lane_header, start_pos, 40)                                                        \
-	F(tally_lane_header, ring_ready, 48)                                                       \
-	F(tally_lane_header, spare, 56)                                                            \
+	F(tally_lane_header, unrecorded, 16)                                                       \
+	F(tally_lane_header, cell_count, 24)                                                       \
+	F(tally_lane_header, start_pos, 32)                                                        \
+	F(tally_lane_header, ring_ready, 40)                                                       \
+	F(tally_lane_header, spare, 48)                                                            \
 	F(tally_process_header, generation, 0)                                                     \
 	F(tally_process_header, ended_ns, 8)                                                       \
 	F(tally_process_header, rejected_events, 16)                                               \
@@ -319,7 +320,7 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 
 #define TALLY_ABI_SIZES(S)                                                                         \
 	S(tally_record, 64)                                                                        \
-	S(tally_cell_half, 56)                                                                     \
+	S(tally_cell_half, 40)                                                                     \
 	S(tally_cell, 128)                                                                         \
 	S(tally_shared_cell, 64)                                                                   \
 	S(tally_lane_header, 128)                                                                  \

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The producer's private state: per process, wiped in a fork child by the kernel, and per thread.
+ *
+ *	process.armed   ARMED_UNDECIDED   nothing has happened yet, or this is a new fork child
+ *	                ARMED_OFF         a push returns after one load and one branch
+ *	                a generation      random; a push goes into the thread's lane if the thread's
+ *	                                  armed word is the same
+ *	thread.armed    ARMED_OFF         not attached (the initial value)
+ *	                THREAD_BUSY       inside a push or a slow path: an event that interrupts it
+ *	                                  goes to the shared cells
+ *	                a generation      attached: thread.lane is its own
+ */
+#ifndef PRODUCER_STATE_H
+#define PRODUCER_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <tally/abi.h>
+#include <tally/atomic.h>
+
+#include "ring/cells.h"
+#include "ring/lane.h"
+#include "ring/region.h"
+
+#define ARMED_UNDECIDED 0u
+#define ARMED_OFF 1u
+#define THREAD_BUSY 2u
+#define GENERATION_MIN 16u /* region ids, which serve as generations, are not below it */
+
+/* Everything that must not survive a fork. The kernel wipes its pages in the child
+ * (MADV_WIPEONFORK), also after a raw clone(). */
+struct process_state {
+	uint64_t armed;
+	uint64_t building; /* 1: a thread is making the region */
+	enum tally_clock clock;
+	int region_error; /* negative errno, or 0 */
+	uint32_t pid;	  /* a vfork child shares this memory, and is not it */
+	struct region region;
+	struct lane_writer *writers; /* one per lane */
+	struct cells cells;	     /* the region's */
+};
+
+/* Counters for the time before the region, and for ever when none can be made. */
+struct early_state {
+	struct tally_process_header process;
+	struct tally_shared_cell cells[1u << GEOMETRY_CELLS_LOG2];
+};
+
+union private_pages {
+	struct {
+		struct process_state process;
+		struct early_state early;
+	} in;
+	unsigned char pages[(sizeof(struct process_state) + sizeof(struct early_state) +
+			     TALLY_PAGE) /
+			    TALLY_PAGE * TALLY_PAGE];
+};
+
+extern union private_pages tally_private __attribute__((aligned(TALLY_PAGE)));
+
+/* process.armed as it stands; behind a generation, the rest of the process's state is there. */
+static inline uint64_t process_look(void)
+{
+	/* B2 -> B1: the region's state is there */
+	return tally_load_acquire(&tally_private.in.process.armed);
+}
+
+#define TAGS_DEEP 16
+
+/* At most 64 bytes of static thread-local storage. */
+struct thread_state {
+	uint64_t armed;
+	struct lane_writer *lane; /* NULL: none was free */
+	uint64_t generation;	  /* for which lane and tags hold */
+	uint16_t spare;
+	uint16_t depth;		  /* of tags pushed, also beyond TAGS_DEEP */
+	uint8_t excluded;	  /* nesting of tally_thread_exclude() */
+	uint8_t gone;		  /* its destructor has run */
+	uint16_t laneless;	  /* pushes since a lane was last asked for */
+	uint16_t tags[TAGS_DEEP];
+};
+
+_Static_assert(sizeof(struct thread_state) <= 64, "thread-local state has grown");
+
+extern _Thread_local struct thread_state tally_thread __attribute__((tls_model("initial-exec")));
+
+/* ---- process.c ------------------------------------------------------------------------------- */
+
+/* Decides on first use whether this process is armed and makes its region. Returns ARMED_OFF, the
+ * generation, or ARMED_UNDECIDED while another thread is at it or the environment is not there yet.
+ * The caller has marked its thread busy. */
+uint64_t process_armed(void);
+
+/* The same for calls that may wait: never ARMED_UNDECIDED once main() runs. */
+uint64_t process_armed_wait(void);
+
+/* The balance of one (device, pool) over all lanes and the shared cells. There is a region. */
+void process_balance(uint64_t key, int64_t *ret_bytes, int64_t *ret_allocs);
+
+/* Moves what the static cells hold into the region, after an event that came too early. */
+void process_fold_late(void);
+
+/* ---- thread.c -------------------------------------------------------------------------------- */
+
+/* Once per process image: the key whose destructor lets go of a thread's lane. */
+void thread_setup(void);
+
+/* Gives the calling thread a lane of generation `armed`, if one is free. It is marked busy. */
+void thread_attach(struct thread_state *thread, uint64_t armed);
+
+/* ---- tags.c ---------------------------------------------------------------------------------- */
+
+/* Makes the thread's current tag the one that its lane's records carry. */
+void tags_apply(struct thread_state *thread);
+
+/* ---- push.c ---------------------------------------------------------------------------------- */
+
+/* Counts an event, wherever the calling thread can; completes its time. */
+void push_event(uint32_t device, uint32_t pool, struct lane_event *event);
+
+/* The same for one that moves no sums: a mark, a description. */
+void push_note(uint32_t device, uint64_t tag, struct lane_event *event);
+
+#endif

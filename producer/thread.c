@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A thread's attachment: getting a lane, leaving it at the thread's end, being excluded. */
+#include <pthread.h>
+#include <stddef.h>
+#include <tally/atomic.h>
+#include <tally/tally.h>
+#include <unistd.h>
+
+#include "producer/state.h"
+
+static pthread_key_t exit_key;
+static bool have_exit_key;
+
+/* Runs as the thread ends. Events after it go to the shared cells. */
+static void thread_gone(void *value)
+{
+	struct thread_state *thread = value;
+	uint64_t armed = process_look();
+	struct lane_writer *lane = thread->lane;
+
+	thread->gone = 1;
+	thread->armed = ARMED_OFF;
+	thread->lane = NULL;
+	tally_fence_signal(); /* a handler from here on does not use the lane */
+	if (lane && thread->generation == armed)
+		lane_leave(lane);
+}
+
+void thread_setup(void)
+{
+	if (!have_exit_key)
+		have_exit_key = pthread_key_create(&exit_key, thread_gone) == 0;
+}
+
+void thread_attach(struct thread_state *thread, uint64_t armed)
+{
+	struct process_state *process = &tally_private.in.process;
+
+	if (thread->generation != armed) {
+		thread->depth = 0; /* the other region's tags mean nothing here */
+		thread->generation = armed;
+	}
+	thread->laneless = 0;
+	thread->lane = NULL;
+	/* Without the destructor a lane would never be left: count in the shared cells then. */
+	if (!have_exit_key || pthread_setspecific(exit_key, thread) != 0)
+		return;
+	thread->lane = lane_claim(&process->region, process->writers, 0, (uint32_t)gettid(), 0);
+	tags_apply(thread);
+}
+
+void tally_thread_exclude(void)
+{
+	struct thread_state *thread = &tally_thread;
+
+	thread->excluded++;
+	if (thread->armed != THREAD_BUSY)
+		thread->armed = ARMED_OFF; /* the next push takes the slow path, and sees it */
+}
+
+void tally_thread_include(void)
+{
+	if (tally_thread.excluded > 0)
+		tally_thread.excluded--;
+}
