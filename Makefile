@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+# Builds Tally under build/. `make help` lists the targets.
+#
+# Every source is found by its place; a new file needs no line here:
+#
+#	ring/*.c                      one set of hidden objects, part of both libraries
+#	producer/*.c                  libtally.a, libtally.so
+#	producer/adapters/malloc/*.c  libtally-malloc.so, on top of libtally.so
+#	consumer/*.c                  libtally-consumer.a, libtally-consumer.so
+#	consumer/cli/*.c              tally
+#	bench/NAME.c                  bench/NAME, each with bench/harness.c
+#	tests/test_NAME.c             tests/test_NAME, each with tests/support.c: cmocka programs
+#	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
+#	tests/prog/static_NAME.c      the same, linked statically
+#	tests/prog/libNAME.c          tests/prog/libNAME.so, what tests load
+#
+# Nothing is asked of a compiler or of pkg-config while this file is read: a fresh machine may
+# have neither until `make deps` has run.
+
+VERSION := 0.1.0
+ABI := 0
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+BUILD ?= build
+# A flavour is another BUILD with SAN=address,undefined or SAN=thread, and CC=clang.
+SAN ?=
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CXX := g++
+OBJCOPY ?= objcopy
+CFLAGS ?= -O2 -g
+Q := $(if $(V),,@)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+.PHONY: all deps demo check check-asan check-tsan check-marked lint format bench install clean help
+all:
+
+# ---- Flags ---------------------------------------------------------------------------------------
+# A folder's sources see include/ as <tally/...>, and as "ring/slot.h" those floors alone that are
+# linked into its folder of build/inc/: include <- ring <- producer, consumer <- bench, tests.
+
+FLOORS.ring := ring
+FLOORS.producer := ring producer
+FLOORS.producer/adapters/malloc :=
+FLOORS.consumer := ring consumer
+FLOORS.consumer/cli :=
+FLOORS.bench := ring producer consumer bench
+FLOORS.tests := ring producer consumer tests
+FLOORS.tests/prog := tests
+FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli bench tests tests/prog
+see = -Iinclude -I$(BUILD)/inc/$(1)
+
+# Internal calls to exported functions stay calls within the library.
+SHARED := -fPIC -fvisibility=hidden -fno-semantic-interposition -fno-plt
+# Found without a call. The price: libtally.so takes its few bytes from the static TLS surplus.
+TLS := -ftls-model=initial-exec
+# Else the compiler makes a calloc of our malloc and memset, which would call itself.
+ALLOCATOR := -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
+PLACES := -DBUILD_DIR='"$(abspath $(BUILD))"' -DSOURCE_DIR='"$(CURDIR)"'
+
+FLAGS.ring := $(SHARED)
+FLAGS.producer := $(SHARED) $(TLS)
+FLAGS.producer/adapters/malloc := $(SHARED) -fvisibility=default $(TLS) $(ALLOCATOR)
+FLAGS.consumer := $(SHARED)
+FLAGS.consumer/cli := -fPIE -Iconsumer/cli
+FLAGS.bench := -fPIE $(PLACES)
+FLAGS.tests := -fPIE $(PLACES)
+FLAGS.tests/prog := -fPIC $(PLACES)
+
+WARN := -Wall -Wextra -Wconversion -Werror
+BASE := -std=gnu17 -pthread -D_GNU_SOURCE -DTALLY_VERSION='"$(VERSION)"' $(WARN)
+SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+LINK := -pthread -Wl,--as-needed -Wl,-z,relro,-z,now
+LINK_SHARED := $(LINK) -shared -Wl,-z,defs
+# Never unloaded: threads may be in a push, or have a destructor of ours still to run.
+LINK_LOADED := $(LINK_SHARED) -Wl,-z,nodelete
+LIBS_CONSUMER := -lurcu-bp -lurcu-cds
+
+# A goal that is a job installs what it needs before anything is compiled; `make` alone does not.
+jobs = $(filter $(1),$(MAKECMDGOALS))
+READY := $(if $(call jobs,deps demo check check-asan check-tsan lint bench),deps)
+DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san)
+
+# ---- Objects -------------------------------------------------------------------------------------
+# What is loaded into strangers (shared libraries) and the strangers (tests/prog) stay plain in a
+# sanitizer flavour, as a sanitizer must be first in a process: built apart, under plain/.
+
+OBJ := $(BUILD)/obj
+PLAIN := $(if $(SAN),$(BUILD)/plain,$(OBJ))
+sources = $(sort $(wildcard $(1)/*.c))
+objects = $(patsubst %.c,$(OBJ)/%.o,$(call sources,$(1)))
+plain_objects = $(patsubst %.c,$(PLAIN)/%.o,$(call sources,$(1)))
+
+# One link per floor a folder may see; a repository that has moved gets new ones.
+floor_links := $(foreach f,$(FOLDERS),$(FLOORS.$(f):%=$(BUILD)/inc/$(f)/%))
+$(floor_links):
+	@mkdir -p $(@D)
+	@ln -sfn $(CURDIR)/$(@F) $@
+
+compile = $(CC) $(BASE) $(call see,$(<D)) $(FLAGS.$(<D)) $(CPPFLAGS) $(CFLAGS)
+
+$(OBJ)/%.o: %.c Makefile | $(READY) $(floor_links)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(compile) $(SANITIZE) -MMD -MP -c -o $@ $<
+
+ifdef SAN
+$(PLAIN)/%.o: %.c Makefile | $(READY) $(floor_links)
+	@mkdir -p $(@D)
+	@echo "  CC    $< (plain)"
+	$(Q)$(compile) -MMD -MP -c -o $@ $<
+endif
+
+ALL_OBJECTS := $(sort $(foreach f,$(FOLDERS),$(call objects,$(f)) $(call plain_objects,$(f))))
+-include $(ALL_OBJECTS:.o=.d)
+
+# ---- Libraries -----------------------------------------------------------------------------------
+
+LIB := $(BUILD)/libtally
+ADAPTER := $(BUILD)/libtally-malloc.so
+SONAMES := libtally.so libtally-consumer.so
+LIBRARIES := $(LIB).a $(LIB).so $(LIB)-consumer.a $(LIB)-consumer.so $(ADAPTER)
+
+$(LIB).so.$(VERSION): $(call plain_objects,ring) $(call plain_objects,producer) \
+		producer/libtally.map
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK_LOADED) -Wl,-soname,libtally.so.$(ABI) -Wl,-Bsymbolic-functions \
+		-Wl,--version-script=producer/libtally.map $(LDFLAGS) -o $@ $(filter %.o,$^)
+
+$(LIB)-consumer.so.$(VERSION): $(call plain_objects,ring) $(call plain_objects,consumer) \
+		consumer/libtally-consumer.map
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK_SHARED) -Wl,-soname,libtally-consumer.so.$(ABI) -Wl,-Bsymbolic-functions \
+		-Wl,--version-script=consumer/libtally-consumer.map $(LDFLAGS) -o $@ \
+		$(filter %.o,$^) $(LIBS_CONSUMER)
+
+$(BUILD)/%.so.$(ABI): $(BUILD)/%.so.$(VERSION)
+	@ln -sfn $(<F) $@
+$(SONAMES:%=$(BUILD)/%): %.so: %.so.$(ABI)
+	@ln -sfn $(<F) $@
+
+$(ADAPTER): $(call plain_objects,producer/adapters/malloc) $(LIB).so
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK_LOADED) -Wl,-soname,$(@F) -Wl,-rpath,'$$ORIGIN' $(LDFLAGS) -o $@ \
+		$(filter %.o,$^) $(LIB).so
+
+# An archive is one object whose internal names are local, so that a program linked with it can
+# neither clash with them nor use them.
+define archive
+	@echo "  AR    $@"
+	@rm -f $@
+	$(Q)$(LD) -r -o $(OBJ)/$(@F:.a=.o) $^
+	$(Q)$(OBJCOPY) --localize-hidden $(OBJ)/$(@F:.a=.o)
+	$(Q)$(AR) rcs $@ $(OBJ)/$(@F:.a=.o)
+endef
+$(LIB).a: $(call objects,ring) $(call objects,producer)
+	$(archive)
+$(LIB)-consumer.a: $(call objects,ring) $(call objects,consumer)
+	$(archive)
+
+# Tests and benchmarks reach inside: the same objects with all their names, an archive a floor.
+INSIDE := $(OBJ)/consumer.a $(OBJ)/producer.a $(OBJ)/ring.a
+define inside
+$$(OBJ)/$(1).a: $$(call objects,$(1))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)$$(AR) rcs $$@ $$^
+endef
+$(foreach f,ring producer consumer,$(eval $(call inside,$(f))))
+
+# ---- Programs ------------------------------------------------------------------------------------
+
+TALLY := $(BUILD)/tally
+names = $(patsubst %.c,$(BUILD)/%,$(call sources,$(1)))
+BENCHES := $(filter-out %/harness,$(call names,bench))
+TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/test_*.c)))
+PROG_STATIC := $(filter $(BUILD)/tests/prog/static_%,$(call names,tests/prog))
+PROG_LIBS := $(patsubst %,%.so,$(filter $(BUILD)/tests/prog/lib%,$(call names,tests/prog)))
+PROGS := $(filter-out $(PROG_STATIC) $(PROG_LIBS:.so=),$(call names,tests/prog))
+ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS)
+
+all: $(LIBRARIES) $(TALLY)
+
+rpath_bench := -Wl,-rpath,'$$ORIGIN/..'
+rpath_prog := -Wl,-rpath,'$$ORIGIN/../..'
+# $(call link,FLAGS,LIBRARIES AFTER THE OBJECTS)
+define link
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LINK) $(1) $(LDFLAGS) -o $@ $(filter %.o,$^) $(2)
+endef
+
+$(TALLY): $(call objects,consumer/cli) $(LIB)-consumer.a
+	$(call link,-pie $(SANITIZE),$(LIB)-consumer.a $(LIBS_CONSUMER) -ljansson)
+
+# As an application uses it: the push goes through libtally.so.
+$(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(filter %/harness.o,$(call objects,bench)) \
+		$(LIB).so $(INSIDE)
+	$(call link,-pie $(rpath_bench),$(LIB).so $(OBJ)/consumer.a \
+		$(OBJ)/ring.a $(LIBS_CONSUMER) -lm)
+
+$(TESTS): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(filter %/support.o,$(call objects,tests)) $(INSIDE)
+	$(call link,-pie $(SANITIZE),$(INSIDE) -lcmocka -ljansson $(LIBS_CONSUMER) -lm)
+
+user_libs = $(LIB).so $(LIB)-consumer.so
+$(PROGS): $(BUILD)/%: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
+	$(call link,-pie $(rpath_prog),$(user_libs))
+$(PROG_LIBS): $(BUILD)/%.so: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
+	$(call link,-shared $(rpath_prog),$(user_libs))
+$(PROG_STATIC): $(BUILD)/%: $(PLAIN)/%.o $(LIB).a
+	$(call link,-static,$(LIB).a)
+
+# ---- Jobs ----------------------------------------------------------------------------------------
+
+# Installs what is missing, in the groups build, lint, san; silent when nothing is.
+deps:
+	@tests/deps.sh $(DEPS)
+
+demo: all
+	$(Q)BUILD=$(BUILD) tests/demo.sh
+
+RUN := BUILD=$(BUILD) CC='$(CC)' CXX='$(CXX)' VERSION=$(VERSION) ABI=$(ABI) tests/run.sh
+SCRIPTS := $(sort $(wildcard tests/test_*.sh tests/test_*.py))
+
+check: all $(TESTS) $(ALL_PROGS)
+	$(Q)$(RUN) $(TESTS) $(SCRIPTS) tests/lint/headers.sh tests/lint/install.sh
+
+# The tests that say they run under a sanitizer, with the words `sanitizers: address, thread`.
+SAN_CC ?= clang
+flavour = $(MAKE) --no-print-directory CC=$(SAN_CC) check-marked
+check-asan: deps
+	+$(Q)$(flavour) BUILD=$(BUILD)/asan SAN=address,undefined MARK=address
+check-tsan: deps
+	+$(Q)$(flavour) BUILD=$(BUILD)/tsan SAN=thread MARK=thread
+ifdef MARK
+MARKED := $(shell grep -l 'sanitizers:.*$(MARK)' /dev/null $(wildcard tests/test_*.c))
+MARKED := $(patsubst %.c,$(BUILD)/%,$(MARKED))
+check-marked: all $(MARKED) $(ALL_PROGS)
+	$(Q)SAN=$(SAN) $(RUN) $(MARKED)
+endif
+
+# Each is a test case of its own; selftest breaks something for each, to see it fail.
+LINTS := $(addprefix tests/lint/,format.sh text.sh orders.sh labels.pl headers.sh floors.sh \
+	exports.sh needed.sh cppcheck.sh selftest.sh)
+lint: all
+	$(Q)$(foreach f,$(FOLDERS),SEE_$(subst /,_,$(f))='$(call see,$(f))') $(RUN) $(LINTS)
+
+format: deps
+	$(Q)tests/lint/format.sh -i
+
+bench: $(BENCHES)
+	$(Q)status=0; for b in $(BENCHES); do echo "== $$b"; $$b || status=1; done; exit $$status
+
+# ---- Installing ----------------------------------------------------------------------------------
+
+BIN_TO := $(DESTDIR)$(PREFIX)/bin
+LIB_TO := $(DESTDIR)$(LIBDIR)
+HEADERS_TO := $(DESTDIR)$(PREFIX)/include/tally
+MAN_TO := $(DESTDIR)$(PREFIX)/share/man/man
+MAN_PAGES := $(sort $(foreach n,1 3 5 7,$(foreach d,include/tally producer consumer consumer/cli,\
+	$(wildcard $(d)/*.$(n)))))
+
+install: all
+	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)
+	install -m 755 $(TALLY) $(BIN_TO)
+	install -m 644 include/tally/*.h $(HEADERS_TO)
+	install -m 644 $(LIB).a $(LIB)-consumer.a $(LIB_TO)
+	install -m 755 $(SONAMES:%=$(BUILD)/%.$(VERSION)) $(ADAPTER) $(LIB_TO)
+	for l in $(SONAMES); do \
+		ln -sfn $$l.$(VERSION) $(LIB_TO)/$$l.$(ABI) && \
+		ln -sfn $$l.$(ABI) $(LIB_TO)/$$l || exit; \
+	done
+	for l in producer/libtally consumer/libtally-consumer; do \
+		sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
+			$$l.pc.in >$(LIB_TO)/pkgconfig/$${l##*/}.pc || exit; \
+	done
+	for m in $(MAN_PAGES); do install -Dm 644 -t $(MAN_TO)$${m##*.} $$m || exit; done
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo 'make            build everything under $(BUILD)/'
+	@echo 'make demo       install what is missing, build, and follow real programs'
+	@echo 'make check      install what is missing, build, and run every test'
+	@echo 'make check-asan, make check-tsan   the marked tests under sanitizers'
+	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
+	@echo 'make format     lay out all C sources'
+	@echo 'make bench      build and run the benchmarks'
+	@echo 'make install    to PREFIX ($(PREFIX)), under DESTDIR'
+	@echo 'make deps       install missing packages, and nothing else'
+	@echo 'make clean      remove $(BUILD)/'
+	@echo 'Variables: CC (gcc or clang), CFLAGS, CPPFLAGS, LDFLAGS, BUILD; SAN=thread or'
+	@echo 'SAN=address,undefined; V=1 shows commands.'

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing on a Debian machine, saying what and why; silent when nothing is.
+# usage: tests/deps.sh build|lint|san ...    (the groups of packages wanted)
+set -u -o pipefail
+
+# group  package  command it brings ("-": ask dpkg)  why
+table='
+build gcc             gcc           compiles everything
+build libc6-dev       -             the C library: headers, and libc.a for a static test program
+build binutils        readelf       tests read symbols and disassembly; the archives need objcopy
+build liburcu-dev     -             libtally-consumer publishes its snapshots by RCU
+build libjansson-dev  -             tally writes JSON
+build libcmocka-dev   -             the tests are cmocka programs
+build pkg-config      pkg-config    tests look up the installed libraries
+build g++             g++           the public headers must compile as C++ too
+build git             git           the demo follows it; tests compare its output
+build python3         python3       the demo follows it; tests read JSON
+build perl            perl          the demo follows it; tests compare its output
+build strace          strace        a test shows that a push makes no system call
+build procps          ps            tests look for processes left behind
+lint  gcc             gcc           a lint check compiles
+lint  g++             g++           a lint check compiles
+lint  clang-format    clang-format  checks the formatting
+lint  cppcheck        cppcheck      checks the C sources statically
+san   clang           clang         builds for the sanitizers
+san   libclang-rt-dev -             the sanitizers themselves
+san   llvm            llvm-symbolizer  names the lines in their reports
+'
+
+has() # package command
+{
+	case $2 in
+	-) dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -q '^install ok installed' ;;
+	*) command -v "$2" >/dev/null ;;
+	esac
+}
+
+missing=() reasons=
+while read -r group package command why; do
+	[[ -n $group && " $* " == *" $group "* ]] || continue
+	[[ $command != - ]] || command -v dpkg-query >/dev/null || continue # no Debian: cannot tell
+	has "$package" "$command" || {
+		missing+=("$package")
+		reasons+=$(printf '  %-16s %s' "$package" "$why")$'\n'
+	}
+done <<<"$table"
+((${#missing[@]})) || exit 0
+
+echo "tally: ${#missing[@]} package(s) missing, installing with apt-get:"
+printf '%s' "$reasons"
+command -v apt-get >/dev/null || {
+	echo "tally: no apt-get here; please install their like by hand" >&2
+	exit 1
+}
+root=()
+if (($(id -u))); then
+	command -v sudo >/dev/null || {
+		echo "tally: not root and no sudo; please run as root:" >&2
+		echo "  apt-get update && apt-get install --no-install-recommends ${missing[*]}" >&2
+		exit 1
+	}
+	root=(sudo)
+fi
+# A lock held by another apt-get is waited for; old lists may still do when the update fails.
+apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
+"${apt[@]}" update || echo "tally: apt-get update failed; trying with the lists at hand" >&2
+"${apt[@]}" install -y --no-install-recommends "${missing[@]}" || {
+	echo "tally: apt-get could not install ${missing[*]}" >&2
+	exit 1
+}

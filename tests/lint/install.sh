@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `make install` puts everything where pkg-config says it is: a user's program builds and runs.
+# usage: BUILD=... CC=... tests/lint/install.sh
+set -e
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+# MAKEFLAGS of the make that runs this script are not for the one below.
+env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --silent install BUILD="${BUILD:-build}" \
+	PREFIX="$root/usr" >/dev/null
+export PKG_CONFIG_PATH=$root/usr/lib/pkgconfig LD_LIBRARY_PATH=$root/usr/lib
+cd "$root"
+
+cat >producer.c <<'END'
+#include <tally/tally.h>
+int main(void)
+{
+	tally_alloc(0, TALLY_POOL_DRAM, 1, 64);
+	return tally_enabled();
+}
+END
+cat >consumer.c <<'END'
+#include <tally/consumer.h>
+int main(int argc, char **argv)
+{
+	(void)argv;
+	if (argc > 1)
+		tally_consumer_close(NULL);
+	return 0;
+}
+END
+for side in producer consumer; do
+	[[ $side == producer ]] && package=libtally || package=libtally-consumer
+	${CC:-gcc} -o $side $side.c $(pkg-config --cflags --libs $package)
+	./$side
+	# Its archive gives the same, with the other libraries shared.
+	${CC:-gcc} -o $side-archive $side.c $(pkg-config --cflags --static $package) \
+		usr/lib/$package.a $(pkg-config --static --libs-only-l $package |
+			sed "s/-l${package#lib} //")
+	env -u LD_LIBRARY_PATH ./$side-archive
+done
+[[ $(pkg-config --modversion libtally) == "${VERSION:-$(pkg-config --modversion libtally)}" ]]
+usr/bin/tally --version >/dev/null 2>&1 || [[ $? -lt 126 ]]
+LD_PRELOAD=$root/usr/lib/libtally-malloc.so env -u LD_LIBRARY_PATH /bin/true 2>err
+[[ ! -s err ]] || { cat err; exit 1; } # ld.so complains about what it cannot preload
