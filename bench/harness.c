@@ -155,8 +155,8 @@ static double of_both(const struct figure *a, const struct figure *b, bool ratio
 
 	for (i = 0; i < a->count && i < b->count; i++)
 		if (any || (quiet(a, i) && quiet(b, i)))
-			sorted.values[sorted.count++] = ratio ? a->samples[i] / b->samples[i] :
-								a->samples[i] - b->samples[i];
+			sorted.values[sorted.count++] = ratio ? a->samples[i] / b->samples[i]
+							      : a->samples[i] - b->samples[i];
 	if (sorted.count < ROUNDS_MIN && !any)
 		return of_both(a, b, ratio, true);
 	return quantile(&sorted, 0.5);

@@ -28,7 +28,8 @@ static struct figure store = { .name = "floor: timestamp and 64-byte store", .un
 static struct figure push = { .name = "push", .unit = "ns" };
 static struct figure push_given = { .name = "push, timestamp given", .unit = "ns" };
 static struct figure push_devices = { .name = "push, 64 devices in turn", .unit = "ns" };
-static struct figure drain = { .name = "drain of a lane another core filled", .unit = "M records/s" };
+static struct figure drain = { .name = "drain of a lane another core filled",
+			       .unit = "M records/s" };
 
 /* ---- One processor --------------------------------------------------------------------------- */
 
@@ -222,7 +223,8 @@ int main(void)
 		printf("%-44s needs a second processor: absent\n", drain.name);
 	}
 	printf("off - empty call  %6.2f ns     goal: at most 1\n", figure_difference(&off, &empty));
-	printf("push - floor      %6.2f ns     goal: at most 4\n", figure_difference(&push, &store));
+	printf("push - floor      %6.2f ns     goal: at most 4\n",
+	       figure_difference(&push, &store));
 	printf("push / floor      %6.2f\n", figure_ratio(&push, &store));
 	printf("push / off        %6.2f\n", figure_ratio(&push, &off));
 	if (drain.count)

@@ -103,8 +103,8 @@ int tally_status(struct tally_status *ret_status)
 	/* relaxed, all: counts that stand by themselves */
 	status.rejected_events = tally_load_relaxed(&early->rejected_events);
 	if (status.armed && process->region.base) {
-		status.rejected_events +=
-			tally_load_relaxed(&process->cells.process->rejected_events);
+		status.rejected_events += tally_load_relaxed(
+			&process->cells.process->rejected_events);
 		memcpy(status.region, process->region.name, sizeof(status.region));
 	} else if (status.armed) {
 		status.region_error = process->region_error;

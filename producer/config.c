@@ -56,7 +56,8 @@ static void load_ring(struct config *config, const char *text)
 
 	if (!text)
 		return;
-	if (parse(text, 10, &records) && (records == 0 || ring_usable(records, &config->ring_log2))) {
+	if (parse(text, 10, &records) &&
+	    (records == 0 || ring_usable(records, &config->ring_log2))) {
 		if (records == 0)
 			config->ring_log2 = 0;
 		return;

@@ -24,12 +24,13 @@ static struct {
 	bool mapping_spare; /* blanked: a new region may be mapped there */
 	struct lane_writer *writers;
 	size_t writers_size;
-	bool wipes;	/* the kernel wipes tally_private in a fork child */
-	bool handlers;	/* pthread_atfork() is done */
-	bool inherits;	/* the three below hold, for a child that is being forked */
+	int open_fd;   /* of a region being made: in a fork child it would keep the lock */
+	bool wipes;    /* the kernel wipes tally_private in a fork child */
+	bool handlers; /* pthread_atfork() is done */
+	bool inherits; /* the three below hold, for a child that is being forked */
 	uint64_t parent_id;
 	int64_t heap_bytes, heap_allocs;
-} kept;
+} kept = { .open_fd = -1 };
 
 static struct cells early_cells(void)
 {
@@ -52,8 +53,8 @@ void process_balance(uint64_t key, int64_t *ret_bytes, int64_t *ret_allocs)
 	uint32_t lane, n;
 
 	for (lane = 0; lane < process->region.at.lanes; lane++) {
-		struct tally_lane_header *header =
-			region_lane(process->region.base, &process->region.at, lane);
+		struct tally_lane_header *header = region_lane(process->region.base,
+							       &process->region.at, lane);
 
 		/* U2'' -> U1: a counted lane can be read */
 		if (lane >= tally_load_acquire(&region_state(process->region.base)->lanes_used))
@@ -77,8 +78,8 @@ void process_balance(uint64_t key, int64_t *ret_bytes, int64_t *ret_allocs)
 		/* U2''' -> U1: the page is reserved */
 		uint64_t pages = tally_load_acquire(&process->cells.process->cell_pages);
 
-		if (!(pages >> page & 1) ||
-		    !cells_read(&process->cells.cells[n], &found, &sums) || found != key)
+		if (!(pages >> page & 1) || !cells_read(&process->cells.cells[n], &found, &sums) ||
+		    found != key)
 			continue;
 		bytes += sums.allocated_bytes - sums.freed_bytes;
 		allocs += sums.allocs - sums.frees;
@@ -151,6 +152,7 @@ static int make_region(struct process_state *process)
 		.lanes_log2 = producer_config.lanes_log2,
 		.flags = producer_config.flags,
 		.run_id = producer_config.run_id,
+		.open_fd = &kept.open_fd,
 		.place = kept.mapping_spare ? kept.mapping : NULL,
 		.place_size = kept.mapping_size,
 	};
@@ -294,10 +296,10 @@ static void fork_prepare(void)
 	if (process_look() < GENERATION_MIN || !process->region.base)
 		return; /* a child that made no region: its own child inherits the same */
 	process_balance(TALLY_KEY(0, TALLY_POOL_HEAP), &kept.heap_bytes, &kept.heap_allocs);
-	kept.heap_bytes += (int64_t)((struct tally_region_header *)process->region.base)
-				   ->inherited_bytes;
-	kept.heap_allocs += (int64_t)((struct tally_region_header *)process->region.base)
-				    ->inherited_allocs;
+	kept.heap_bytes +=
+		(int64_t)((struct tally_region_header *)process->region.base)->inherited_bytes;
+	kept.heap_allocs +=
+		(int64_t)((struct tally_region_header *)process->region.base)->inherited_allocs;
 	kept.parent_id = process->region.id;
 	kept.inherits = true;
 }
@@ -314,20 +316,27 @@ static void fork_parent(void)
 static void fork_child(void)
 {
 	struct thread_state *thread = &tally_thread;
+	bool in_push = thread->armed == THREAD_BUSY;
 
+	if (kept.open_fd >= 0)
+		close(kept.open_fd); /* another thread of the parent was making a region */
+	kept.open_fd = -1;
+	if (kept.wipes && process_look() >= GENERATION_MIN)
+		return; /* somebody's handler before this one has pushed: all is new already */
 	if (!kept.wipes)
 		memset(&tally_private, 0, sizeof(tally_private));
 	if (kept.mapping && !kept.mapping_spare &&
 	    mmap(kept.mapping, kept.mapping_size, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
 		 0) == kept.mapping)
-		kept.mapping_spare = thread->armed != THREAD_BUSY;
-	thread->lane = NULL;
+		kept.mapping_spare = !in_push;
 	thread->generation = 0;
-	if (thread->armed == THREAD_BUSY)
+	if (in_push) {
 		kept.writers = NULL;
-	else
+	} else {
+		thread->lane = NULL;
 		thread->armed = ARMED_OFF;
+	}
 }
 
 /* ---- Start and end --------------------------------------------------------------------------- */
@@ -345,8 +354,8 @@ __attribute__((constructor(101))) static void process_start(void)
 
 static void say_goodbye(struct process_state *process)
 {
-	struct tally_process_header *header =
-		region_process(process->region.base, &process->region.at, 0);
+	struct tally_process_header *header = region_process(process->region.base,
+							     &process->region.at, 0);
 
 	/* relaxed: one word that stands by itself */
 	tally_store_relaxed(&header->ended_ns, clock_monotonic_ns());

@@ -129,9 +129,8 @@ __attribute__((noinline, cold)) static void push_slow(enum tally_kind kind, uint
 }
 
 /* The hot path. A function of its own per kind, so that nothing is set up for it when off. */
-static __always_inline void
-push(uint64_t armed, enum tally_kind kind, uint64_t time, uint32_t device, uint32_t pool,
-     uint64_t buffer_id, uint64_t size)
+static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t time,
+				 uint32_t device, uint32_t pool, uint64_t buffer_id, uint64_t size)
 {
 	struct thread_state *thread = &tally_thread;
 	const struct lane_target *target;
@@ -157,8 +156,8 @@ push(uint64_t armed, enum tally_kind kind, uint64_t time, uint32_t device, uint3
 	thread->armed = armed;
 }
 
-__attribute__((noinline)) static void push_alloc(uint32_t device, uint32_t pool,
-						 uint64_t buffer_id, uint64_t size, uint64_t armed)
+__attribute__((noinline)) static void push_alloc(uint32_t device, uint32_t pool, uint64_t buffer_id,
+						 uint64_t size, uint64_t armed)
 {
 	push(armed, TALLY_KIND_ALLOC, 0, device, pool, buffer_id, size);
 }

@@ -3,11 +3,11 @@
  *
  *	process.armed   ARMED_UNDECIDED   nothing has happened yet, or this is a new fork child
  *	                ARMED_OFF         a push returns after one load and one branch
- *	                a generation      random; a push goes into the thread's lane if the thread's
- *	                                  armed word is the same
+ *	                a generation      random; a push goes into the thread's lane if the
+ *	                                  thread's armed word is the same
  *	thread.armed    ARMED_OFF         not attached (the initial value)
- *	                THREAD_BUSY       inside a push or a slow path: an event that interrupts it
- *	                                  goes to the shared cells
+ *	                THREAD_BUSY       inside a push or a slow path: an event that interrupts
+ *	                                  it goes to the shared cells
  *	                a generation      attached: thread.lane is its own
  */
 #ifndef PRODUCER_STATE_H
@@ -51,9 +51,9 @@ union private_pages {
 		struct process_state process;
 		struct early_state early;
 	} in;
-	unsigned char pages[(sizeof(struct process_state) + sizeof(struct early_state) +
-			     TALLY_PAGE) /
-			    TALLY_PAGE * TALLY_PAGE];
+	unsigned char
+		pages[(sizeof(struct process_state) + sizeof(struct early_state) + TALLY_PAGE) /
+		      TALLY_PAGE * TALLY_PAGE];
 };
 
 extern union private_pages tally_private __attribute__((aligned(TALLY_PAGE)));
@@ -73,10 +73,10 @@ struct thread_state {
 	struct lane_writer *lane; /* NULL: none was free */
 	uint64_t generation;	  /* for which lane and tags hold */
 	uint16_t spare;
-	uint16_t depth;		  /* of tags pushed, also beyond TAGS_DEEP */
-	uint8_t excluded;	  /* nesting of tally_thread_exclude() */
-	uint8_t gone;		  /* its destructor has run */
-	uint16_t laneless;	  /* pushes since a lane was last asked for */
+	uint16_t depth;	   /* of tags pushed, also beyond TAGS_DEEP */
+	uint8_t excluded;  /* nesting of tally_thread_exclude() */
+	uint8_t gone;	   /* its destructor has run */
+	uint16_t laneless; /* pushes since a lane was last asked for */
 	uint16_t tags[TAGS_DEEP];
 };
 

@@ -24,7 +24,7 @@ static uint16_t intern(struct thread_state *thread, const char *name)
 			thread_attach(thread, armed);
 		tag = (uint16_t)entries_tag(&tally_private.in.process.region, name);
 	}
-	tally_fence_signal(); /* done before the thread is free again */
+	tally_fence_signal();	   /* done before the thread is free again */
 	thread->armed = ARMED_OFF; /* the next push decides */
 	errno = saved_errno;
 	return tag;

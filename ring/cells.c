@@ -130,8 +130,7 @@ bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *s
 }
 
 void cells_fold(const struct cells *from,
-		bool (*give)(void *arg, uint64_t key, const struct ledger_sums *sums),
-		void *arg)
+		bool (*give)(void *arg, uint64_t key, const struct ledger_sums *sums), void *arg)
 {
 	uint32_t n;
 

@@ -40,8 +40,7 @@ void cells_reject(const struct cells *to);
  * (event_no is the number of its events); what `give` refuses is put back. Each count is taken
  * once, whoever else folds or pushes at the same time. */
 void cells_fold(const struct cells *from,
-		bool (*give)(void *arg, uint64_t key, const struct ledger_sums *sums),
-		void *arg);
+		bool (*give)(void *arg, uint64_t key, const struct ledger_sums *sums), void *arg);
 
 /* Adds sums taken by cells_fold(). False, and counted as rejected: no room. */
 bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *sums);

@@ -144,8 +144,7 @@ void lane_settle(struct lane_writer *writer)
 	if (last.event_no <= tally_load_relaxed(&ledger_half(cell, seq)->event_no))
 		return;
 	change = ledger_change((enum tally_kind)slot_kind(last.commit), last.size, last.buffer_id);
-	ledger_prepare(cell, seq, &change, last.event_no);
-	ledger_commit(cell, seq, &change);
+	ledger_commit(cell, seq, &change, ledger_prepare(cell, seq, &change, last.event_no));
 }
 
 /* ---- Cells ----------------------------------------------------------------------------------- */
@@ -220,8 +219,8 @@ void lane_note(struct lane_writer *writer, uint32_t device, uint64_t tag,
 bool lane_open_cell(struct lane_writer *writer, uint64_t key, const struct ledger_sums *opening,
 		    uint64_t events)
 {
-	const struct lane_target *target =
-		lane_target(writer, TALLY_KEY_DEVICE(key), TALLY_KEY_POOL(key));
+	const struct lane_target *target = lane_target(writer, TALLY_KEY_DEVICE(key),
+						       TALLY_KEY_POOL(key));
 	uint64_t *unrecorded = &writer->header->unrecorded;
 	uint64_t seq, event_no;
 	struct tally_cell *cell;
@@ -234,8 +233,7 @@ bool lane_open_cell(struct lane_writer *writer, uint64_t key, const struct ledge
 	tally_store_relaxed(unrecorded, tally_load_relaxed(unrecorded) + events);
 	writer->event_offset += events;
 	event_no = tally_load_relaxed(&writer->header->publish_pos) + writer->event_offset - 1;
-	ledger_prepare(cell, seq, opening, event_no);
-	ledger_commit(cell, seq, opening);
+	ledger_commit(cell, seq, opening, ledger_prepare(cell, seq, opening, event_no));
 	/* relaxed: own word, raised by the opening's own peak */
 	if (opening->peak_bytes > tally_load_relaxed(&cell->peak_bytes))
 		tally_store_relaxed(&cell->peak_bytes, opening->peak_bytes);
@@ -259,7 +257,7 @@ void lane_count(const struct tally_lane_header *header, uint64_t *ret_events,
 
 static bool may_flush(void)
 {
-	static uint64_t known; /* 0: not asked yet, 1: no, 2: yes */
+	static uint64_t known;			      /* 0: not asked yet, 1: no, 2: yes */
 	uint64_t answer = tally_load_relaxed(&known); /* relaxed: any thread finds the same */
 
 	if (answer == 0) {

@@ -8,9 +8,9 @@
 #define RING_LANE_H
 
 #include <stdbool.h>
-#include <sys/cdefs.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/cdefs.h>
 #include <tally/abi.h>
 #include <tally/atomic.h>
 
@@ -164,7 +164,7 @@ static __always_inline void lane_push(struct lane_writer *writer, const struct l
 	uint64_t balance = ledger_prepare(cell, seq, &change, pos + writer->event_offset);
 
 	lane_publish(writer, &begun, balance);
-	ledger_commit(cell, seq, &change);
+	ledger_commit(cell, seq, &change, balance);
 }
 
 /* Records an event that moves no sums: a mark, a description. The owner alone, busy. */

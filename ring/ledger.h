@@ -7,8 +7,8 @@
 #define RING_LEDGER_H
 
 #include <stdbool.h>
-#include <sys/cdefs.h>
 #include <stdint.h>
+#include <sys/cdefs.h>
 #include <tally/abi.h>
 #include <tally/atomic.h>
 
@@ -35,7 +35,8 @@ static inline int64_t ledger_balance(const struct ledger_sums *sums)
 }
 
 /* What one event adds. pool_reset: `size` bytes in `count` allocations were freed. */
-static __always_inline struct ledger_sums ledger_change(enum tally_kind kind, uint64_t size, uint64_t count)
+static __always_inline struct ledger_sums ledger_change(enum tally_kind kind, uint64_t size,
+							uint64_t count)
 {
 	struct ledger_sums change = { 0 };
 
@@ -74,7 +75,7 @@ static __always_inline uint64_t ledger_prepare(struct tally_cell *cell, uint64_t
 	uint64_t freed = tally_load_relaxed(&now->freed_bytes) + change->freed_bytes;
 	uint64_t allocs = tally_load_relaxed(&now->allocs) + change->allocs;
 	uint64_t frees = tally_load_relaxed(&now->frees) + change->frees;
-	uint64_t balance = allocated - freed;
+	uint64_t failures = tally_load_relaxed(&now->failures) + change->failures;
 
 	/* G1 -> K2: the last seq is seen before any word of the half it gave up */
 	tally_fence_release();
@@ -84,20 +85,18 @@ static __always_inline uint64_t ledger_prepare(struct tally_cell *cell, uint64_t
 	tally_store_relaxed(&idle->freed_bytes, freed);
 	tally_store_relaxed(&idle->allocs, allocs);
 	tally_store_relaxed(&idle->frees, frees);
-	/* relaxed, both: own words, each stands by itself and seldom changes */
-	if (change->allocs && (int64_t)balance > (int64_t)tally_load_relaxed(&cell->peak_bytes))
-		tally_store_relaxed(&cell->peak_bytes, balance);
-	return balance;
+	tally_store_relaxed(&idle->failures, failures);
+	return allocated - freed;
 }
 
-/* Makes the prepared half current, after the event's record. Step G2; the lane's owner alone. */
+/* Makes the prepared half current, once the event's record is published. Step G2; the lane's owner
+ * alone. */
 static __always_inline void ledger_commit(struct tally_cell *cell, uint64_t seq,
-					  const struct ledger_sums *change)
+					  const struct ledger_sums *change, uint64_t balance)
 {
 	/* relaxed, both: an own word that stands by itself */
-	if (change->failures)
-		tally_store_relaxed(&cell->failures,
-				    tally_load_relaxed(&cell->failures) + change->failures);
+	if (change->allocs && (int64_t)balance > (int64_t)tally_load_relaxed(&cell->peak_bytes))
+		tally_store_relaxed(&cell->peak_bytes, balance);
 	tally_store_release(&cell->seq, seq + 1); /* G2 -> K1: the half is whole */
 }
 
@@ -113,8 +112,8 @@ static inline void ledger_sum(struct ledger_sums *sums, const struct ledger_sums
 		sums->peak_bytes = (uint64_t)ledger_balance(sums);
 }
 
-/* Reads a cell from any thread or process. True: *ret_sums is one whole half, and failures and
- * peak no older. False: it changed at every one of LEDGER_TRIES looks; *ret_sums is untouched. */
+/* Reads a cell from any thread or process. True: *ret_sums is one whole half, and a peak no older.
+ * False: it changed at every one of LEDGER_TRIES looks; *ret_sums is untouched. */
 static inline bool ledger_read(const struct tally_cell *cell, struct ledger_sums *ret_sums)
 {
 	int tries;
@@ -131,7 +130,7 @@ static inline bool ledger_read(const struct tally_cell *cell, struct ledger_sums
 		sums.freed_bytes = tally_load_relaxed(&half->freed_bytes);
 		sums.allocs = tally_load_relaxed(&half->allocs);
 		sums.frees = tally_load_relaxed(&half->frees);
-		sums.failures = tally_load_relaxed(&cell->failures);
+		sums.failures = tally_load_relaxed(&half->failures);
 		sums.peak_bytes = tally_load_relaxed(&cell->peak_bytes);
 		tally_fence_acquire(); /* K2 -> G1: the half before the second look at seq */
 		/* relaxed: the fence orders it */

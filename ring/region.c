@@ -161,8 +161,8 @@ static int map_and_lock(struct region *region, const struct region_config *confi
 		return error;
 	region->in_place = config->place && config->place_size == region->at.size;
 	region->base = mmap(region->in_place ? config->place : NULL, region->at.size,
-			    PROT_READ | PROT_WRITE,
-			    MAP_SHARED | (region->in_place ? MAP_FIXED : 0), region->fd, 0);
+			    PROT_READ | PROT_WRITE, MAP_SHARED | (region->in_place ? MAP_FIXED : 0),
+			    region->fd, 0);
 	if (region->base == MAP_FAILED) {
 		region->base = NULL;
 		return -errno;
@@ -184,7 +184,8 @@ static void fill(struct region *region, struct tally_region_header *header)
 	header->creator_pid = (uint32_t)getpid();
 	header->creator_uid = (uint32_t)geteuid();
 	header->region_id = region->id;
-	copy_text(header->creator_comm, sizeof(header->creator_comm), program_invocation_short_name);
+	copy_text(header->creator_comm, sizeof(header->creator_comm),
+		  program_invocation_short_name);
 	header->signature = tally_abi_signature();
 	header->clock = clock_choose();
 	header->start_ticks = clock_ticks((enum tally_clock)header->clock);
@@ -203,6 +204,16 @@ static void hidden_path(const struct region *region, char path[REGION_PATH_MAX +
 		 (int)(strlen(region->path) - strlen(region->name)), region->path, region->name);
 }
 
+static void close_file(struct region *region)
+{
+	if (region->fd >= 0)
+		close(region->fd);
+	region->fd = -1;
+	if (region->open_fd)
+		*region->open_fd = -1;
+	region->open_fd = NULL;
+}
+
 void region_discard(struct region *region)
 {
 	char path[REGION_PATH_MAX + 1];
@@ -215,15 +226,16 @@ void region_discard(struct region *region)
 		hidden_path(region, path);
 		unlink(path);
 	}
-	if (region->fd >= 0)
-		close(region->fd);
+	close_file(region);
 	region->base = NULL;
-	region->fd = -1;
 }
 
 int region_create(const struct region_config *config, struct region *ret_region)
 {
-	struct region region = { .fd = -1 };
+	struct region region = {
+		.fd = -1,
+		.open_fd = config->open_fd,
+	};
 	struct tally_region_header header = {
 		.ring_log2 = (uint8_t)config->ring_log2,
 		.lanes_log2 = (uint8_t)config->lanes_log2,
@@ -251,6 +263,8 @@ int region_create(const struct region_config *config, struct region *ret_region)
 	region.fd = open_new(&region, config->dir);
 	if (region.fd < 0)
 		return region.fd;
+	if (region.open_fd)
+		*region.open_fd = region.fd;
 	error = map_and_lock(&region, config);
 	if (error) {
 		region_discard(&region);
@@ -275,8 +289,7 @@ int region_publish(struct region *region)
 	}
 	if (result != 0)
 		return -errno;
-	close(region->fd); /* the mapping keeps the open file, and so the lock */
-	region->fd = -1;
+	close_file(region); /* the mapping keeps the open file, and so the lock */
 	region->hidden_name = false;
 	return 0;
 }

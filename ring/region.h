@@ -36,6 +36,7 @@ struct region_config {
 	uint32_t flags; /* TALLY_REGION_... */
 	uint64_t run_id, parent_id;
 	int64_t inherited_bytes, inherited_allocs;
+	int *open_fd;	   /* NULL, or told the descriptor while there is one, else -1 */
 	void *place;	   /* NULL, or addresses left by region_blank() to map it at, */
 	size_t place_size; /* if it has that size */
 };
@@ -45,7 +46,8 @@ struct region {
 	unsigned char *base; /* NULL: none */
 	struct geometry at;
 	uint64_t id;
-	int fd; /* until it is published, else -1 */
+	int fd;		  /* until it is published, else -1 */
+	int *open_fd;	  /* as in the configuration */
 	bool hidden_name; /* made without O_TMPFILE: has a temporary name until published */
 	bool in_place;	  /* mapped at config->place */
 	char name[REGION_NAME_MAX];

@@ -63,9 +63,9 @@
  *	before L2     the slot is FREE, of an older lap, or WRITING, and publish_pos names it: a
  *	              reader stays before it. The event was never published and counts nowhere.
  *	L2 .. L3      the record is valid at publish_pos: a reader of a dead lane looks there too.
- *	L2 .. G2      the ledger is one event behind: the lane's last valid record has a higher
- *	              event_no than its cell, and lane_settle() or ledger_settled() applies it. The
- *	              half named by seq is whole.
+ *	L2 .. G2      the ledger is one event behind: the lane's last valid record has a
+ *	              higher event_no than its cell, and lane_settle() or ledger_settled()
+ *	              applies it. The half named by seq is whole.
  * So ledger <= truth <= ledger + 1 event per lane, and what was published counts.
  *
  * PAIRS: each release, and the acquire that makes it work
@@ -75,7 +75,7 @@
  *	R2 -> L1  the same pair from the reader's side
  *	L2 -> R1  VALID is seen with the payload behind it
  *	R1 -> L2
- *	L3 -> R3  a reader that sees publish_pos = p finds every slot before p valid or overwritten
+ *	L3 -> R3  who sees publish_pos = p finds every slot before p valid or overwritten
  *	R3 -> L3
  *	G1 -> K2  the seq stored by the update before is seen by whoever sees a word of this one:
  *	          a half that is being written was given up first
@@ -87,13 +87,14 @@
  *	O1 -> O2  who leaves a lane has finished with it and with its private writer state; who
  *	          claims it continues from there
  *	O2 -> O1
- *	U1 -> U2  lanes_used, ring_ready, and each reserved page's bit or flag, is set after the reservation
+ *	U1 -> U2  lanes_used, ring_ready, and each reserved page's bit or flag, is set after the
+ *	          reservation
  *	U2 -> U1
  *	E1 -> E2  an entry is VALID after its words were written
  *	E2 -> E1
- *	S1 -> S2  Dekker's handshake, two full fences: a thread counts in the static cells, S1, then
- *	          looks whether the region is ready; its maker says ready, S2, then takes what the
- *	          static cells hold. One of the two sees the other, so no event stays behind.
+ *	S1 -> S2  Dekker's handshake, two full fences: a thread counts in the static cells, S1,
+ *	          then looks whether the region is ready; its maker says ready, S2, then takes
+ *	          what the static cells hold. One of the two sees the other, so no event stays behind.
  *	S2 -> S1
  *	B1 -> B2  the region's private state is written before the word that arms the hot path
  *	B2 -> B1
@@ -105,7 +106,7 @@
  *
  * PROGRESS
  *
- *	lane_push()          wait-free, no locked instruction, no word another thread writes is read
+ *	lane_push()          wait-free, no locked instruction, reads no word another thread writes
  *	cells_push()         wait-free: bounded by the number of shared cells
  *	slot_read(), ledger_read(), lane_drain()  wait-free, bounded tries
  *	lane_claim()         wait-free, bounded by the number of lanes
@@ -119,8 +120,8 @@
 #define RING_SLOT_H
 
 #include <stdbool.h>
-#include <sys/cdefs.h>
 #include <stdint.h>
+#include <sys/cdefs.h>
 #include <tally/abi.h>
 #include <tally/atomic.h>
 

@@ -37,7 +37,7 @@
  * label, from the top:  spare 32 | tag 32. */
 struct tally_record {
 	uint64_t commit;       /* 0: state of the slot; valid for one position only */
-	uint64_t time;	       /* 8: ticks of the region's clock, taken before anything else */
+	uint64_t time;	       /* 8: ticks of the region's clock, taken first */
 	uint64_t buffer_id;    /* 16: address or handle; pool_reset: allocations released */
 	uint64_t size;	       /* 24: bytes */
 	uint64_t lane_balance; /* 32: signed bytes of this lane on that device and pool, after */
@@ -73,24 +73,24 @@ enum tally_kind {
 };
 
 /* ---- Ledger cell: exact sums of one lane on one (device, pool), two cache lines ---------------
- * Half `seq & 1` is current. The lane's owner writes the other half, then seq. What changes rarely
- * stands beside the halves, each word by itself, so that an event need not copy it. */
+ * Half `seq & 1` is current. The lane's owner writes the other half, then seq. The peak stands
+ * beside the halves, as it seldom changes and can be told from the balance when in doubt. */
 struct tally_cell_half {
 	uint64_t event_no;	  /* 0: the lane's event that this half includes last */
 	uint64_t allocated_bytes; /* 8 */
 	uint64_t freed_bytes;	  /* 16 */
 	uint64_t allocs;	  /* 24 */
 	uint64_t frees;		  /* 32 */
+	uint64_t failures;	  /* 40 */
 };
 
 struct tally_cell {
 	struct tally_cell_half half0; /* 0 */
-	uint64_t seq;		      /* 40 */
-	uint64_t peak_bytes;	      /* 48: highest allocated - freed so far, at least 0 */
-	uint64_t failures;	      /* 56 */
+	uint64_t seq;		      /* 48 */
+	uint64_t peak_bytes;	      /* 56: highest allocated - freed so far, at least 0 */
 	struct tally_cell_half half1; /* 64 */
-	uint64_t key;		      /* 104: written once, before cell_count names the cell */
-	uint64_t spare[2];	      /* 112 */
+	uint64_t key;		      /* 112: written once, before cell_count names the cell */
+	uint64_t spare;		      /* 120 */
 };
 
 /* key: 0 is empty, else bit 32 | device 16 | pool 8. */
@@ -115,7 +115,7 @@ struct tally_shared_cell {
  * Written by the lane's owner alone, owner by compare-and-swap. The lane's events so far are
  * publish_pos - start_pos + unrecorded: no word of its own counts them. */
 struct tally_lane_header {
-	uint64_t owner;	      /* 0: state 8 | process entry 24 | thread id 32, from the top */
+	uint64_t owner;	      /* 0: state 8 | process entry 24 | thread id 32 */
 	uint64_t publish_pos; /* 8: records published up to here */
 	uint64_t unrecorded;  /* 16: events that got no record */
 	uint64_t cell_count;  /* 24: cells of the directory in use; only grows */
@@ -125,7 +125,7 @@ struct tally_lane_header {
 };
 
 enum tally_lane_state {
-	TALLY_LANE_FREE = 0,   /* never had an owner */
+	TALLY_LANE_FREE = 0, /* never had an owner */
 	TALLY_LANE_OWNED = 1,
 	TALLY_LANE_EXITED = 2, /* its thread has gone; another may continue it */
 	TALLY_LANE_RETIRED = 3,
@@ -134,32 +134,32 @@ enum tally_lane_state {
 /* ---- Process entry ---------------------------------------------------------------------------
  * shared cells follow it. Liveness is the lock on the byte TALLY_LOCK_BYTE + entry of the file. */
 struct tally_process_header {
-	uint64_t generation;	   /* 0: random, never 0 once the entry is owned */
-	uint64_t ended_ns;	   /* 8: CLOCK_MONOTONIC at a clean exit, else 0 */
-	uint64_t rejected_events;  /* 16: out of range, or no cell left; counted nowhere else */
-	uint64_t shared_events;	   /* 24: events counted in the shared cells; none has a record */
-	uint64_t cell_pages;	   /* 32: bit n: page n of this entry is reserved */
-	uint64_t spare[11];	   /* 40 */
+	uint64_t generation;	  /* 0: random, never 0 once the entry is owned */
+	uint64_t ended_ns;	  /* 8: CLOCK_MONOTONIC at a clean exit, else 0 */
+	uint64_t rejected_events; /* 16: out of range, or no cell left; counted nowhere else */
+	uint64_t shared_events;	  /* 24: events in the shared cells, without a record */
+	uint64_t cell_pages;	  /* 32: bit n: page n of this entry is reserved */
+	uint64_t spare[11];	  /* 40 */
 };
 
 #define TALLY_LOCK_BYTE 64
 
-/* ---- Names and descriptions: claimed free -> writing -> valid, then constant ------------------ */
+/* ---- Names and descriptions: claimed free -> writing -> valid, then constant ---------------- */
 enum tally_entry_state { TALLY_ENTRY_FREE = 0, TALLY_ENTRY_WRITING = 1, TALLY_ENTRY_VALID = 2 };
 
 #define TALLY_DESCRIBED_POOLS 16 /* pools 0 .. 15 may have a capacity */
 
 struct tally_device_entry {
-	uint64_t state;		/* 0 */
-	uint32_t device;	/* 8 */
-	uint32_t flags;		/* 12: TALLY_DEVICE_REMOTE */
-	char name[40];		/* 16: zero-terminated, as are the two below */
-	char arch[16];		/* 56 */
-	char stable_id[32];	/* 72 */
-	uint32_t grid_x;	/* 104 */
-	uint32_t grid_y;	/* 108 */
-	uint32_t channels;	/* 112 */
-	uint32_t spare;		/* 116 */
+	uint64_t state;	    /* 0 */
+	uint32_t device;    /* 8 */
+	uint32_t flags;	    /* 12: TALLY_DEVICE_REMOTE */
+	char name[40];	    /* 16: zero-terminated, as are the two below */
+	char arch[16];	    /* 56 */
+	char stable_id[32]; /* 72 */
+	uint32_t grid_x;    /* 104 */
+	uint32_t grid_y;    /* 108 */
+	uint32_t channels;  /* 112 */
+	uint32_t spare;	    /* 116 */
 	uint64_t capacity_bytes[TALLY_DESCRIBED_POOLS]; /* 120: 0 is unknown */
 	uint64_t spare2;				/* 248 */
 };
@@ -180,30 +180,30 @@ struct tally_pool_entry {
  * Bytes 0 .. 63 keep their meaning in every version, so that any version can name the creator of
  * any other's region and remove it. Written once, before the file can be seen. */
 struct tally_region_header {
-	uint64_t magic;		 /* 0 */
-	uint32_t abi_version;	 /* 8 */
-	uint32_t byte_order;	 /* 12 */
-	uint64_t size_bytes;	 /* 16: of the file */
-	uint32_t creator_pid;	 /* 24: shown, never believed */
-	uint32_t creator_uid;	 /* 28: likewise; the owner is what fstat says */
-	uint64_t region_id;	 /* 32: random */
-	char creator_comm[24];	 /* 40: zero-terminated */
-	uint64_t signature;	 /* 64: tally_abi_signature() */
-	uint8_t ring_log2;	 /* 72: records per lane */
-	uint8_t lanes_log2;	 /* 73 */
-	uint8_t lane_cells_log2; /* 74 */
-	uint8_t shared_cells_log2; /* 75: per process entry */
-	uint8_t processes_log2;	   /* 76 */
-	uint8_t devices_log2;	   /* 77: descriptions */
-	uint8_t tags_log2;	   /* 78 */
-	uint8_t shared_ring_log2;  /* 79: 0, no shared ring */
-	uint32_t clock;		   /* 80: enum tally_clock */
-	uint32_t flags;		   /* 84: TALLY_REGION_... */
-	uint64_t start_ticks;	   /* 88: the three clocks, read together */
+	uint64_t magic;		     /* 0 */
+	uint32_t abi_version;	     /* 8 */
+	uint32_t byte_order;	     /* 12 */
+	uint64_t size_bytes;	     /* 16: of the file */
+	uint32_t creator_pid;	     /* 24: shown, never believed */
+	uint32_t creator_uid;	     /* 28: likewise; the owner is what fstat says */
+	uint64_t region_id;	     /* 32: random */
+	char creator_comm[24];	     /* 40: zero-terminated */
+	uint64_t signature;	     /* 64: tally_abi_signature() */
+	uint8_t ring_log2;	     /* 72: records per lane */
+	uint8_t lanes_log2;	     /* 73 */
+	uint8_t lane_cells_log2;     /* 74 */
+	uint8_t shared_cells_log2;   /* 75: per process entry */
+	uint8_t processes_log2;	     /* 76 */
+	uint8_t devices_log2;	     /* 77: descriptions */
+	uint8_t tags_log2;	     /* 78 */
+	uint8_t shared_ring_log2;    /* 79: 0, no shared ring */
+	uint32_t clock;		     /* 80: enum tally_clock */
+	uint32_t flags;		     /* 84: TALLY_REGION_... */
+	uint64_t start_ticks;	     /* 88: the three clocks, read together */
 	uint64_t start_monotonic_ns; /* 96 */
 	uint64_t start_realtime_ns;  /* 104 */
 	uint64_t run_id;	     /* 112: of the `tally run` that started it, else 0 */
-	uint64_t parent_id;	     /* 120: region_id of the process it was forked from, else 0 */
+	uint64_t parent_id;	     /* 120: region_id of the parent it was forked from, or 0 */
 	uint64_t inherited_bytes;    /* 128: host heap at the fork, signed */
 	uint64_t inherited_allocs;   /* 136: likewise */
 };
@@ -222,9 +222,9 @@ struct tally_region_state {
 
 enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_CNTVCT = 3 };
 
-#define TALLY_REGION_BAD_RING 1u	/* TALLY_RING was not usable: no records are kept */
-#define TALLY_REGION_BAD_LANES 2u	/* TALLY_LANES was not usable: the default is in force */
-#define TALLY_REGION_SMALL_FILES 4u	/* RLIMIT_FSIZE left room for fewer lanes than asked for */
+#define TALLY_REGION_BAD_RING 1u    /* TALLY_RING was not usable: no records are kept */
+#define TALLY_REGION_BAD_LANES 2u   /* TALLY_LANES was not usable: the default is in force */
+#define TALLY_REGION_SMALL_FILES 4u /* RLIMIT_FSIZE left room for fewer lanes than asked for */
 
 /* ---- Checks ----------------------------------------------------------------------------------
  * One line per shared field: its offset is checked here and folded into the layout signature. */
@@ -242,13 +242,13 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 	F(tally_cell_half, freed_bytes, 16)                                                        \
 	F(tally_cell_half, allocs, 24)                                                             \
 	F(tally_cell_half, frees, 32)                                                              \
+	F(tally_cell_half, failures, 40)                                                           \
 	F(tally_cell, half0, 0)                                                                    \
-	F(tally_cell, seq, 40)                                                                     \
-	F(tally_cell, peak_bytes, 48)                                                              \
-	F(tally_cell, failures, 56)                                                                \
+	F(tally_cell, seq, 48)                                                                     \
+	F(tally_cell, peak_bytes, 56)                                                              \
 	F(tally_cell, half1, 64)                                                                   \
-	F(tally_cell, key, 104)                                                                    \
-	F(tally_cell, spare, 112)                                                                  \
+	F(tally_cell, key, 112)                                                                    \
+	F(tally_cell, spare, 120)                                                                  \
 	F(tally_shared_cell, key, 0)                                                               \
 	F(tally_shared_cell, allocated_bytes, 8)                                                   \
 	F(tally_shared_cell, freed_bytes, 16)                                                      \
@@ -320,7 +320,7 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 
 #define TALLY_ABI_SIZES(S)                                                                         \
 	S(tally_record, 64)                                                                        \
-	S(tally_cell_half, 40)                                                                     \
+	S(tally_cell_half, 48)                                                                     \
 	S(tally_cell, 128)                                                                         \
 	S(tally_shared_cell, 64)                                                                   \
 	S(tally_lane_header, 128)                                                                  \
@@ -344,34 +344,44 @@ TALLY_ABI_SIZES(TALLY_CHECK_SIZE)
 extern "C" {
 #endif
 
-/* The layout's signature: two builds with the same value agree on every offset, size and bit
- * field above. FNV-1a over 64-bit values. */
+/* FNV-1a: `hash` with one more value, or with a text. */
+static inline uint64_t tally_abi_fold(uint64_t hash, uint64_t value)
+{
+	return (hash ^ value) * 0x100000001b3ull;
+}
+
+static inline uint64_t tally_abi_fold_name(uint64_t hash, const char *name)
+{
+	while (*name)
+		hash = tally_abi_fold(hash, (unsigned char)*name++);
+	return hash;
+}
+
+/* The layout's signature: two builds with the same value agree on the name, place and size of
+ * every field and bit field above. */
 static inline uint64_t tally_abi_signature(void)
 {
-	static const uint64_t parts[] = {
+	uint64_t hash = 0xcbf29ce484222325ull;
+
 #define TALLY_FOLD_FIELD(type, field, at)                                                          \
-	offsetof(struct type, field), sizeof(((struct type *)0)->field),
-#define TALLY_FOLD_SIZE(type, size) sizeof(struct type),
-		TALLY_ABI_FIELDS(TALLY_FOLD_FIELD) TALLY_ABI_SIZES(TALLY_FOLD_SIZE)
+	hash = tally_abi_fold_name(hash, #type "." #field);                                        \
+	hash = tally_abi_fold(hash, offsetof(struct type, field));                                 \
+	hash = tally_abi_fold(hash, sizeof(((struct type *)0)->field));
+#define TALLY_FOLD_SIZE(type, size) hash = tally_abi_fold(hash, sizeof(struct type));
+	TALLY_ABI_FIELDS(TALLY_FOLD_FIELD)
+	TALLY_ABI_SIZES(TALLY_FOLD_SIZE)
 #undef TALLY_FOLD_FIELD
 #undef TALLY_FOLD_SIZE
-			TALLY_PAGE,
-		TALLY_LAP_BITS,
-		TALLY_LAP_SHIFT,
-		TALLY_STATE_SHIFT,
-		TALLY_VERSION_SHIFT,
-		TALLY_KIND_SHIFT,
-		TALLY_OWNER_SHIFT,
-		TALLY_LOCK_BYTE,
-		TALLY_REGION_STATE,
-		TALLY_KEY(1, 1),
-	};
-	uint64_t hash = 0xcbf29ce484222325ull;
-	size_t i;
-
-	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		hash = (hash ^ parts[i]) * 0x100000001b3ull;
-	return hash;
+	hash = tally_abi_fold(hash, TALLY_PAGE);
+	hash = tally_abi_fold(hash, TALLY_LAP_BITS);
+	hash = tally_abi_fold(hash, TALLY_LAP_SHIFT);
+	hash = tally_abi_fold(hash, TALLY_STATE_SHIFT);
+	hash = tally_abi_fold(hash, TALLY_VERSION_SHIFT);
+	hash = tally_abi_fold(hash, TALLY_KIND_SHIFT);
+	hash = tally_abi_fold(hash, TALLY_OWNER_SHIFT);
+	hash = tally_abi_fold(hash, TALLY_LOCK_BYTE);
+	hash = tally_abi_fold(hash, TALLY_REGION_STATE);
+	return tally_abi_fold(hash, TALLY_KEY(1, 1));
 }
 
 #ifdef __cplusplus

@@ -109,7 +109,7 @@ struct tally_process_view {
 	uint64_t events;	       /* counted so far */
 	uint64_t records_read;	       /* 0 unless read_records */
 	uint64_t lost_records;	       /* the two below; all of them leave totals exact */
-	uint64_t lost_overwritten;     /* a lap took them before this consumer came; needs read_records */
+	uint64_t lost_overwritten;     /* before they were read; needs read_records */
 	uint64_t lost_unrecorded;      /* counted by the producer without a record */
 	uint64_t rejected_events;      /* out of range or no cell left: in no total */
 	uint64_t skipped_records;      /* of a kind this version does not know */
@@ -133,7 +133,7 @@ struct tally_snapshot {
 	const struct tally_pool_view *process_pools; /* per process */
 };
 
-/* ---- Calls ------------------------------------------------------------------------------------ */
+/* ---- Calls ---------------------------------------------------------------------------------- */
 
 /* Makes a consumer and looks once, so that a snapshot is there. options may be NULL.
  * -EINVAL: more than one of pid, name, run_id; -ENOENT: the directory is missing, or the region or

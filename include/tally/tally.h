@@ -20,8 +20,8 @@
  *	TALLY=1          arm; anything else, or nothing: off until tally_init()
  *	TALLY_RING=N     records per thread, a power of two from 64 to 1048576, default 2048;
  *	                 0 keeps totals only. An unusable value keeps totals only and is shown.
- *	TALLY_LANES=N    threads with a ring of their own at a time, a power of two from 1 to 1024,
- *	                 default 64; events of further threads are counted without records
+ *	TALLY_LANES=N    threads with a ring of their own at a time, a power of two from 1 to
+ *	                 1024, default 64; events of more threads count without records
  *	TALLY_KEEP=1     leave the region in place after a clean exit
  *	TALLY_DIR=PATH   where regions are made, default /dev/shm
  *	TALLY_RUN=HEX    set by `tally run`: the run this process belongs to
@@ -88,7 +88,7 @@ void tally_tag_pop(void);
 /* A record that says: here begins the phase `name`. */
 void tally_mark(const char *name);
 
-/* ---- Calls: may take system calls and memory; not for signal handlers -------------------------- */
+/* ---- Calls: may take system calls and memory; not for signal handlers ----------------------- */
 
 /* Books everything the process holds on (device, pool) as freed, as when a pool is dropped whole.
  * The caller guarantees that no thread uses that pool meanwhile. ret_bytes (may be NULL) is the
@@ -137,7 +137,7 @@ int tally_shutdown(void);
 
 struct tally_status {
 	int armed;
-	int region_error;	  /* 0, or the negative errno that kept the region from being made */
+	int region_error; /* 0, or the negative errno that kept the region from being made */
 	uint64_t unplaced_events; /* counted in this process alone, as no region could be made */
 	uint64_t rejected_events; /* out of range, or no room for another (device, pool) */
 	char region[64];	  /* file name of the region, "" if none */
