@@ -100,6 +100,9 @@ bool config_load(void)
 	text = secure_getenv("TALLY_RUN");
 	if (text && parse(text, 16, &run_id))
 		config->run_id = run_id;
+	text = secure_getenv("TALLY_RUN_REGION");
+	if (text && !strchr(text, '/') && strlen(text) < sizeof(config->run_region))
+		snprintf(config->run_region, sizeof(config->run_region), "%s", text);
 	text = secure_getenv("TALLY_DIR");
 	if (text && *text && strlen(text) < sizeof(config->dir))
 		snprintf(config->dir, sizeof(config->dir), "%s", text);

@@ -199,6 +199,19 @@ static int build(struct process_state *process, struct thread_state *thread)
 	return 0;
 }
 
+/* No region of its own: a process that `tally run` started counts in the runner's. */
+static void join_runner(struct process_state *process)
+{
+	process->cells.process = NULL;
+	if (!producer_config.run_region[0] ||
+	    region_join(producer_config.dir, producer_config.run_region, TALLY_REGION_RUNNER,
+			&process->guest) != 0)
+		return;
+	process->cells = cells_of(&process->guest, 0);
+	/* relaxed: a count that stands by itself */
+	tally_add_relaxed(&process->cells.process->guests, 1);
+}
+
 /* The private pages are wiped in a fork child, by the kernel or else by child() below. */
 static void ask_for_wipe(void)
 {
@@ -233,10 +246,12 @@ static uint64_t decide(void)
 	process->clock = clock_choose();
 	process->pid = (uint32_t)getpid();
 	process->region_error = build(process, &tally_thread);
+	if (process->region_error)
+		join_runner(process);
 	armed = region->base ? region->id : GENERATION_MIN;
 	tally_store_release(&process->armed, armed); /* B1 -> B2: all the above */
 	tally_fence_total(); /* S2 -> S1: the region is there, then take what came too early */
-	if (region->base)
+	if (process->cells.process)
 		cells_fold(&early, fold_into_cells, &process->cells);
 	tally_store_release(&process->building, 0); /* M1 -> M2 */
 	return armed;
@@ -282,7 +297,7 @@ void process_fold_late(void)
 	struct process_state *process = &tally_private.in.process;
 	struct cells early = early_cells();
 
-	if (process->region.base)
+	if (process->cells.process)
 		cells_fold(&early, fold_into_cells, &process->cells);
 }
 

@@ -26,8 +26,8 @@ static void push_shared(uint64_t armed, uint32_t device, uint32_t pool,
 		.cells = tally_private.in.early.cells,
 		.count = 1u << GEOMETRY_CELLS_LOG2,
 	};
-	bool has_region = armed >= GENERATION_MIN && tally_private.in.process.region.base;
-	const struct cells *to = has_region ? &tally_private.in.process.cells : &early;
+	bool placed = armed >= GENERATION_MIN && tally_private.in.process.cells.process;
+	const struct cells *to = placed ? &tally_private.in.process.cells : &early;
 
 	if (!lane_in_range(device, pool))
 		cells_reject(to);
@@ -35,7 +35,7 @@ static void push_shared(uint64_t armed, uint32_t device, uint32_t pool,
 		cells_push(to, event->kind, device, pool, event->size, event->buffer_id);
 	else
 		cells_count(to);
-	if (has_region)
+	if (placed)
 		return;
 	tally_fence_total(); /* S1 -> S2: count, then look for a region */
 	if (process_look() >= GENERATION_MIN)

@@ -37,7 +37,8 @@ struct process_state {
 	uint32_t pid;	  /* a vfork child shares this memory, and is not it */
 	struct region region;
 	struct lane_writer *writers; /* one per lane */
-	struct cells cells;	     /* the region's */
+	struct region guest;	     /* the runner's, when this process could make none */
+	struct cells cells;	     /* of either; .process is NULL if there is neither */
 };
 
 /* Counters for the time before the region, and for ever when none can be made. */

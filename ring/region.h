@@ -94,6 +94,10 @@ int region_open(int dir_fd, const char *name, struct region_view *ret_view,
 		char why[REGION_WHY_MAX]);
 void region_close(struct region_view *view);
 
+/* The same to write into the shared cells of somebody else's region, which must have `flags`. The
+ * caller is not an owner: liveness is not its own. Only base, at and id of *ret_region are set. */
+int region_join(const char *dir, const char *name, uint32_t flags, struct region *ret_region);
+
 /* 1 if the process of `entry` lives, 0 if not, or a negative errno. */
 int region_alive(const struct region_view *view, uint32_t entry);
 

@@ -105,7 +105,7 @@ static int check_layout(const struct tally_region_header *header, const struct s
 	return 0;
 }
 
-static int load(int fd, struct region_view *view, char why[REGION_WHY_MAX])
+static int load(int fd, int protection, struct region_view *view, char why[REGION_WHY_MAX])
 {
 	struct stat status;
 	ssize_t got;
@@ -129,7 +129,7 @@ static int load(int fd, struct region_view *view, char why[REGION_WHY_MAX])
 	error = check_layout(&view->header, &status, &view->at, why);
 	if (error)
 		return error;
-	view->base = mmap(NULL, view->at.size, PROT_READ, MAP_SHARED, fd, 0);
+	view->base = mmap(NULL, view->at.size, protection, MAP_SHARED, fd, 0);
 	if (view->base == MAP_FAILED)
 		return -errno;
 	view->dev = status.st_dev;
@@ -153,7 +153,7 @@ int region_open(int dir_fd, const char *name, struct region_view *ret_view,
 			error = -EBADMSG;
 		}
 	} else {
-		error = load(fd, &view, why);
+		error = load(fd, PROT_READ, &view, why);
 	}
 	if (error) {
 		if (!why[0])
@@ -178,4 +178,31 @@ void region_close(struct region_view *view)
 int region_alive(const struct region_view *view, uint32_t entry)
 {
 	return alive_test(view->fd, entry);
+}
+
+int region_join(const char *dir, const char *name, uint32_t flags, struct region *ret_region)
+{
+	struct region region = { .fd = -1 };
+	struct region_view view;
+	char why[REGION_WHY_MAX];
+	int error, fd;
+
+	snprintf(region.path, sizeof(region.path), "%s/%s", dir, name);
+	fd = open(region.path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	error = load(fd, PROT_READ | PROT_WRITE, &view, why);
+	close(fd);
+	if (error)
+		return error;
+	if ((view.header.flags & flags) != flags ||
+	    madvise(view.base, view.at.size, MADV_DONTFORK) != 0) {
+		munmap(view.base, view.at.size);
+		return -EBADMSG;
+	}
+	region.base = view.base;
+	region.at = view.at;
+	region.id = view.header.region_id;
+	*ret_region = region;
+	return 0;
 }

@@ -139,7 +139,8 @@ struct tally_process_header {
 	uint64_t rejected_events; /* 16: out of range, or no cell left; counted nowhere else */
 	uint64_t shared_events;	  /* 24: events in the shared cells, without a record */
 	uint64_t cell_pages;	  /* 32: bit n: page n of this entry is reserved */
-	uint64_t spare[11];	  /* 40 */
+	uint64_t guests;	  /* 40: processes without a region of their own, counted here */
+	uint64_t spare[10];	  /* 48 */
 };
 
 #define TALLY_LOCK_BYTE 64
@@ -224,6 +225,7 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 
 #define TALLY_REGION_BAD_RING 1u    /* TALLY_RING was not usable: no records are kept */
 #define TALLY_REGION_BAD_LANES 2u   /* TALLY_LANES was not usable: the default is in force */
+#define TALLY_REGION_RUNNER 8u	    /* made by `tally run` for those that can make none */
 #define TALLY_REGION_SMALL_FILES 4u /* RLIMIT_FSIZE left room for fewer lanes than asked for */
 
 /* ---- Checks ----------------------------------------------------------------------------------
@@ -269,7 +271,8 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 	F(tally_process_header, rejected_events, 16)                                               \
 	F(tally_process_header, shared_events, 24)                                                 \
 	F(tally_process_header, cell_pages, 32)                                                    \
-	F(tally_process_header, spare, 40)                                                         \
+	F(tally_process_header, guests, 40)                                                        \
+	F(tally_process_header, spare, 48)                                                         \
 	F(tally_device_entry, state, 0)                                                            \
 	F(tally_device_entry, device, 8)                                                           \
 	F(tally_device_entry, flags, 12)                                                           \

@@ -24,7 +24,9 @@
  *	                 1024, default 64; events of more threads count without records
  *	TALLY_KEEP=1     leave the region in place after a clean exit
  *	TALLY_DIR=PATH   where regions are made, default /dev/shm
- *	TALLY_RUN=HEX    set by `tally run`: the run this process belongs to
+ *	TALLY_RUN=HEX, TALLY_RUN_REGION=NAME
+ *	                 set by `tally run`: the run this process belongs to, and where its events
+ *	                 are counted should it be unable to make a region
  */
 #ifndef TALLY_TALLY_H
 #define TALLY_TALLY_H
@@ -138,7 +140,7 @@ int tally_shutdown(void);
 struct tally_status {
 	int armed;
 	int region_error; /* 0, or the negative errno that kept the region from being made */
-	uint64_t unplaced_events; /* counted in this process alone, as no region could be made */
+	uint64_t unplaced_events; /* counted in this process alone, where nobody sees them */
 	uint64_t rejected_events; /* out of range, or no room for another (device, pool) */
 	char region[64];	  /* file name of the region, "" if none */
 };
