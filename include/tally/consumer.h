@@ -49,6 +49,7 @@ struct tally_consumer_options {
 	bool read_records; /* drain records too; else ledgers only */
 	bool from_start;   /* records gone before the consumer came are lost too */
 	bool remove_ended; /* unlink a region once its process has ended and it has been read */
+	bool lend_region;  /* make a region for those of the run that can make none of their own */
 
 	/* Called for each refused file, once per file, on the thread that polls. */
 	void (*refused)(void *refused_arg, const struct tally_refusal *refusal);
@@ -115,6 +116,8 @@ struct tally_process_view {
 	uint64_t skipped_records;      /* of a kind this version does not know */
 	uint32_t quarantined_lanes;    /* whose records could not be trusted */
 	uint32_t region_flags;	       /* TALLY_REGION_... of abi.h */
+	uint32_t guests; /* if not 0: these are not one process but so many, which could
+					  make no region and were lent one; pid is the lender's */
 	size_t first_pool, pool_count; /* in the snapshot's process_pools */
 };
 
@@ -138,13 +141,17 @@ struct tally_snapshot {
 /* Makes a consumer and looks once, so that a snapshot is there. options may be NULL.
  * -EINVAL: more than one of pid, name, run_id; -ENOENT: the directory is missing, or the region or
  * pid asked for has no region; -EACCES: it is not ours to read; -EPROTO: it has another version;
- * -EBADMSG: it is no region, or a broken one; -ENOMEM. With neither pid nor name, finding nothing
- * is no error. */
+ * -EBADMSG: it is no region, or a broken one; -EAGAIN: no thread could be made; -ENOMEM. With
+ * neither pid nor name, finding nothing is no error. */
 int tally_consumer_open(const struct tally_consumer_options *options,
 			struct tally_consumer **ret_consumer);
 
 /* Stops its thread and frees it. All snapshots have been put back. NULL does nothing. */
 void tally_consumer_close(struct tally_consumer *consumer);
+
+/* The file name of the region that was lent, for TALLY_RUN_REGION in the environment of the run's
+ * processes; valid until the consumer is closed. NULL: none was asked for, or could be made. */
+const char *tally_consumer_lent_region(const struct tally_consumer *consumer);
 
 /* Looks for regions, drains records, adds up the ledgers and publishes a snapshot. One thread at a
  * time; not while a thread started below runs (-EBUSY). */

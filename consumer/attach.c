@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding regions: one pass over the directory, by name; each file is opened once. */
+#include "consumer/attach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <tally/atomic.h>
+#include <unistd.h>
+
+#define DEFAULT_DIR "/dev/shm"
+
+int attach_open(struct attach *attach, const struct tally_consumer_options *options)
+{
+	const char *dir = NULL;
+	int fd;
+
+	memset(attach, 0, sizeof(*attach));
+	if (options) {
+		attach->options = *options;
+		dir = options->dir;
+	}
+	if ((attach->options.pid != 0) + (attach->options.name != NULL) +
+		    (attach->options.run_id != 0) >
+	    1)
+		return -EINVAL;
+	if (attach->options.name) {
+		attach->name = strdup(attach->options.name);
+		if (!attach->name)
+			return -ENOMEM;
+	}
+	attach->options.name = attach->name;
+	if (!dir || !*dir)
+		dir = secure_getenv("TALLY_DIR");
+	if (!dir || !*dir)
+		dir = DEFAULT_DIR;
+	snprintf(attach->path, sizeof(attach->path), "%s", dir);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		attach->dir = fdopendir(fd);
+	if (!attach->dir) {
+		int error = -errno;
+
+		if (fd >= 0)
+			close(fd);
+		free(attach->name);
+		return error;
+	}
+	attach->options.dir = NULL; /* the caller's string is not needed any more */
+	return 0;
+}
+
+void attach_close(struct attach *attach)
+{
+	size_t n;
+
+	for (n = 0; n < attach->process_count; n++)
+		process_free(attach->processes[n]);
+	known_free(&attach->known);
+	free(attach->processes);
+	free(attach->name);
+	closedir(attach->dir);
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+static bool is_passing(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
+static void refuse(struct attach *attach, struct known *known, uint32_t pid, int error,
+		   const char *message)
+{
+	struct tally_refusal refusal = {
+		.name = known->name,
+		.pid = pid,
+		.error = error,
+		.message = message,
+	};
+	bool again = known->state == KNOWN_LATER;
+
+	/* What lay around before a run began is not its business. */
+	if (attach->options.run_id && attach->look == 1) {
+		known->state = KNOWN_OTHER;
+		return;
+	}
+	known->state = is_passing(error) ? KNOWN_LATER : KNOWN_REFUSED;
+	if (again && known->state == KNOWN_LATER)
+		return; /* said before */
+	if (attach->first_error == 0)
+		attach->first_error = error;
+	if (attach->options.refused)
+		attach->options.refused(attach->options.refused_arg, &refusal);
+}
+
+static bool starts_after(const struct process *a, const struct process *b)
+{
+	if (a->said.start_realtime_ns != b->said.start_realtime_ns)
+		return a->said.start_realtime_ns > b->said.start_realtime_ns;
+	if (a->said.pid != b->said.pid)
+		return a->said.pid > b->said.pid;
+	return a->said.region_id > b->said.region_id;
+}
+
+/* Follows an opened region, which it takes over. */
+static int follow(struct attach *attach, struct known *known, struct region_view *view)
+{
+	size_t n = attach->process_count;
+	struct process **all = known_room(attach->processes, n, &attach->process_room);
+	struct process *process;
+
+	if (!all)
+		return -ENOMEM;
+	attach->processes = all;
+	process = process_new(known->name, view);
+	if (!process)
+		return -ENOMEM;
+	while (n > 0 && starts_after(attach->processes[n - 1], process)) {
+		attach->processes[n] = attach->processes[n - 1];
+		n--;
+	}
+	attach->processes[n] = process;
+	attach->process_count++;
+	known->state = KNOWN_FOLLOWED;
+	known->process = process;
+	return 0;
+}
+
+/* Whether an opened region is one that was asked for; the name said so as far as names can. */
+static int check_wanted(const struct attach *attach, const struct region_view *view,
+			bool *ret_wanted, char why[REGION_WHY_MAX])
+{
+	struct stat status;
+
+	if (attach->options.run_id) {
+		*ret_wanted = view->header.run_id == attach->options.run_id;
+		return 0;
+	}
+	*ret_wanted = true;
+	if (attach->options.pid || attach->name || geteuid() != 0)
+		return 0; /* region_open() has checked the owner for all but root */
+	if (fstat(view->fd, &status) != 0)
+		return -errno;
+	if (status.st_uid == 0)
+		return 0;
+	snprintf(why, REGION_WHY_MAX, "named as yours, but owned by user %u; remove it",
+		 (unsigned int)status.st_uid);
+	return -EACCES;
+}
+
+/* A lent region says nothing as long as nobody counts in it. */
+static bool is_empty(const struct region_view *view)
+{
+	if (!(view->header.flags & TALLY_REGION_RUNNER))
+		return false;
+	/* relaxed: a count that stands by itself */
+	return tally_load_relaxed(&region_process(view->base, &view->at, 0)->guests) == 0;
+}
+
+static void try_open(struct attach *attach, struct known *known, uint32_t uid)
+{
+	char why[REGION_WHY_MAX];
+	struct region_view view = { .fd = -1 };
+	int error = region_open(dirfd(attach->dir), known->name, &view, why);
+	bool wanted = false;
+
+	if (error == -ENOENT) {
+		known->look = 0; /* it has gone meanwhile */
+		return;
+	}
+	if (error) {
+		if (error == -EACCES && uid != geteuid())
+			snprintf(why, sizeof(why), "belongs to user %u; ask them, or be root",
+				 (unsigned int)uid);
+		refuse(attach, known, view.header.creator_pid, error, why);
+		return;
+	}
+	error = check_wanted(attach, &view, &wanted, why);
+	if (!error && wanted && is_empty(&view)) {
+		known->state = KNOWN_EMPTY;
+		region_close(&view);
+		return;
+	}
+	if (!error && wanted) {
+		snprintf(why, sizeof(why), "no memory to follow it");
+		error = follow(attach, known, &view);
+		if (!error)
+			return;
+	}
+	if (error)
+		refuse(attach, known, view.header.creator_pid, error, why);
+	else
+		known->state = KNOWN_OTHER;
+	region_close(&view);
+}
+
+/* ---- The directory --------------------------------------------------------------------------- */
+
+/* A name that starts like ours: worth a word if it is our file. */
+static bool is_stray(const struct attach *attach, const char *name)
+{
+	struct stat status;
+
+	return region_name_loose(name) && !attach->options.pid && !attach->name &&
+	       !attach->options.run_id &&
+	       fstatat(dirfd(attach->dir), name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       status.st_uid == geteuid();
+}
+
+static bool is_wanted(const struct attach *attach, const char *name, uint32_t uid, uint32_t pid)
+{
+	if (attach->name)
+		return strcmp(attach->name, name) == 0;
+	if (attach->options.pid)
+		return attach->options.pid == pid;
+	return uid == geteuid();
+}
+
+static int visit(struct attach *attach, const char *name)
+{
+	uint32_t uid = geteuid(), pid = 0;
+	struct known *known = known_find(&attach->known, name);
+	bool parsed;
+
+	if (known) {
+		known->look = attach->look;
+		if (known->state != KNOWN_LATER && known->state != KNOWN_EMPTY)
+			return 0;
+	}
+	parsed = region_name_parse(name, &uid, &pid);
+	if (parsed || attach->name ? !is_wanted(attach, name, uid, pid) : !is_stray(attach, name))
+		return 0;
+	if (!known) {
+		known = known_add(&attach->known, name);
+		if (!known)
+			return -ENOMEM;
+		known->state = KNOWN_OTHER;
+		known->look = attach->look;
+	}
+	if (parsed || attach->name)
+		try_open(attach, known, uid);
+	else
+		refuse(attach, known, 0, -EBADMSG,
+		       "not a name tally gives; remove it if nobody needs it");
+	return 0;
+}
+
+static struct timespec time_of_change(const struct attach *attach)
+{
+	struct stat status = { 0 };
+
+	fstat(dirfd(attach->dir), &status);
+	return status.st_mtim;
+}
+
+bool attach_changed(const struct attach *attach)
+{
+	struct timespec now = time_of_change(attach);
+
+	return now.tv_sec != attach->dir_time.tv_sec || now.tv_nsec != attach->dir_time.tv_nsec;
+}
+
+/* A file that the scan did not show may be there all the same, as others come and go meanwhile;
+ * were it forgotten, its region would be followed twice. */
+static void look_again(struct attach *attach)
+{
+	struct stat status;
+	size_t n;
+
+	for (n = 0; n < attach->known.count; n++) {
+		struct known *known = attach->known.all[n];
+
+		if (known->look != attach->look && known->process &&
+		    fstatat(dirfd(attach->dir), known->name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+			known->look = attach->look;
+	}
+}
+
+int attach_scan(struct attach *attach)
+{
+	struct dirent *entry;
+	int error = 0;
+
+	attach->look++;
+	attach->dir_time = time_of_change(attach);
+	rewinddir(attach->dir);
+	while (!error) {
+		errno = 0;
+		entry = readdir(attach->dir);
+		if (!entry)
+			break;
+		if (entry->d_name[0] != '.')
+			error = visit(attach, entry->d_name);
+	}
+	if (!error && errno)
+		return -errno;
+	if (error)
+		return error;
+	look_again(attach);
+	known_forget(&attach->known, attach->look);
+	return 0;
+}
+
+uint32_t attach_refused(const struct attach *attach)
+{
+	uint32_t refused = 0;
+	size_t n;
+
+	for (n = 0; n < attach->known.count; n++)
+		refused += attach->known.all[n]->state == KNOWN_REFUSED ||
+			   attach->known.all[n]->state == KNOWN_LATER;
+	return refused;
+}
+
+void attach_unlink(const struct attach *attach, const struct process *process)
+{
+	int dir_fd = dirfd(attach->dir);
+	struct stat status;
+
+	if (fstatat(dir_fd, process->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    status.st_dev == process->view.dev && status.st_ino == process->view.ino)
+		unlinkat(dir_fd, process->name, 0);
+}
+
+/* Takes a process out of the list. */
+static void drop(struct attach *attach, size_t n)
+{
+	struct process *process = attach->processes[n];
+	size_t i;
+
+	for (i = 0; i < attach->known.count; i++)
+		if (attach->known.all[i]->process == process)
+			attach->known.all[i]->process = NULL;
+	attach->process_count--;
+	memmove(&attach->processes[n], &attach->processes[n + 1],
+		(attach->process_count - n) * sizeof(struct process *));
+	process_free(process);
+}
+
+void attach_reject(struct attach *attach, struct process *process, const char *message)
+{
+	struct known *known = known_find(&attach->known, process->name);
+	size_t n;
+
+	if (known && known->process == process)
+		refuse(attach, known, process->said.pid, -EBADMSG, message);
+	for (n = 0; n < attach->process_count; n++)
+		if (attach->processes[n] == process) {
+			drop(attach, n);
+			return;
+		}
+}
+
+void attach_drop_leaving(struct attach *attach)
+{
+	size_t n = attach->process_count;
+
+	while (n-- > 0)
+		if (attach->processes[n]->leaving)
+			drop(attach, n);
+}

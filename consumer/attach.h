@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding regions: which files of the directory are ours to follow, and which are refused. */
+#ifndef CONSUMER_ATTACH_H
+#define CONSUMER_ATTACH_H
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <tally/consumer.h>
+#include <time.h>
+
+#include "consumer/known.h"
+#include "consumer/process.h"
+
+struct attach {
+	struct tally_consumer_options options; /* with a copy of name */
+	char *name;
+	char path[REGION_PATH_MAX]; /* of the directory */
+	DIR *dir;
+	struct timespec dir_time; /* last change of the directory, before the last scan */
+	uint64_t look;
+	struct known_list known;
+
+	struct process **processes; /* ordered by start, pid */
+	size_t process_count, process_room;
+
+	int first_error; /* of the first refusal, 0 if there was none */
+};
+
+/* Opens the directory. 0, -EINVAL, -ENOENT, -EACCES, -ENOMEM, ... */
+int attach_open(struct attach *attach, const struct tally_consumer_options *options);
+void attach_close(struct attach *attach);
+
+/* Goes through the directory: follows new regions, forgets names that have gone. 0 or a negative
+ * errno; what was found before the error is kept. */
+int attach_scan(struct attach *attach);
+
+/* Whether files came or went since then, as far as the directory's clock can tell. */
+bool attach_changed(const struct attach *attach);
+
+/* How many files in the directory are refused. */
+uint32_t attach_refused(const struct attach *attach);
+
+/* Removes the file of a process, if it is still the file that was opened. */
+void attach_unlink(const struct attach *attach, const struct process *process);
+
+/* A region turned out to be broken: it is refused from now on, and its process forgotten. */
+void attach_reject(struct attach *attach, struct process *process, const char *message);
+
+/* Forgets processes that were marked as leaving. */
+void attach_drop_leaving(struct attach *attach);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Building a snapshot out of the consumer's private tables: one block, five arrays. */
+#include "consumer/build.h"
+
+#include <stdalign.h>
+#include <stdio.h>
+#include <string.h>
+#include <tally/tally.h>
+
+#include "ring/clock.h"
+
+static const char *const pool_names[] = {
+	[TALLY_POOL_DRAM] = "dram",	[TALLY_POOL_L1] = "l1",
+	[TALLY_POOL_SYSTEM] = "system", [TALLY_POOL_L1_SMALL] = "l1_small",
+	[TALLY_POOL_TRACE] = "trace",	[TALLY_POOL_CB] = "cb",
+	[TALLY_POOL_KERNEL] = "kernel", [TALLY_POOL_HEAP] = "heap",
+};
+
+#define FIXED_POOLS (sizeof(pool_names) / sizeof(pool_names[0]))
+
+/* ---- Size ------------------------------------------------------------------------------------ */
+
+/* The next device at or after the two positions, which move behind it. False: no more. */
+static bool next_device(const struct picture *picture, size_t *sum, size_t *entry,
+			uint32_t *ret_device, const struct tally_device_entry **ret_entry)
+{
+	const struct sums *sums = picture->over_all;
+	bool has_sum = *sum < sums->count;
+	bool has_entry = *entry < picture->device_count;
+	uint32_t device;
+
+	if (!has_sum && !has_entry)
+		return false;
+	device = has_sum ? TALLY_KEY_DEVICE(sums->all[*sum].key) : UINT32_MAX;
+	if (has_entry && picture->devices[*entry].device < device)
+		device = picture->devices[*entry].device;
+	while (*sum < sums->count && TALLY_KEY_DEVICE(sums->all[*sum].key) == device)
+		++*sum;
+	*ret_device = device;
+	*ret_entry = NULL;
+	if (has_entry && picture->devices[*entry].device == device)
+		*ret_entry = &picture->devices[(*entry)++];
+	return true;
+}
+
+/* Makes room for an array; where it begins. */
+static size_t reserve(struct layout *layout, size_t count, size_t size)
+{
+	size_t at = (layout->size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+
+	layout->size = at + count * size;
+	return at;
+}
+
+void build_measure(const struct picture *picture, struct layout *ret_layout)
+{
+	const struct tally_device_entry *entry;
+	struct layout layout = { 0 };
+	size_t sum = 0, described = 0, n;
+	uint32_t device;
+
+	for (n = 0; n < picture->process_count; n++)
+		layout.process_pools += picture->processes[n]->sums.count;
+	while (next_device(picture, &sum, &described, &device, &entry))
+		layout.devices++;
+	layout.pool_at = reserve(&layout, picture->over_all->count, sizeof(struct tally_pool_view));
+	layout.process_at = reserve(&layout, picture->process_count,
+				    sizeof(struct tally_process_view));
+	layout.process_pool_at = reserve(&layout, layout.process_pools,
+					 sizeof(struct tally_pool_view));
+	layout.device_at = reserve(&layout, layout.devices, sizeof(struct tally_device_view));
+	*ret_layout = layout;
+}
+
+/* ---- Filling --------------------------------------------------------------------------------- */
+
+static void fill_pool(struct tally_pool_view *view, const struct sum *sum, const char *name)
+{
+	memset(view, 0, sizeof(*view));
+	view->device = TALLY_KEY_DEVICE(sum->key);
+	view->pool = TALLY_KEY_POOL(sum->key);
+	view->totals = sum->totals;
+	if (view->pool < FIXED_POOLS)
+		name = pool_names[view->pool];
+	if (name)
+		snprintf(view->pool_name, sizeof(view->pool_name), "%s", name);
+	else
+		snprintf(view->pool_name, sizeof(view->pool_name), "pool-%u", view->pool);
+}
+
+/* A name for a pool that any process gave; the oldest process is asked first. */
+static const char *name_of_pool(const struct picture *picture, uint32_t pool)
+{
+	const char *name = NULL;
+	size_t n;
+
+	for (n = 0; n < picture->process_count && !name && pool >= FIXED_POOLS; n++)
+		name = describe_pool(picture->processes[n], pool);
+	return name;
+}
+
+static void fill_processes(const struct picture *picture, struct tally_snapshot *snapshot,
+			   struct tally_process_view *views, struct tally_pool_view *pools)
+{
+	size_t filled = 0, n, i;
+
+	for (n = 0; n < picture->process_count; n++) {
+		const struct process *process = picture->processes[n];
+		struct tally_process_view *view = &views[n];
+
+		*view = process->said;
+		view->first_pool = filled;
+		view->pool_count = process->sums.count;
+		for (i = 0; i < process->sums.count; i++) {
+			const struct sum *sum = &process->sums.all[i];
+
+			fill_pool(&pools[filled++], sum,
+				  describe_pool(process, TALLY_KEY_POOL(sum->key)));
+		}
+		snapshot->events += view->events;
+		snapshot->records_read += view->records_read;
+		snapshot->lost_records += view->lost_records;
+		snapshot->rejected_events += view->rejected_events;
+	}
+}
+
+/* Device 0 is the host where the malloc adapter reports; nobody else uses the heap pool. */
+static bool is_host(const struct picture *picture, uint32_t device)
+{
+	return device == 0 && sums_find(picture->over_all, TALLY_KEY(0, TALLY_POOL_HEAP));
+}
+
+static void fill_device(struct tally_device_view *view, const struct tally_device_entry *entry,
+			struct tally_pool_view *pools)
+{
+	size_t n;
+
+	view->described = true;
+	view->remote = (entry->flags & TALLY_DEVICE_REMOTE) != 0;
+	memcpy(view->name, entry->name, sizeof(view->name));
+	memcpy(view->arch, entry->arch, sizeof(view->arch));
+	memcpy(view->stable_id, entry->stable_id, sizeof(view->stable_id));
+	view->grid_x = entry->grid_x;
+	view->grid_y = entry->grid_y;
+	view->channels = entry->channels;
+	for (n = 0; n < view->pool_count; n++)
+		if (pools[n].pool < TALLY_DESCRIBED_POOLS)
+			pools[n].capacity_bytes = entry->capacity_bytes[pools[n].pool];
+}
+
+static void fill_devices(const struct picture *picture, struct tally_device_view *views,
+			 struct tally_pool_view *pools)
+{
+	const struct tally_device_entry *entry;
+	size_t sum = 0, described = 0, first = 0;
+	uint32_t device;
+
+	for (; next_device(picture, &sum, &described, &device, &entry); views++) {
+		memset(views, 0, sizeof(*views));
+		views->device = device;
+		views->first_pool = first;
+		views->pool_count = sum - first;
+		if (entry)
+			fill_device(views, entry, &pools[first]);
+		else if (is_host(picture, device))
+			snprintf(views->name, sizeof(views->name), "host");
+		first = sum;
+	}
+}
+
+void build_fill(const struct picture *picture, const struct layout *layout, unsigned char *memory,
+		struct tally_snapshot *ret_snapshot)
+{
+	struct tally_pool_view *pools = (void *)(memory + layout->pool_at);
+	struct tally_process_view *processes = (void *)(memory + layout->process_at);
+	struct tally_pool_view *process_pools = (void *)(memory + layout->process_pool_at);
+	struct tally_device_view *devices = (void *)(memory + layout->device_at);
+	struct tally_snapshot snapshot = {
+		.realtime_ns = clock_realtime_ns(),
+		.monotonic_ns = clock_monotonic_ns(),
+		.complete = picture->refused_files == 0,
+		.refused_files = picture->refused_files,
+		.device_count = layout->devices,
+		.pool_count = picture->over_all->count,
+		.process_count = picture->process_count,
+		.process_pool_count = layout->process_pools,
+		.devices = devices,
+		.pools = pools,
+		.processes = processes,
+		.process_pools = process_pools,
+	};
+	size_t n;
+
+	for (n = 0; n < picture->over_all->count; n++) {
+		const struct sum *sum = &picture->over_all->all[n];
+
+		fill_pool(&pools[n], sum, name_of_pool(picture, TALLY_KEY_POOL(sum->key)));
+		snapshot.complete = snapshot.complete && sum->totals.current;
+	}
+	fill_processes(picture, &snapshot, processes, process_pools);
+	fill_devices(picture, devices, pools);
+	snapshot.complete = snapshot.complete && snapshot.rejected_events == 0;
+	*ret_snapshot = snapshot;
+}

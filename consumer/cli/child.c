@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting CMD and waiting for it, so that neither it nor the terminal notices who stands between.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+/* What is passed on to CMD. The keyboard's signals reach it by themselves. */
+static const int forwarded[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+
+#define FORWARDED (sizeof(forwarded) / sizeof(forwarded[0]))
+
+static void awaited_signals(sigset_t *set)
+{
+	size_t n;
+
+	sigemptyset(set);
+	sigaddset(set, SIGCHLD);
+	for (n = 0; n < FORWARDED; n++)
+		sigaddset(set, forwarded[n]);
+}
+
+static void ignore(int signal)
+{
+	struct sigaction action = { .sa_handler = SIG_IGN };
+
+	sigaction(signal, &action, NULL);
+}
+
+/* Tells the parent why CMD could not be executed, through a pipe that an exec closes. */
+_Noreturn static void execute(char **argv, int failure_fd)
+{
+	int error;
+	ssize_t written;
+
+	execvp(argv[0], argv);
+	error = errno;
+	written = write(failure_fd, &error, sizeof(error));
+	_exit(written == sizeof(error) ? EXIT_NOT_FOUND : EXIT_RUN_FAILED);
+}
+
+static int say_failure(const char *command, int error)
+{
+	char name[128];
+
+	text_clean(name, sizeof(name), command);
+	if (error != ENOENT) {
+		say("%s cannot be run: %s", name, strerror(error));
+		return EXIT_NOT_RUNNABLE;
+	}
+	if (strchr(command, '/') && access(command, F_OK) == 0)
+		say("%s cannot be run: the interpreter that it names is missing", name);
+	else
+		say("%s: command not found", name);
+	return EXIT_NOT_FOUND;
+}
+
+/* The error of CMD's exec, or 0 once it has succeeded. */
+static int read_failure(int fd)
+{
+	int error = 0;
+	ssize_t got;
+
+	do
+		got = read(fd, &error, sizeof(error));
+	while (got < 0 && errno == EINTR);
+	return got == sizeof(error) ? error : 0;
+}
+
+int child_start(struct child *child, char **argv)
+{
+	struct sigaction fresh = { .sa_handler = SIG_DFL }, chld;
+	sigset_t awaited, keyboard, mask;
+	int failure[2];
+	int error;
+
+	if (pipe2(failure, O_CLOEXEC) != 0) {
+		say("no pipe to start CMD: %s", strerror(errno));
+		return EXIT_RUN_FAILED;
+	}
+	/* Blocked, SIGINT cannot end this process between the fork and ignoring it. */
+	awaited_signals(&awaited);
+	sigprocmask(SIG_BLOCK, &awaited, &mask);
+	sigemptyset(&keyboard);
+	sigaddset(&keyboard, SIGINT);
+	sigaddset(&keyboard, SIGQUIT);
+	sigprocmask(SIG_BLOCK, &keyboard, NULL);
+	sigaction(SIGCHLD, &fresh, &chld); /* ignored, it would take CMD's status with it */
+	child->pid = fork();
+	if (child->pid == 0) {
+		sigaction(SIGCHLD, &chld, NULL);
+		sigprocmask(SIG_SETMASK, &mask, NULL);
+		execute(argv, failure[1]);
+	}
+	error = errno;
+	ignore(SIGINT);
+	ignore(SIGQUIT);
+	ignore(SIGPIPE); /* a closed stderr must not cost CMD's status */
+	ignore(SIGTTOU);
+	sigprocmask(SIG_UNBLOCK, &keyboard, NULL);
+	close(failure[1]);
+	if (child->pid < 0) {
+		say("no process for CMD: %s", strerror(error));
+		close(failure[0]);
+		return EXIT_RUN_FAILED;
+	}
+	error = read_failure(failure[0]);
+	close(failure[0]);
+	if (error == 0)
+		return 0;
+	waitpid(child->pid, &child->status, 0);
+	return say_failure(argv[0], error);
+}
+
+static bool has_ended(struct child *child)
+{
+	int status;
+
+	/* The signal may have come for a daemon that was left to us. */
+	if (waitpid(child->pid, &status, WNOHANG) != child->pid)
+		return false;
+	child->status = status;
+	return true;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool child_wait(struct child *child, unsigned int milliseconds)
+{
+	int64_t end_ms = now_ms() + milliseconds;
+	sigset_t awaited;
+
+	awaited_signals(&awaited);
+	while (!has_ended(child)) {
+		int64_t left_ms = end_ms - now_ms();
+		struct timespec left;
+		siginfo_t info;
+		int signal;
+
+		if (left_ms <= 0)
+			return false;
+		left.tv_sec = left_ms / 1000;
+		left.tv_nsec = left_ms % 1000 * 1000000;
+		signal = sigtimedwait(&awaited, &info, &left);
+		/* The terminal's hang-up goes to all of the foreground, so CMD has it too. */
+		if (signal > 0 && signal != SIGCHLD && info.si_code != SI_KERNEL)
+			kill(child->pid, signal);
+	}
+	return true;
+}

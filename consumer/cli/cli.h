@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs of the `tally` command share: exit codes, words, tables, JSON. */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <tally/consumer.h>
+
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_ERROR = 1,
+	EXIT_USAGE = 2,
+	EXIT_NOTHING = 3, /* to attach to */
+	EXIT_PERMISSION = 4,
+	EXIT_VERSION = 5,      /* of the region that was asked for */
+	EXIT_RUN_FAILED = 125, /* run itself, before CMD was started */
+	EXIT_NOT_RUNNABLE = 126,
+	EXIT_NOT_FOUND = 127,
+};
+
+/* ---- Verbs: argv[0] is the verb; the result is the exit status ------------------------------- */
+
+int verb_run(int argc, char **argv);
+int verb_ps(int argc, char **argv);
+
+/* ---- main.c ---------------------------------------------------------------------------------- */
+
+/* Says what is wrong with an option or argument and where help is. Returns EXIT_USAGE. */
+int usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- text.c ---------------------------------------------------------------------------------- */
+
+/* One line on stderr, after "tally: ". */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A line for each refused file; for struct tally_consumer_options. */
+void say_refusal(void *arg, const struct tally_refusal *refusal);
+
+/* Where regions are. */
+const char *text_regions_dir(void);
+
+#define TEXT_MAX 32
+
+/* "12.3 MiB", of at most three digits; "12,345,678"; "12.3 M". */
+void text_bytes(char text[TEXT_MAX], int64_t bytes);
+void text_count(char text[TEXT_MAX], uint64_t count);
+void text_short_count(char text[TEXT_MAX], uint64_t count);
+
+/* Copies text of unknown origin: what is not printable becomes '?', what does not fit "...". */
+void text_clean(char *to, size_t size, const char *from);
+
+/* The word of a NULL-terminated list that looks most like `word`, or NULL. */
+const char *text_nearest(const char *word, const char *const *words);
+
+/* ---- table.c --------------------------------------------------------------------------------- */
+
+#define TABLE_COLUMNS 12
+
+enum cell_kind { CELL_NONE, CELL_TEXT, CELL_BYTES, CELL_COUNT };
+
+struct cell {
+	enum cell_kind kind;
+	bool at_least; /* ">=" before the value */
+	int64_t bytes;
+	uint64_t count;
+	char text[64];
+};
+
+/* Columns are as wide as what is in them. Counts are cut to "12.3 M" when the table would be wider
+ * than `width`. Heads beginning with '<' are of text, to the left. */
+struct table {
+	const char *const *heads; /* NULL-terminated */
+	struct cell (*rows)[TABLE_COLUMNS];
+	size_t row_count, row_room;
+	size_t column; /* the next one of the last row */
+};
+
+void table_row(struct table *table);
+void table_text(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void table_bytes(struct table *table, int64_t bytes, bool at_least);
+void table_count(struct table *table, uint64_t count);
+void table_none(struct table *table);
+
+/* Prints it and frees its rows. */
+void table_print(struct table *table, FILE *out, size_t width);
+
+/* Columns of the terminal behind `fd`, 80 when it is none. */
+size_t table_width(int fd);
+
+/* ---- render.c -------------------------------------------------------------------------------- */
+
+/* How a view looks: `ps` of the living, or the report of a run that has ended. */
+struct view {
+	bool report;		 /* at end, not held now */
+	uint32_t command_pid;	 /* run: CMD's process; else 0 */
+	const char *command_end; /* how CMD ended: "SIGKILL", "status 0" */
+};
+
+/* One table per device and pool, one per process. */
+void render_tables(FILE *out, const struct tally_snapshot *snapshot, const struct view *view);
+
+/* What a reader of the tables should know, a line each, by say(). */
+void render_notes(const struct tally_snapshot *snapshot, const struct view *view);
+
+/* Another program took its place: a later process image has the same pid. */
+bool render_is_replaced(const struct tally_snapshot *snapshot, size_t n);
+
+/* How a process has ended, in a word. */
+const char *render_end(const struct tally_snapshot *snapshot, size_t n, const struct view *view);
+
+/* All pools of one process, or of all: sums that make sense over pools; peak where there is one. */
+struct tally_totals render_sum(const struct tally_pool_view *pools, size_t count);
+
+/* ---- json.c ---------------------------------------------------------------------------------- */
+
+/* What `run` adds to the snapshot. */
+struct json_run {
+	char *const *command;
+	uint32_t pid;
+	int exit_status; /* negative: ended by a signal */
+	int signal;	 /* 0: none */
+	bool followed;
+	const char *reason; /* why not, or NULL */
+	uint64_t elapsed_ns;
+};
+
+/* Writes tally.snapshot/1. records_read: whether records were read, else what only they can tell is
+ * null. run may be NULL. 0 or a negative errno. */
+int json_write(FILE *out, const struct tally_snapshot *snapshot, bool records_read,
+	       const struct json_run *run);
+
+/* ---- child.c --------------------------------------------------------------------------------- */
+
+/* CMD, and the signals between it and the terminal. */
+struct child {
+	int pid;
+	int status; /* of waitpid() */
+};
+
+/* Starts CMD with this process's environment, standard files, signal mask and dispositions. 0, or
+ * an exit code after saying why not. From here on SIGINT and SIGQUIT are CMD's. */
+int child_start(struct child *child, char **argv);
+
+/* Waits up to `milliseconds` and forwards signals meanwhile; true when CMD has ended. */
+bool child_wait(struct child *child, unsigned int milliseconds);
+
+/* ---- preload.c ------------------------------------------------------------------------------- */
+
+/* Sets this process's environment to what CMD is to start with; lent_region may be NULL. 0, or an
+ * exit code after saying why not. */
+int preload_environment(uint64_t run_id, const char *lent_region);
+
+/* ---- reach.c --------------------------------------------------------------------------------- */
+
+/* Why a program of that name cannot be followed, for people; `dir` is where regions are made. */
+void reach_reason(char *reason, size_t size, const char *command, const char *dir);
+
+#endif

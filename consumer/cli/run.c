@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tally run: starts CMD with the malloc adapter, follows all its processes, reports at the end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define POLL_MS 100
+#define LINE_MS 1000
+#define GRACE_MS 50 /* for processes that CMD left behind while they were ending */
+#define GRACE_STEP_MS 5
+
+struct run {
+	char **command;
+	const char *json_name; /* NULL: none */
+	FILE *json;
+	uint64_t run_id;
+	struct tally_consumer *consumer;
+	struct child child;
+	uint64_t start_ns, elapsed_ns;
+	bool line_shown;
+	uint64_t line_allocs;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ---- Preparing ------------------------------------------------------------------------------- */
+
+static int open_json(struct run *run)
+{
+	int fd;
+
+	if (!run->json_name)
+		return 0;
+	if (strcmp(run->json_name, "-") == 0) {
+		run->json = stdout;
+		return 0;
+	}
+	fd = open(run->json_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd >= 0)
+		run->json = fdopen(fd, "w");
+	if (run->json)
+		return 0;
+	say("%s cannot be written: %s", run->json_name, strerror(errno));
+	return EXIT_RUN_FAILED;
+}
+
+static bool may_draw(void)
+{
+	return isatty(STDERR_FILENO) && tcgetpgrp(STDERR_FILENO) == getpgrp();
+}
+
+/* On the consumer's thread, perhaps over the live line. */
+static void note_refusal(void *arg, const struct tally_refusal *refusal)
+{
+	if (may_draw())
+		fputs("\r\033[K", stderr);
+	say_refusal(arg, refusal);
+}
+
+static int open_consumer(struct run *run)
+{
+	struct tally_consumer_options options = {
+		.run_id = run->run_id,
+		.read_records = true,
+		.from_start = true,
+		.remove_ended = true,
+		.lend_region = true,
+		.refused = note_refusal,
+	};
+	int error;
+
+	if (getrandom(&run->run_id, sizeof(run->run_id), 0) != sizeof(run->run_id)) {
+		say("no random number to name the run: %s", strerror(errno));
+		return EXIT_RUN_FAILED;
+	}
+	run->run_id |= 1; /* never 0 */
+	options.run_id = run->run_id;
+	error = tally_consumer_open(&options, &run->consumer);
+	if (!error)
+		return 0;
+	say("nothing can be followed, %s cannot be read: %s", text_regions_dir(), strerror(-error));
+	return EXIT_RUN_FAILED;
+}
+
+/* A descriptor is open for each process that lives; CMD keeps the limit it had. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* ---- The live line --------------------------------------------------------------------------- */
+
+static void erase_line(struct run *run)
+{
+	if (run->line_shown) {
+		fputs("\r\033[K", stderr);
+		fflush(stderr);
+	}
+	run->line_shown = false;
+}
+
+static void draw_line(struct run *run)
+{
+	const struct tally_snapshot *snapshot;
+	struct tally_totals sum;
+	char held[TEXT_MAX], allocs[TEXT_MAX], rate[TEXT_MAX], line[256];
+	size_t living = 0, width, n;
+
+	if (!may_draw())
+		return;
+	snapshot = tally_snapshot_get(run->consumer);
+	sum = render_sum(snapshot->pools, snapshot->pool_count);
+	for (n = 0; n < snapshot->process_count; n++)
+		living += snapshot->processes[n].end == TALLY_RUNNING;
+	tally_snapshot_put(snapshot);
+	text_bytes(held, sum.live_bytes);
+	text_count(allocs, sum.allocations);
+	text_short_count(rate, sum.allocations - run->line_allocs);
+	run->line_allocs = sum.allocations;
+	snprintf(line, sizeof(line), "tally: %zu process%s hold%s %s, %s allocations, %s/s", living,
+		 living == 1 ? "" : "es", living == 1 ? "s" : "", held, allocs, rate);
+	width = table_width(STDERR_FILENO) - 1;
+	/* The cursor goes back, so that CMD's next line begins where it expects to. */
+	fprintf(stderr, "\r%.*s\033[K\r", (int)width, line);
+	fflush(stderr);
+	run->line_shown = true;
+}
+
+/* ---- The report ------------------------------------------------------------------------------ */
+
+static void describe_end(const struct run *run, char *text, size_t size)
+{
+	int status = run->child.status;
+	int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	const char *name = number ? sigabbrev_np(number) : NULL;
+
+	if (name)
+		snprintf(text, size, "SIG%s", name);
+	else if (number)
+		snprintf(text, size, "signal %d", number);
+	else
+		snprintf(text, size, "status %d", WEXITSTATUS(status));
+}
+
+static bool is_followed(const struct tally_snapshot *snapshot, int pid)
+{
+	size_t n;
+
+	for (n = 0; n < snapshot->process_count; n++)
+		if (snapshot->processes[n].pid == (uint32_t)pid || snapshot->processes[n].guests)
+			return true;
+	return false;
+}
+
+/* Programs that took each other's place are one process. */
+static size_t count_processes(const struct tally_snapshot *snapshot)
+{
+	size_t count = 0, n;
+
+	for (n = 0; n < snapshot->process_count; n++)
+		if (snapshot->processes[n].guests)
+			count += snapshot->processes[n].guests;
+		else
+			count += !render_is_replaced(snapshot, n);
+	return count;
+}
+
+static void report_tables(const struct run *run, const struct tally_snapshot *snapshot)
+{
+	char command[48], end[TEXT_MAX];
+	struct view view = { .report = true, .command_pid = (uint32_t)run->child.pid };
+	size_t count = count_processes(snapshot);
+
+	text_clean(command, sizeof(command), run->command[0]);
+	describe_end(run, end, sizeof(end));
+	view.command_end = end;
+	say("%s ended with %s after %.2f s, %zu process%s followed", command, end,
+	    (double)run->elapsed_ns / 1e9, count, count == 1 ? "" : "es");
+	if (count > 0) {
+		fputc('\n', stderr);
+		render_tables(stderr, snapshot, &view);
+		fputc('\n', stderr);
+	}
+}
+
+static int report_json(const struct run *run, const struct tally_snapshot *snapshot,
+		       const char *reason)
+{
+	int status = run->child.status;
+	struct json_run facts = {
+		.command = run->command,
+		.pid = (uint32_t)run->child.pid,
+		.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0,
+		.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+		.followed = reason[0] == '\0',
+		.reason = reason,
+		.elapsed_ns = run->elapsed_ns,
+	};
+	int error = json_write(run->json, snapshot, true, &facts);
+
+	if (error)
+		say("%s was not written: %s", run->json_name, strerror(-error));
+	return error;
+}
+
+/* True if the report was written whole. */
+static bool report(const struct run *run)
+{
+	const struct tally_snapshot *snapshot = tally_snapshot_get(run->consumer);
+	struct view view = { .report = true, .command_pid = (uint32_t)run->child.pid };
+	char name[128], end[TEXT_MAX], reason[4608] = "";
+	bool whole = true;
+
+	if (!is_followed(snapshot, run->child.pid))
+		reach_reason(reason, sizeof(reason), run->command[0], text_regions_dir());
+	if (run->json)
+		whole = report_json(run, snapshot, reason) == 0;
+	else
+		report_tables(run, snapshot);
+	if (reason[0]) {
+		text_clean(name, sizeof(name), run->command[0]);
+		say("%s could not be followed: %s", name, reason);
+	}
+	describe_end(run, end, sizeof(end));
+	view.command_end = end;
+	render_notes(snapshot, &view);
+	tally_snapshot_put(snapshot);
+	return whole;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+/* Someone of the run lives on, or is between two programs: its region has gone with the old one,
+ * and the new one has not made its own yet. */
+static bool anyone_lives(const struct run *run)
+{
+	const struct tally_snapshot *snapshot = tally_snapshot_get(run->consumer);
+	struct view view = { .report = true };
+	bool lives = false;
+	size_t n = snapshot->process_count;
+
+	while (n-- > 0 && !lives) {
+		const struct tally_process_view *process = &snapshot->processes[n];
+
+		if (process->guests)
+			continue;
+		lives = process->end == TALLY_RUNNING ||
+			(process->end == TALLY_GONE && kill((pid_t)process->pid, 0) == 0 &&
+			 strcmp(render_end(snapshot, n, &view), "gone") == 0);
+	}
+	tally_snapshot_put(snapshot);
+	return lives;
+}
+
+static void follow(struct run *run)
+{
+	struct timespec step = { .tv_nsec = GRACE_STEP_MS * 1000000 };
+	int waited_ms;
+
+	if (tally_consumer_start(run->consumer, POLL_MS) != 0)
+		say("no thread to read records with: many will be lost, totals will be exact");
+	while (!child_wait(&run->child, LINE_MS))
+		draw_line(run);
+	run->elapsed_ns = now_ns() - run->start_ns;
+	if (tally_consumer_stop(run->consumer) != 0)
+		tally_consumer_poll(run->consumer);
+	/* Once in any case: what CMD forked as its last deed may have no region yet. */
+	for (waited_ms = 0; waited_ms == 0 || (waited_ms < GRACE_MS && anyone_lives(run));
+	     waited_ms += GRACE_STEP_MS) {
+		nanosleep(&step, NULL);
+		tally_consumer_poll(run->consumer);
+	}
+	erase_line(run);
+}
+
+static int run_command(struct run *run)
+{
+	int status = open_json(run);
+	bool whole;
+
+	if (!status)
+		status = open_consumer(run);
+	if (!status)
+		status = preload_environment(run->run_id,
+					     tally_consumer_lent_region(run->consumer));
+	run->start_ns = now_ns();
+	if (!status)
+		status = child_start(&run->child, run->command);
+	if (status)
+		return status;
+	raise_descriptor_limit();
+	follow(run);
+	whole = report(run);
+	tally_consumer_close(run->consumer);
+	if (!whole)
+		return EXIT_RUN_FAILED;
+	if (WIFSIGNALED(run->child.status))
+		return 128 + WTERMSIG(run->child.status);
+	return WEXITSTATUS(run->child.status);
+}
+
+/* The argument of --ring, checked here so that a mistake is not found by CMD's library. */
+static bool set_ring(const char *records)
+{
+	char *end;
+	unsigned long value = strtoul(records, &end, 10);
+
+	if (records[0] < '0' || records[0] > '9' || *end)
+		return false;
+	if (value != 0 && (value < 64 || value > 1048576 || (value & (value - 1)) != 0))
+		return false;
+	return setenv("TALLY_RING", records, 1) == 0;
+}
+
+int verb_run(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", required_argument, NULL, 'j' },
+		{ "ring", required_argument, NULL, 'r' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct run run = { 0 };
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+		switch (option) {
+		case 'j':
+			run.json_name = optarg;
+			break;
+		case 'r':
+			if (!set_ring(optarg))
+				return usage_error("run",
+						   "--ring takes 0 or a power of two from 64 to "
+						   "1048576, not \"%s\"",
+						   optarg);
+			break;
+		case ':':
+			return usage_error("run", "%s needs a value", argv[optind - 1]);
+		default:
+			return usage_error("run", "unknown option %s", argv[optind - 1]);
+		}
+	}
+	if (optind == argc)
+		return usage_error("run", "which command?");
+	run.command = argv + optind;
+	return run_command(&run);
+}

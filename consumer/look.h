@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One look at everything: find regions, drain records, read ledgers, add up, publish. */
+#ifndef CONSUMER_LOOK_H
+#define CONSUMER_LOOK_H
+
+#include <stdbool.h>
+#include <tally/consumer.h>
+
+#include "consumer/attach.h"
+#include "consumer/lend.h"
+#include "consumer/snapshot.h"
+#include "consumer/sums.h"
+
+/* What one look leaves for the next. Used by one thread at a time; `publisher` has readers. */
+struct look {
+	struct attach attach;
+	struct sums over_all;
+	struct publisher publisher;
+	struct region lent; /* base NULL: none */
+};
+
+/* 0, or what attach_open() and publisher_open() say. */
+int look_open(struct look *look, const struct tally_consumer_options *options);
+
+/* No reader holds a snapshot. */
+void look_close(struct look *look);
+
+/* 0 with a new snapshot published; -ENOMEM with the one before still there; another negative errno
+ * when the directory could not be read, with a new snapshot of what was known. */
+int look_once(struct look *look);
+
+/* Drains records only. True: some had come since the last time. */
+bool look_drain(struct look *look);
+
+/* 0, or why the region or process that was asked for is not among those found. */
+int look_found(const struct look *look);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sums over all processes: the dead are taken out of what is held, the inherited counted once. */
+#include <errno.h>
+#include <string.h>
+
+#include "consumer/totals.h"
+
+static void add_one(struct sum *to, const struct process *process, struct sum *from)
+{
+	struct tally_totals *totals = &to->totals;
+	struct tally_totals *part = &from->totals;
+	/* Counted with the parent, as long as that lives. */
+	bool with_inherited = process->inherited_counted;
+	int64_t bytes_off = with_inherited ? 0 : part->inherited_bytes;
+	int64_t allocs_off = with_inherited ? 0 : part->inherited_allocations;
+
+	if (process->ended) {
+		part->abandoned_bytes = minus(part->live_bytes, bytes_off);
+		part->abandoned_allocations = minus(part->live_allocations, allocs_off);
+		totals->abandoned_bytes = plus(totals->abandoned_bytes, part->abandoned_bytes);
+		totals->abandoned_allocations = plus(totals->abandoned_allocations,
+						     part->abandoned_allocations);
+	} else {
+		totals->live_bytes = plus(totals->live_bytes, minus(part->live_bytes, bytes_off));
+		totals->live_bytes_high = plus(totals->live_bytes_high,
+					       minus(part->live_bytes_high, bytes_off));
+		totals->live_allocations = plus(totals->live_allocations,
+						minus(part->live_allocations, allocs_off));
+	}
+	totals->inherited_bytes = plus(totals->inherited_bytes,
+				       minus(part->inherited_bytes, bytes_off));
+	totals->inherited_allocations = plus(totals->inherited_allocations,
+					     minus(part->inherited_allocations, allocs_off));
+	totals->allocations += part->allocations;
+	totals->frees += part->frees;
+	totals->failures += part->failures;
+	totals->allocated_bytes += part->allocated_bytes;
+	totals->freed_bytes += part->freed_bytes;
+	totals->peak_bytes_high = plus(totals->peak_bytes_high,
+				       minus(part->peak_bytes_high, bytes_off));
+	totals->current = totals->current && part->current;
+	/* No process holds less than nothing, so at its peak everybody held that much at least. */
+	if (part->peak_bytes > to->peak_single)
+		to->peak_single = part->peak_bytes;
+	to->writers++;
+	to->several = to->several || (to->sole != 0 && to->sole != process->said.region_id);
+	to->sole = process->said.region_id;
+}
+
+int totals_add(struct sums *over_all, struct process *process)
+{
+	size_t n;
+
+	for (n = 0; n < process->sums.count; n++) {
+		struct sum *to = sums_get(over_all, process->sums.all[n].key);
+
+		if (!to)
+			return -ENOMEM;
+		add_one(to, process, &process->sums.all[n]);
+	}
+	return 0;
+}
+
+static void finish(struct sum *sum)
+{
+	struct tally_totals *totals = &sum->totals;
+
+	if (sum->peak_single > sum->observed_bytes)
+		sum->observed_bytes = sum->peak_single;
+	if (totals->live_bytes > sum->observed_bytes)
+		sum->observed_bytes = totals->live_bytes;
+	totals->peak_bytes = sum->several ? sum->observed_bytes : sum->peak_single;
+	if (totals->peak_bytes < totals->live_bytes)
+		totals->peak_bytes = totals->live_bytes;
+	if (totals->peak_bytes_high < totals->live_bytes_high)
+		totals->peak_bytes_high = totals->live_bytes_high;
+	if (totals->peak_bytes_high < totals->peak_bytes)
+		totals->peak_bytes_high = totals->peak_bytes;
+}
+
+void totals_finish(struct sums *over_all)
+{
+	size_t n, kept = 0;
+
+	for (n = 0; n < over_all->count; n++) {
+		if (over_all->all[n].writers == 0)
+			continue;
+		finish(&over_all->all[n]);
+		if (kept != n)
+			over_all->all[kept] = over_all->all[n];
+		kept++;
+	}
+	over_all->count = kept;
+}

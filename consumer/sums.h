@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A growable table of sums, ordered by (device, pool): of one process, or of all. */
+#ifndef CONSUMER_SUMS_H
+#define CONSUMER_SUMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <tally/consumer.h>
+
+/* Signed sums of numbers that nobody vouches for: what overflows wraps. */
+static inline int64_t plus(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static inline int64_t minus(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+
+struct sum {
+	uint64_t key; /* TALLY_KEY() */
+	struct tally_totals totals;
+
+	/* Of one look: what goes into the totals. */
+	uint64_t freed_first;	/* bytes freed, read before the allocated ones */
+	uint64_t freed_between; /* read together with the allocated ones */
+	uint64_t frees_between;
+	int64_t peaks;	     /* sum of the contributors' peaks */
+	int64_t peak_single; /* highest peak of one contributor */
+	uint32_t writers;    /* lanes, or processes, that did something here */
+	bool shared;	     /* shared cells did, too */
+
+	/* Kept from look to look. */
+	int64_t observed_bytes; /* the peak is known to be at least this */
+	uint64_t sole;		/* the only contributor so far, if there was only one */
+	bool several;
+};
+
+struct sums {
+	struct sum *all;
+	size_t count, room;
+};
+
+/* The sum of `key`, added with zeros when it is new. NULL: no memory. Valid until the next call. */
+struct sum *sums_get(struct sums *sums, uint64_t key);
+
+/* The same, or NULL when it is not there. */
+struct sum *sums_find(const struct sums *sums, uint64_t key);
+
+/* Sets to zero what belongs to one look. */
+void sum_restart(struct sum *sum);
+void sums_restart(struct sums *sums);
+
+void sums_free(struct sums *sums);
+
+#endif
