@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lent region: made like any other, with all its shared cells reserved, as it is there for the
- * day when no memory is left. */
+/* The lent region: made like any other, with its shared cells reserved as far as there is room, as
+ * it is there for the day when no memory is left. */
 #include "consumer/lend.h"
 
 #include <sys/mman.h>
@@ -17,9 +17,9 @@ int lend_open(struct region *ret_region, const char *dir, uint64_t run_id)
 
 	if (error)
 		return error;
-	error = region_reserve(&region, region.at.process_at, region.at.process_stride);
-	if (!error)
-		error = region_publish(&region);
+	/* The first page is there already, and has room for the host's heap. */
+	region_reserve(&region, region.at.process_at, region.at.process_stride);
+	error = region_publish(&region);
 	if (error) {
 		region_discard(&region);
 		return error;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <tally/atomic.h>
@@ -367,6 +368,17 @@ __attribute__((constructor(101))) static void process_start(void)
 	process_armed_wait();
 }
 
+/* A runner reads and removes the regions of its run. It has gone with the region it lent. */
+static bool runner_lives(void)
+{
+	char path[REGION_PATH_MAX];
+
+	if (producer_config.run_id == 0)
+		return false;
+	snprintf(path, sizeof(path), "%s/%s", producer_config.dir, producer_config.run_region);
+	return !producer_config.run_region[0] || access(path, F_OK) == 0;
+}
+
 static void say_goodbye(struct process_state *process)
 {
 	struct tally_process_header *header = region_process(process->region.base,
@@ -374,7 +386,7 @@ static void say_goodbye(struct process_state *process)
 
 	/* relaxed: one word that stands by itself */
 	tally_store_relaxed(&header->ended_ns, clock_monotonic_ns());
-	if (!producer_config.keep && producer_config.run_id == 0)
+	if (!producer_config.keep && !runner_lives())
 		region_unlink(&process->region);
 }
 

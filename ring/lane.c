@@ -279,14 +279,14 @@ static void start(struct lane_reader *reader, uint64_t publish_pos)
 	reader->started = true;
 }
 
-/* A lap has passed: go to what will still be there when it is read. The records in between are
- * accounted for by the event number of the next one. */
-static void jump(struct lane_reader *reader)
+/* A lap has passed: go to what will still be there when it is read. Of a writer that has gone that
+ * is all of the last lap. */
+static void jump(struct lane_reader *reader, bool writer_gone)
 {
 	uint64_t size = 1ull << reader->ring_log2;
 	/* R3'' -> L3: the slots before it are valid or overwritten */
 	uint64_t publish_pos = tally_load_acquire(&reader->header->publish_pos);
-	uint64_t to = publish_pos - size + size / 8;
+	uint64_t to = publish_pos - size + (writer_gone ? 0 : size / 8);
 
 	if ((int64_t)(to - reader->pos) <= 0)
 		to = reader->pos + 1;
@@ -341,7 +341,7 @@ void lane_drain(struct lane_reader *reader, bool to_end, bool writer_gone,
 				flush_line(slot);
 			break;
 		case SLOT_LAPPED:
-			jump(reader);
+			jump(reader, writer_gone);
 			break;
 		case SLOT_EARLY:
 			if (reader->pos != publish_pos) /* else: the writer died before L2 */

@@ -28,7 +28,7 @@ static const struct verb verbs[] = {
 	  "\n"
 	  "  --json FILE   write the report to FILE as JSON instead (-: to stdout)\n"
 	  "  --ring N      records kept per thread: a power of two from 64 to 1048576, or 0\n"
-	  "                for totals alone; default: TALLY_RING, or 8192\n"
+	  "                for totals alone; default: TALLY_RING, or 2048\n"
 	  "\n"
 	  "Exit status: CMD's; 128+n if signal n ended it; 125 if tally failed, 126 if CMD could\n"
 	  "not be executed, 127 if it was not found.\n"

@@ -10,7 +10,6 @@
 #include "cli.h"
 
 #define ADAPTER "libtally-malloc.so"
-#define RING_RECORDS "8192" /* of a followed process, unless TALLY_RING says otherwise */
 
 /* TALLY_PRELOAD, else beside this program, else in the lib/ next to its directory. */
 static bool find_adapter(char path[4096])
@@ -68,7 +67,7 @@ int preload_environment(uint64_t run_id, const char *lent_region)
 	}
 	snprintf(id, sizeof(id), "%016" PRIx64, run_id);
 	if (!set("LD_PRELOAD", preload) || !set("TALLY", "1") || !set("TALLY_RUN", id) ||
-	    !set("TALLY_RUN_REGION", lent_region) || setenv("TALLY_RING", RING_RECORDS, 0) != 0) {
+	    !set("TALLY_RUN_REGION", lent_region)) {
 		say("no memory for CMD's environment");
 		return EXIT_RUN_FAILED;
 	}

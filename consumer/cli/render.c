@@ -5,8 +5,7 @@
 
 #include "cli.h"
 
-/* More processes than this are summed up in one row; more pools of one process likewise. */
-#define PROCESSES_SHOWN 100
+/* More pools of one process than this are summed up in one row. */
 #define POOLS_SHOWN 8
 
 /* What one row of either table shows. */
@@ -234,24 +233,6 @@ static struct tally_totals process_sum(const struct tally_snapshot *snapshot, si
 	return render_sum(&snapshot->process_pools[process->first_pool], process->pool_count);
 }
 
-/* Of many processes the heaviest. NULL: all. */
-static bool *choose_processes(const struct tally_snapshot *snapshot)
-{
-	struct weight *weights = NULL;
-	size_t n;
-
-	if (snapshot->process_count > PROCESSES_SHOWN)
-		weights = calloc(snapshot->process_count, sizeof(*weights));
-	if (!weights)
-		return NULL;
-	for (n = 0; n < snapshot->process_count; n++) {
-		struct tally_totals sum = process_sum(snapshot, n);
-
-		weights[n] = weigh(n, &sum);
-	}
-	return mark_heaviest(weights, snapshot->process_count, PROCESSES_SHOWN - 1);
-}
-
 static void put_process_pools(struct table *table, const struct tally_pool_view *pools,
 			      size_t count)
 {
@@ -309,31 +290,10 @@ static void render_processes(FILE *out, const struct tally_snapshot *snapshot,
 	static const char *const heads[] = { "PID",   "<COMMAND", "HELD", "PEAK",   "ALLOCS",
 					     "FREES", "FAILED",	  "LOST", "<STATE", NULL };
 	struct table table = { .heads = view->report ? at_end : heads };
-	bool *shown = choose_processes(snapshot);
-	struct tally_totals rest = { 0 };
-	uint64_t rest_lost = 0;
-	size_t n, left_out = 0;
+	size_t n;
 
-	for (n = 0; n < snapshot->process_count; n++) {
-		struct tally_totals sum;
-
-		if (!shown || shown[n]) {
-			put_process(&table, snapshot, n, view);
-			continue;
-		}
-		sum = process_sum(snapshot, n);
-		add(&rest, &sum);
-		rest_lost += snapshot->processes[n].lost_records;
-		left_out++;
-	}
-	if (left_out) {
-		table_row(&table);
-		table_none(&table);
-		table_text(&table, "%zu more", left_out);
-		put_numbers(&table, &rest, rest.live_bytes, false);
-		table_count(&table, rest_lost);
-	}
-	free(shown);
+	for (n = 0; n < snapshot->process_count; n++)
+		put_process(&table, snapshot, n, view);
 	table_print(&table, out, width);
 }
 

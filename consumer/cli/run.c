@@ -295,6 +295,18 @@ static void follow(struct run *run)
 	erase_line(run);
 }
 
+/* Where processes count that can make no region of their own; NULL when there is no room at all. */
+static const char *lent_region(const struct run *run)
+{
+	const char *name = tally_consumer_lent_region(run->consumer);
+
+	if (!name)
+		say("%s is full: a process that finds no room there will not be counted; "
+		    "make room, or name another place in TALLY_DIR",
+		    text_regions_dir());
+	return name;
+}
+
 static int run_command(struct run *run)
 {
 	int status = open_json(run);
@@ -303,8 +315,7 @@ static int run_command(struct run *run)
 	if (!status)
 		status = open_consumer(run);
 	if (!status)
-		status = preload_environment(run->run_id,
-					     tally_consumer_lent_region(run->consumer));
+		status = preload_environment(run->run_id, lent_region(run));
 	run->start_ns = now_ns();
 	if (!status)
 		status = child_start(&run->child, run->command);

@@ -158,7 +158,7 @@ size_t table_width(int fd)
 {
 	struct winsize size;
 
-	if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col < 20)
-		return WIDTH_DEFAULT;
-	return size.ws_col;
+	if (ioctl(fd, TIOCGWINSZ, &size) != 0)
+		return SIZE_MAX; /* no terminal: nothing is cut short */
+	return size.ws_col < 20 ? WIDTH_DEFAULT : size.ws_col;
 }
