@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "consumer/cursor.h"
+#include "consumer/guard.h"
 #include "consumer/totals.h"
 
 /* Ended processes stay in view for whoever follows a run; else as long as their file does. */
@@ -16,7 +17,7 @@ static bool keeps_ended(const struct look *look)
 	return look->attach.options.remove_ended || look->attach.options.run_id != 0;
 }
 
-/* A file that was cut would send SIGBUS to whoever reads it. */
+/* A file that was cut sends SIGBUS to whoever reads it, unless there is a guard. */
 static bool is_cut(const struct process *process)
 {
 	struct stat status;
@@ -25,23 +26,34 @@ static bool is_cut(const struct process *process)
 	       (uint64_t)status.st_size < process->view.at.size;
 }
 
-/* Reads one process. The lock is asked first: when it is gone, what is read is final. */
-static int watch(struct look *look, struct process *process)
+static int read_all(const struct look *look, struct process *process, bool gone)
 {
 	const struct tally_consumer_options *options = &look->attach.options;
-	bool gone = region_alive(&process->view, 0) == 0;
 
 	if (cursor_look(process, options->read_records, gone) != 0 ||
 	    totals_read(process, gone) != 0)
 		return -ENOMEM;
 	cursor_account(process, options->read_records, options->from_start, gone);
-	process->ended = gone;
-	if (describe_read(process) != 0) {
-		process->ended = false; /* once more, then */
-		return -ENOMEM;
-	}
-	if (!gone)
-		return 0;
+	return describe_read(process);
+}
+
+/* Reads one process. The lock is asked first: when it is gone, what is read is final. -EBADMSG: it
+ * was cut meanwhile. */
+static int watch(struct look *look, struct process *process)
+{
+	const struct tally_consumer_options *options = &look->attach.options;
+	bool gone = region_alive(&process->view, 0) == 0;
+	int error = -EBADMSG;
+
+	if (process->cut || is_cut(process))
+		return error;
+	guard_begin(&process->view);
+	error = read_all(look, process, gone);
+	if (guard_end())
+		return -EBADMSG;
+	if (error || !gone)
+		return error; /* short of memory: once more, next time */
+	process->ended = true;
 	process->said.end = process->ended_ns ? TALLY_EXITED : TALLY_GONE;
 	if (options->remove_ended)
 		attach_unlink(&look->attach, process);
@@ -61,11 +73,15 @@ static int watch_all(struct look *look)
 		process->ended_before = process->ended;
 		if (process->ended)
 			continue;
-		if (is_cut(process))
-			attach_reject(attach, process,
-				      "it was cut while it was read; it is broken");
-		else if (watch(look, process) != 0)
+		switch (watch(look, process)) {
+		case 0:
+			break;
+		case -EBADMSG:
+			attach_reject(attach, process, "was cut while it was read; it is broken");
+			break;
+		default:
 			error = -ENOMEM;
+		}
 	}
 	return error;
 }
@@ -178,8 +194,12 @@ bool look_drain(struct look *look)
 	for (n = 0; n < look->attach.process_count; n++) {
 		struct process *process = look->attach.processes[n];
 
-		if (!process->ended && !is_cut(process) && cursor_drain(process))
-			moved = true;
+		if (process->ended || process->cut || is_cut(process))
+			continue;
+		guard_begin(&process->view);
+		moved = cursor_drain(process) || moved;
+		if (guard_end())
+			process->cut = true; /* the next look drops it, and says so */
 	}
 	return moved;
 }

@@ -41,6 +41,7 @@ struct process {
 	char name[REGION_NAME_MAX];
 
 	bool ended;
+	bool cut;	   /* its file was, while it was read */
 	bool ended_before; /* in an earlier look than this one */
 	bool file_gone;	   /* its name is no longer in the directory */
 	bool leaving;	   /* shown for the last time */

@@ -118,23 +118,31 @@ static struct tally_cell *find_cell(struct lane_writer *writer, uint64_t key)
 	return NULL;
 }
 
+/* The last record that was completed, its position published or not. */
+static bool last_record(const struct lane_writer *writer, struct tally_record *ret_record)
+{
+	if (writer->slots != &writer->no_ring)
+		return lane_last(writer->header, writer->slots, writer->ring_log2, ret_record);
+	*ret_record = writer->no_ring; /* private, and nobody is in a push */
+	return slot_state(ret_record->commit) == TALLY_SLOT_VALID;
+}
+
 void lane_settle(struct lane_writer *writer)
 {
 	struct tally_lane_header *header = writer->header;
-	/* own: the last owner's words, seen by O2 */
+	/* own, both: the last owner's words, seen by O2; it may have stopped between adding a cell
+	 * and knowing it */
 	uint64_t pos = tally_load_relaxed(&header->publish_pos);
+	uint32_t cell_count = (uint32_t)tally_load_relaxed(&header->cell_count);
 	struct tally_record last;
 	struct ledger_sums change;
 	struct tally_cell *cell;
 	uint64_t seq;
 
-	/* own: as above; the last owner may have stopped between adding a cell and knowing it */
-	writer->cell_count = (uint32_t)tally_load_relaxed(&header->cell_count);
-	if (writer->slots == &writer->no_ring ||
-	    !lane_last(header, writer->slots, writer->ring_log2, &last))
+	writer->cell_count = cell_count;
+	if (!last_record(writer, &last))
 		return;
-	if (slot_read(&writer->slots[pos & writer->slot_mask], pos, writer->ring_log2, &last) ==
-	    SLOT_VALID)
+	if (last.event_no == pos + writer->event_offset)
 		/* L3' -> R3: the push that never returned stopped before this step */
 		tally_store_release(&header->publish_pos, pos + 1);
 	cell = find_cell(writer, TALLY_KEY(last.where >> 48, last.where >> 40 & 0xff));

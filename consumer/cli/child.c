@@ -12,8 +12,8 @@
 
 #include "cli.h"
 
-/* What is passed on to CMD. The keyboard's signals reach it by themselves. */
-static const int forwarded[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+/* What is passed on to CMD, and ends nothing here. */
+static const int forwarded[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 
 #define FORWARDED (sizeof(forwarded) / sizeof(forwarded[0]))
 
@@ -77,7 +77,7 @@ static int read_failure(int fd)
 int child_start(struct child *child, char **argv)
 {
 	struct sigaction fresh = { .sa_handler = SIG_DFL }, chld;
-	sigset_t awaited, keyboard, mask;
+	sigset_t awaited, mask;
 	int failure[2];
 	int error;
 
@@ -85,13 +85,9 @@ int child_start(struct child *child, char **argv)
 		say("no pipe to start CMD: %s", strerror(errno));
 		return EXIT_RUN_FAILED;
 	}
-	/* Blocked, SIGINT cannot end this process between the fork and ignoring it. */
+	/* From here on they stay blocked: child_wait() takes them. */
 	awaited_signals(&awaited);
 	sigprocmask(SIG_BLOCK, &awaited, &mask);
-	sigemptyset(&keyboard);
-	sigaddset(&keyboard, SIGINT);
-	sigaddset(&keyboard, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &keyboard, NULL);
 	sigaction(SIGCHLD, &fresh, &chld); /* ignored, it would take CMD's status with it */
 	child->pid = fork();
 	if (child->pid == 0) {
@@ -100,11 +96,8 @@ int child_start(struct child *child, char **argv)
 		execute(argv, failure[1]);
 	}
 	error = errno;
-	ignore(SIGINT);
-	ignore(SIGQUIT);
 	ignore(SIGPIPE); /* a closed stderr must not cost CMD's status */
 	ignore(SIGTTOU);
-	sigprocmask(SIG_UNBLOCK, &keyboard, NULL);
 	close(failure[1]);
 	if (child->pid < 0) {
 		say("no process for CMD: %s", strerror(error));
@@ -138,6 +131,13 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* What the keyboard sends goes to all of the foreground, so CMD has it already. A hang-up goes to
+ * the leader of the session alone. */
+static bool has_already(const siginfo_t *info)
+{
+	return info->si_code == SI_KERNEL && (info->si_signo != SIGHUP || getsid(0) != getpid());
+}
+
 bool child_wait(struct child *child, unsigned int milliseconds)
 {
 	int64_t end_ms = now_ms() + milliseconds;
@@ -155,8 +155,7 @@ bool child_wait(struct child *child, unsigned int milliseconds)
 		left.tv_sec = left_ms / 1000;
 		left.tv_nsec = left_ms % 1000 * 1000000;
 		signal = sigtimedwait(&awaited, &info, &left);
-		/* The terminal's hang-up goes to all of the foreground, so CMD has it too. */
-		if (signal > 0 && signal != SIGCHLD && info.si_code != SI_KERNEL)
+		if (signal > 0 && signal != SIGCHLD && !has_already(&info))
 			kill(child->pid, signal);
 	}
 	return true;

@@ -31,6 +31,10 @@ int verb_ps(int argc, char **argv);
 /* Says what is wrong with an option or argument and where help is. Returns EXIT_USAGE. */
 int usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same for the option that getopt_long() has just not known. Options without a letter have
+ * values from 256 up. */
+int unknown_option(const char *verb, char **argv);
+
 /* ---- text.c ---------------------------------------------------------------------------------- */
 
 /* One line on stderr, after "tally: ". */
@@ -141,7 +145,7 @@ struct child {
 };
 
 /* Starts CMD with this process's environment, standard files, signal mask and dispositions. 0, or
- * an exit code after saying why not. From here on SIGINT and SIGQUIT are CMD's. */
+ * an exit code after saying why not. From here on SIGINT, SIGTERM and the like are CMD's. */
 int child_start(struct child *child, char **argv);
 
 /* Waits up to `milliseconds` and forwards signals meanwhile; true when CMD has ended. */

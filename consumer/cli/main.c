@@ -76,6 +76,13 @@ int usage_error(const char *verb, const char *format, ...)
 	return EXIT_USAGE;
 }
 
+int unknown_option(const char *verb, char **argv)
+{
+	if (optopt > 0 && optopt < 256) /* perhaps in the middle of a word */
+		return usage_error(verb, "unknown option -%c", optopt);
+	return usage_error(verb, "unknown option %s", argv[optind - 1]);
+}
+
 static int unknown_verb(const char *name)
 {
 	const char *names[VERBS + 1] = { NULL };
@@ -143,6 +150,7 @@ int main(int argc, char **argv)
 	const struct verb *verb;
 
 	keep_standard_files();
+	tally_consumer_guard();
 	setvbuf(stderr, buffer, _IOLBF, sizeof(buffer)); /* lines, not words */
 	if (argc < 2)
 		return verb_ps(1, ps);

@@ -9,6 +9,8 @@
 
 #include "cli.h"
 
+#define OPTION_JSON 256 /* has no letter */
+
 struct ps {
 	uint32_t pid; /* 0: all */
 	bool json;
@@ -118,7 +120,7 @@ static int look(struct ps *ps)
 int verb_ps(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
+		{ "json", no_argument, NULL, OPTION_JSON },
 		{ "pid", required_argument, NULL, 'p' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -128,7 +130,7 @@ int verb_ps(int argc, char **argv)
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":p:", options, NULL)) != -1) {
 		switch (option) {
-		case 'j':
+		case OPTION_JSON:
 			ps.json = true;
 			break;
 		case 'p':
@@ -138,7 +140,7 @@ int verb_ps(int argc, char **argv)
 		case ':':
 			return usage_error("ps", "%s needs a value", argv[optind - 1]);
 		default:
-			return usage_error("ps", "unknown option %s", argv[optind - 1]);
+			return unknown_option("ps", argv);
 		}
 	}
 	if (optind < argc)

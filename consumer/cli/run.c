@@ -187,9 +187,11 @@ static size_t count_processes(const struct tally_snapshot *snapshot)
 	return count;
 }
 
-static void report_tables(const struct run *run, const struct tally_snapshot *snapshot)
+/* For people, on stderr: tables, and what is to be known of them. */
+static void report_tables(const struct run *run, const struct tally_snapshot *snapshot,
+			  const char *reason)
 {
-	char command[48], end[TEXT_MAX];
+	char command[128], end[TEXT_MAX];
 	struct view view = { .report = true, .command_pid = (uint32_t)run->child.pid };
 	size_t count = count_processes(snapshot);
 
@@ -203,6 +205,9 @@ static void report_tables(const struct run *run, const struct tally_snapshot *sn
 		render_tables(stderr, snapshot, &view);
 		fputc('\n', stderr);
 	}
+	if (reason[0])
+		say("%s could not be followed: %s", command, reason);
+	render_notes(snapshot, &view);
 }
 
 static int report_json(const struct run *run, const struct tally_snapshot *snapshot,
@@ -225,12 +230,11 @@ static int report_json(const struct run *run, const struct tally_snapshot *snaps
 	return error;
 }
 
-/* True if the report was written whole. */
+/* True if the report was written whole. With --json stderr is CMD's alone. */
 static bool report(const struct run *run)
 {
 	const struct tally_snapshot *snapshot = tally_snapshot_get(run->consumer);
-	struct view view = { .report = true, .command_pid = (uint32_t)run->child.pid };
-	char name[128], end[TEXT_MAX], reason[4608] = "";
+	char reason[4608] = "";
 	bool whole = true;
 
 	if (!is_followed(snapshot, run->child.pid))
@@ -238,14 +242,7 @@ static bool report(const struct run *run)
 	if (run->json)
 		whole = report_json(run, snapshot, reason) == 0;
 	else
-		report_tables(run, snapshot);
-	if (reason[0]) {
-		text_clean(name, sizeof(name), run->command[0]);
-		say("%s could not be followed: %s", name, reason);
-	}
-	describe_end(run, end, sizeof(end));
-	view.command_end = end;
-	render_notes(snapshot, &view);
+		report_tables(run, snapshot, reason);
 	tally_snapshot_put(snapshot);
 	return whole;
 }
@@ -319,8 +316,10 @@ static int run_command(struct run *run)
 	run->start_ns = now_ns();
 	if (!status)
 		status = child_start(&run->child, run->command);
-	if (status)
+	if (status) {
+		tally_consumer_close(run->consumer);
 		return status;
+	}
 	raise_descriptor_limit();
 	follow(run);
 	whole = report(run);
@@ -371,7 +370,7 @@ int verb_run(int argc, char **argv)
 		case ':':
 			return usage_error("run", "%s needs a value", argv[optind - 1]);
 		default:
-			return usage_error("run", "unknown option %s", argv[optind - 1]);
+			return unknown_option("run", argv);
 		}
 	}
 	if (optind == argc)

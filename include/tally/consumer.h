@@ -164,6 +164,11 @@ int tally_consumer_start(struct tally_consumer *consumer, uint32_t interval_ms);
 /* Ends that thread after one more poll. -ESRCH: none runs. */
 int tally_consumer_stop(struct tally_consumer *consumer);
 
+/* A region whose file is cut while it is read sends SIGBUS to the reader. After this call, once per
+ * program, it costs that region alone; any other SIGBUS goes to the action that was in force. The
+ * library installs no handler by itself. 0 or a negative errno. */
+int tally_consumer_guard(void);
+
 /* The latest snapshot, from any thread and without a lock (liburcu's bp flavour: the thread needs
  * no registration). Put it back on the same thread before taking many more: what is held is kept.
  * Never NULL. */
