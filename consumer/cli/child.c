@@ -17,6 +17,14 @@ static const int forwarded[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGU
 
 #define FORWARDED (sizeof(forwarded) / sizeof(forwarded[0]))
 
+/* How SIGBUS stood before this process guarded itself. */
+static struct sigaction bus_at_start;
+
+void child_note_signals(void)
+{
+	sigaction(SIGBUS, NULL, &bus_at_start);
+}
+
 static void awaited_signals(sigset_t *set)
 {
 	size_t n;
@@ -92,6 +100,7 @@ int child_start(struct child *child, char **argv)
 	child->pid = fork();
 	if (child->pid == 0) {
 		sigaction(SIGCHLD, &chld, NULL);
+		sigaction(SIGBUS, &bus_at_start, NULL);
 		sigprocmask(SIG_SETMASK, &mask, NULL);
 		execute(argv, failure[1]);
 	}

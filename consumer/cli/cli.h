@@ -144,6 +144,9 @@ struct child {
 	int status; /* of waitpid() */
 };
 
+/* Notes how signals stand, for CMD: to be called before anything here changes that. */
+void child_note_signals(void);
+
 /* Starts CMD with this process's environment, standard files, signal mask and dispositions. 0, or
  * an exit code after saying why not. From here on SIGINT, SIGTERM and the like are CMD's. */
 int child_start(struct child *child, char **argv);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The `tally` command: its verbs, its help. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -143,15 +144,11 @@ static bool asks_for_help(const char *argument)
 	return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
 }
 
-int main(int argc, char **argv)
+static int run_verb(int argc, char **argv)
 {
 	char *ps[] = { (char[]){ "ps" }, NULL };
-	static char buffer[1024];
 	const struct verb *verb;
 
-	keep_standard_files();
-	tally_consumer_guard();
-	setvbuf(stderr, buffer, _IOLBF, sizeof(buffer)); /* lines, not words */
 	if (argc < 2)
 		return verb_ps(1, ps);
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
@@ -170,4 +167,21 @@ int main(int argc, char **argv)
 		return EXIT_OK;
 	}
 	return verb->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	static char buffer[1024];
+	int status;
+
+	keep_standard_files();
+	child_note_signals();
+	tally_consumer_guard();
+	setvbuf(stderr, buffer, _IOLBF, sizeof(buffer)); /* lines, not words */
+	status = run_verb(argc, argv);
+	if (fflush(stdout) != 0 && status == EXIT_OK) {
+		say("the output was not written: %s", strerror(errno));
+		return EXIT_ERROR;
+	}
+	return status;
 }
