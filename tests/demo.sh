@@ -76,7 +76,7 @@ shown "$tally" run -- gcc -O1 -pipe -c -D_GNU_SOURCE -Iinclude -I. -o "$work/out
 say "4. somebody looks at what is running: tally ps"
 mkfifo "$work/hold"
 TALLY=1 LD_PRELOAD=$build/libtally-malloc.so perl -e \
-	'my @held = map { "x" x 1000 } 1 .. 20000; print STDERR "perl holds 20,000 strings\n"; <STDIN>' \
+	'my @held = map { "x" x 1000 } 1 .. 20000; print STDERR "holds 20,000 strings\n"; <STDIN>' \
 	<"$work/hold" 2>"$work/ready" &
 perl=$!
 exec 3>"$work/hold"

@@ -49,7 +49,7 @@ char *prog(const char *name);  /* build/tests/prog/NAME */
 char *read_file(const char *path, size_t *ret_size);
 void write_file(const char *path, const void *bytes, size_t size);
 
-uint64_t now_ns(void); /* CLOCK_MONOTONIC */
+uint64_t now_ns(void);	   /* CLOCK_MONOTONIC */
 void pause_a_moment(void); /* between two looks at a condition */
 
 /* Waits until `condition` holds; fails the test, naming it, after DEADLINE_S. */
@@ -89,7 +89,7 @@ struct command {
 };
 
 struct outcome {
-	int status;	/* exit status; -n: killed by signal n */
+	int status;	 /* exit status; -n: killed by signal n */
 	char *out, *err; /* zero-terminated */
 	size_t out_size, err_size;
 };

@@ -74,7 +74,7 @@ static char *report_path(void)
 	return text("%s/report.json", test_tmp);
 }
 
-/* ---- Usage ------------------------------------------------------------------------------------- */
+/* ---- Usage ----------------------------------------------------------------------------------- */
 
 static void check_usage_error(const char *const *words, const char *culprit, const char *hint)
 {
@@ -199,7 +199,7 @@ static void output_that_cannot_be_written_exits_1(void **state)
 	end_pushing(&job);
 }
 
-/* ---- Nothing, and nobody's --------------------------------------------------------------------- */
+/* ---- Nothing, and nobody's ------------------------------------------------------------------- */
 
 static void ps_exits_3_when_there_is_nothing(void **state)
 {
@@ -305,7 +305,7 @@ static void root_may_ask_for_anybodys_process(void **state)
 	end_pushing(&job);
 }
 
-/* ---- Refused regions --------------------------------------------------------------------------- */
+/* ---- Refused regions ------------------------------------------------------------------------- */
 
 /* A whole region that a process has left, kept in memory. */
 struct sample {
@@ -671,7 +671,7 @@ static void bytes_behind_the_header_may_be_anything(void **state)
 	end_pushing(&healthy);
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 enum kind {
 	WORD = 1,
@@ -808,11 +808,9 @@ static void check_devices(json_t *devices)
 	json_t *device, *pool;
 	size_t i;
 
-	json_array_foreach(devices, i, device)
-	{
+	json_array_foreach(devices, i, device) {
 		check_keys(device, device_keys);
-		json_object_foreach(json_get(device, "pools"), name, pool)
-		{
+		json_object_foreach(json_get(device, "pools"), name, pool) {
 			check_keys(pool, pool_keys);
 			assert_true(json_number(pool, "live_bytes") <=
 				    json_number(pool, "live_bytes_high"));
@@ -846,8 +844,7 @@ static void check_pool_is_sum(json_t *json, int64_t device, const char *name, js
 	json_t *process;
 	size_t i;
 
-	json_array_foreach(json_get(json, "processes"), i, process)
-	{
+	json_array_foreach(json_get(json, "processes"), i, process) {
 		json_t *part = json_pool(process, device, name);
 		bool alive = json_flag(process, "alive");
 
@@ -887,8 +884,7 @@ static void check_snapshot(json_t *json, int64_t before_ns)
 	assert_string_equal(json_text(json, "schema"), "tally.snapshot/1");
 	assert_in_range(time_of(json, "time"), before_ns, after_ns);
 	check_devices(json_get(json, "devices"));
-	json_array_foreach(json_get(json, "processes"), i, process)
-	{
+	json_array_foreach(json_get(json, "processes"), i, process) {
 		check_keys(process, process_keys);
 		check_devices(json_get(process, "devices"));
 		assert_true(time_of(process, "start_time") <= time_of(json, "time"));
@@ -1021,7 +1017,7 @@ static void json_goes_to_stdout_for_a_dash(void **state)
 	check_keys(json_get(json, "run"), run_keys);
 }
 
-/* ---- Tables ------------------------------------------------------------------------------------ */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 /* The line of a table that begins with these words, blanks as one; fails when there is none. */
 static char *row(const char *table, const char *first)
@@ -1145,7 +1141,7 @@ static void report_of_run_shows_the_same_numbers_as_its_json(void **state)
 	check_contains(outcome.err, "were overwritten before they were read");
 }
 
-/* ---- Two at once ------------------------------------------------------------------------------- */
+/* ---- Two at once ----------------------------------------------------------------------------- */
 
 static struct job start_run(const char *events, const char *report)
 {
@@ -1164,8 +1160,7 @@ static void check_run(const char *report, int64_t events)
 	size_t i, pushed = 0;
 
 	assert_int_equal(sums.allocs + sums.frees, events);
-	json_array_foreach(json_get(json, "processes"), i, process)
-	{
+	json_array_foreach(json_get(json, "processes"), i, process) {
 		pushed += strcmp(json_text(process, "comm"), "push_many") == 0;
 		assert_false(json_flag(process, "alive"));
 	}
@@ -1216,7 +1211,7 @@ static void what_lay_around_is_not_the_runs_business(void **state)
 	remove_regions();
 }
 
-/* ---- The live line ----------------------------------------------------------------------------- */
+/* ---- The live line --------------------------------------------------------------------------- */
 
 #define ROWS 64
 #define COLUMNS 200

@@ -15,7 +15,7 @@
 
 #include "tests/support.h"
 
-/* ---- With and without -------------------------------------------------------------------------- */
+/* ---- With and without ------------------------------------------------------------------------ */
 
 #define WORDS_MAX 64
 
@@ -24,7 +24,7 @@ static char *report_path(void)
 	return text("%s/report.json", test_tmp);
 }
 
-/* `before`, then `tally run --json ... --` if `tallied`, then `command`. Good until the next one. */
+/* `before`, then `tally run --json ... --` if `tallied`, then `command`; good until the next. */
 static const char *const *joined(const char *const *before, bool tallied,
 				 const char *const *command)
 {
@@ -117,7 +117,7 @@ static void write_text(const char *path, const char *content)
 	write_file(path, content, strlen(content));
 }
 
-/* ---- Real programs ----------------------------------------------------------------------------- */
+/* ---- Real programs --------------------------------------------------------------------------- */
 
 static void git_behaves_the_same(void **state)
 {
@@ -179,7 +179,7 @@ static void perl_behaves_the_same(void **state)
 	static const char script[] =
 		"my %h; $h{$_ % 997} .= \"$_,\" for 1 .. 50000;\n"
 		"print length(join '', map { $h{$_} } sort keys %h), \"\\n\"; $| = 1;\n"
-		"for my $n (1 .. 5) { my $p = fork // die; if (!$p) { my @a = (1) x 1000; exit $n }\n"
+		"for my $n (1 .. 5) { my $p = fork // die; if (!$p) { my @a = 1 .. 999; exit $n }\n"
 		"waitpid $p, 0; print $? >> 8, \"\\n\" } print while <STDIN>; exit 42;\n";
 
 	(void)state;
@@ -250,7 +250,7 @@ static void tar_behaves_the_same(void **state)
 	SAME("tar", "-tf", tree);
 }
 
-/* ---- What a command is given ------------------------------------------------------------------- */
+/* ---- What a command is given ----------------------------------------------------------------- */
 
 static void command_is_started_as_without_tally(void **state)
 {
@@ -367,7 +367,7 @@ static void preload_of_the_user_is_kept(void **state)
 		strstr(outcome.out, text("\nLD_PRELOAD=%s\n", built("libtally-malloc.so"))));
 }
 
-/* ---- How it ends ------------------------------------------------------------------------------- */
+/* ---- How it ends ----------------------------------------------------------------------------- */
 
 static void every_exit_status_passes_through(void **state)
 {
@@ -506,7 +506,7 @@ static void survivors_do_not_keep_the_runner_and_are_listed(void **state)
 	remove_regions();
 }
 
-/* ---- In a terminal ----------------------------------------------------------------------------- */
+/* ---- In a terminal --------------------------------------------------------------------------- */
 
 #define IN_TERMINAL(...)                                                                           \
 	START(prog("in_terminal"), "80", built("tally"), "run", "--json", report_path(), "--",     \
@@ -602,7 +602,7 @@ static void hang_up_of_the_terminal_reaches_the_command(void **state)
 	check_reported(SIGHUP);
 }
 
-/* ---- What cannot be followed or started -------------------------------------------------------- */
+/* ---- What cannot be followed or started ------------------------------------------------------ */
 
 /* It runs; table and JSON say that it was not followed, and why. */
 static void check_not_followed(const char *program, const char *argument, const char *why)

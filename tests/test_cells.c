@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared cells: any thread adds, sums move from block to block, nothing is lost or taken twice.
+ * sanitizers: address, thread */
+#include "ring/cells.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "tests/rig.h"
+#include "tests/support.h"
+
+#define CELLS 16
+
+/* A block in private memory, as the time before the region has it. */
+struct block {
+	struct tally_process_header process;
+	struct tally_shared_cell cells[CELLS];
+};
+
+static struct cells in_block(struct block *block)
+{
+	return (struct cells){ .process = &block->process, .cells = block->cells, .count = CELLS };
+}
+
+/* The sums of one (device, pool) in a block; all zero when it has no cell. */
+static struct ledger_sums sums_in(const struct cells *cells, uint32_t device, uint32_t pool)
+{
+	struct ledger_sums found = { 0 }, sums;
+	uint64_t key;
+	uint32_t n, times = 0;
+
+	for (n = 0; n < cells->count; n++) {
+		if (cells_read(&cells->cells[n], &key, &sums) && key == TALLY_KEY(device, pool)) {
+			found = sums;
+			times++;
+		}
+	}
+	assert_in_range(times, 0, 1); /* never two cells of one key */
+	return found;
+}
+
+static void every_kind_is_added_to_its_cell(void **state)
+{
+	static struct block block;
+	struct cells to = in_block(&block);
+	struct ledger_sums sums;
+
+	(void)state;
+	memset(&block, 0, sizeof(block));
+	assert_true(cells_push(&to, TALLY_KIND_ALLOC, 3, 7, 100, 0));
+	assert_true(cells_push(&to, TALLY_KIND_ALLOC, 3, 7 | 1u << 24, 50, 0)); /* flags or not */
+	assert_true(cells_push(&to, TALLY_KIND_FREE, 3, 7, 30, 0));
+	assert_true(cells_push(&to, TALLY_KIND_ALLOC_FAILED, 3, 7, 1 << 20, 0));
+	assert_true(cells_push(&to, TALLY_KIND_POOL_RESET, 3, 7, 120, 2));
+	cells_count(&to);
+	sums = sums_in(&to, 3, 7);
+	assert_int_equal(sums.allocated_bytes, 150);
+	assert_int_equal(sums.freed_bytes, 150);
+	assert_int_equal(sums.allocs, 2);
+	assert_int_equal(sums.frees, 3);
+	assert_int_equal(sums.failures, 1);
+	assert_int_equal(sums.peak_bytes, 150);
+	assert_int_equal(block.process.shared_events, 6);
+	assert_int_equal(block.process.rejected_events, 0);
+}
+
+static void peak_is_the_highest_balance_and_survives_negative_ones(void **state)
+{
+	static struct block block;
+	struct cells to = in_block(&block);
+
+	(void)state;
+	memset(&block, 0, sizeof(block));
+	cells_push(&to, TALLY_KIND_FREE, 0, 0, 500, 0);
+	assert_int_equal(sums_in(&to, 0, 0).peak_bytes, 0);
+	cells_push(&to, TALLY_KIND_ALLOC, 0, 0, 400, 0);
+	assert_int_equal(sums_in(&to, 0, 0).peak_bytes, 0);
+	cells_push(&to, TALLY_KIND_ALLOC, 0, 0, 300, 0);
+	assert_int_equal(sums_in(&to, 0, 0).peak_bytes, 200);
+	cells_push(&to, TALLY_KIND_FREE, 0, 0, 300, 0);
+	cells_push(&to, TALLY_KIND_ALLOC, 0, 0, 299, 0);
+	assert_int_equal(sums_in(&to, 0, 0).peak_bytes, 200);
+}
+
+static void event_beyond_the_last_cell_is_rejected_and_counted(void **state)
+{
+	static struct block block;
+	struct cells to = in_block(&block);
+	uint32_t n;
+
+	(void)state;
+	memset(&block, 0, sizeof(block));
+	for (n = 0; n < CELLS; n++)
+		assert_true(cells_push(&to, TALLY_KIND_ALLOC, n * 1000, n, 1, 0));
+	for (n = 0; n < 5; n++)
+		assert_false(cells_push(&to, TALLY_KIND_ALLOC, n * 1000 + 1, n, 1, 0));
+	cells_reject(&to);
+	assert_int_equal(block.process.rejected_events, 6);
+	assert_int_equal(block.process.shared_events, CELLS);
+	for (n = 0; n < CELLS; n++) { /* those that have a cell keep it */
+		assert_true(cells_push(&to, TALLY_KIND_FREE, n * 1000, n, 1, 0));
+		assert_int_equal(sums_in(&to, n * 1000, n).frees, 1);
+	}
+}
+
+static void every_pair_of_a_region_has_a_cell_until_they_are_used_up(void **state)
+{
+	struct rig rig = rig_make(0, 0);
+	struct cells to = cells_of(&rig.region, 0);
+	uint32_t n;
+
+	(void)state;
+	/* page after page is reserved on the way: touching one that is not would take a hole */
+	for (n = 0; n < to.count; n++)
+		assert_true(cells_push(&to, TALLY_KIND_ALLOC, n, n % 200, n, 0));
+	assert_false(cells_push(&to, TALLY_KIND_ALLOC, 65535, 255, 1, 0));
+	for (n = 0; n < to.count; n++)
+		assert_int_equal(sums_in(&to, n, n % 200).allocated_bytes, n);
+	assert_int_equal(to.process->rejected_events, 1);
+	rig_free(&rig);
+}
+
+/* ---- Folding --------------------------------------------------------------------------------- */
+
+static bool give(void *arg, uint64_t key, const struct ledger_sums *sums)
+{
+	return cells_add(arg, key, sums);
+}
+
+static bool refuse(void *arg, uint64_t key, const struct ledger_sums *sums)
+{
+	(void)key;
+	(void)sums;
+	++*(int *)arg;
+	return false;
+}
+
+static void fold_moves_everything_once(void **state)
+{
+	static struct block from_block, to_block;
+	struct cells from = in_block(&from_block), to = in_block(&to_block);
+	struct ledger_sums sums;
+	int i;
+
+	(void)state;
+	memset(&from_block, 0, sizeof(from_block));
+	memset(&to_block, 0, sizeof(to_block));
+	cells_push(&to, TALLY_KIND_ALLOC, 1, 1, 1000, 0);
+	cells_push(&from, TALLY_KIND_ALLOC, 1, 1, 70, 0);
+	cells_push(&from, TALLY_KIND_FREE, 1, 1, 20, 0);
+	cells_push(&from, TALLY_KIND_ALLOC_FAILED, 2, 2, 9, 0);
+	for (i = 0; i < 3; i++)
+		cells_fold(&from, give, &to);
+	sums = sums_in(&to, 1, 1);
+	assert_int_equal(sums.allocated_bytes, 1070);
+	assert_int_equal(sums.freed_bytes, 20);
+	assert_int_equal(sums.allocs, 2);
+	assert_int_equal(sums.frees, 1);
+	assert_int_equal(sums_in(&to, 2, 2).failures, 1);
+	assert_int_equal(to_block.process.shared_events, 4);
+	sums = sums_in(&from, 1, 1);
+	assert_int_equal(sums.allocated_bytes + sums.freed_bytes + sums.allocs + sums.frees, 0);
+	assert_int_equal(from_block.process.shared_events, 0);
+	assert_int_equal(from_block.cells[0].balance_bytes, 0);
+}
+
+static void what_is_refused_stays(void **state)
+{
+	static struct block block;
+	struct cells from = in_block(&block);
+	int asked = 0;
+
+	(void)state;
+	memset(&block, 0, sizeof(block));
+	cells_push(&from, TALLY_KIND_ALLOC, 1, 1, 70, 0);
+	cells_push(&from, TALLY_KIND_ALLOC, 2, 1, 7, 0);
+	cells_fold(&from, refuse, &asked);
+	assert_int_equal(asked, 2);
+	assert_int_equal(sums_in(&from, 1, 1).allocated_bytes, 70);
+	assert_int_equal(sums_in(&from, 1, 1).allocs, 1);
+	assert_int_equal(sums_in(&from, 2, 1).allocated_bytes, 7);
+	assert_int_equal(block.process.shared_events, 2);
+}
+
+/* ---- Stress ---------------------------------------------------------------------------------- */
+
+#define THREADS 4
+#define PUSHES (UNDER_TSAN ? 20000u : 200000u)
+
+static struct block early, late;
+static uint64_t begin, pushing;
+
+/* Claims cells and adds to them; each thread frees half of what it allocates. */
+static void *push_early(void *arg)
+{
+	struct cells to = in_block(&early);
+	uint64_t n, seed = (uint64_t)(uintptr_t)arg;
+
+	while (!tally_load_acquire(&begin))
+		;
+	for (n = 0; n < PUSHES; n++) {
+		uint32_t device = (uint32_t)(mix(n ^ seed << 32) % CELLS);
+
+		cells_push(&to, TALLY_KIND_ALLOC, device, 7, 10, 0);
+		cells_push(&to, TALLY_KIND_FREE, device, 7, 5, 0);
+	}
+	tally_add_relaxed(&pushing, (uint64_t)-1);
+	return NULL;
+}
+
+static void *fold_meanwhile(void *arg)
+{
+	struct cells from = in_block(&early), to = in_block(&late);
+
+	(void)arg;
+	tally_store_release(&begin, 1);
+	while (tally_load_relaxed(&pushing))
+		cells_fold(&from, give, &to);
+	return NULL;
+}
+
+static void threads_that_push_while_others_fold_lose_nothing(void **state)
+{
+	struct cells from = in_block(&early), to = in_block(&late);
+	uint64_t events = 2ull * THREADS * PUSHES;
+	struct ledger_sums all = { 0 };
+	pthread_t threads[THREADS + 2];
+	uint64_t peaks = 0;
+	uint32_t device;
+	uintptr_t i;
+
+	(void)state;
+	memset(&early, 0, sizeof(early));
+	memset(&late, 0, sizeof(late));
+	tally_store_release(&begin, 0);
+	tally_store_release(&pushing, THREADS);
+	for (i = 0; i < THREADS + 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL,
+						i < THREADS ? push_early : fold_meanwhile,
+						(void *)i),
+				 0);
+	for (i = 0; i < THREADS + 2; i++)
+		pthread_join(threads[i], NULL);
+	cells_fold(&from, give, &to); /* what came after the last look */
+	for (device = 0; device < CELLS; device++) {
+		struct ledger_sums sums = sums_in(&to, device, 7);
+
+		all.allocated_bytes += sums.allocated_bytes;
+		all.freed_bytes += sums.freed_bytes;
+		all.allocs += sums.allocs;
+		all.frees += sums.frees;
+		peaks += sums.peak_bytes >= sums.allocated_bytes - sums.freed_bytes;
+		assert_int_equal(sums_in(&from, device, 7).allocs, 0);
+	}
+	assert_int_equal(all.allocs, events / 2);
+	assert_int_equal(all.frees, events / 2);
+	assert_int_equal(all.allocated_bytes, events / 2 * 10);
+	assert_int_equal(all.freed_bytes, events / 2 * 5);
+	assert_int_equal(early.process.shared_events, 0);
+	assert_int_equal(late.process.shared_events, events);
+	assert_int_equal(peaks, CELLS); /* at least what is held */
+}
+
+/* Each thread claims every cell: no two may end up with one key. */
+static void *claim_all(void *arg)
+{
+	struct cells to = in_block(&early);
+	uint32_t n;
+
+	while (!tally_load_acquire(&begin))
+		;
+	for (n = 0; n < CELLS; n++)
+		cells_push(&to, TALLY_KIND_ALLOC, (n * 7 + (uint32_t)(uintptr_t)arg) % CELLS, 1, 1,
+			   0);
+	return NULL;
+}
+
+static void threads_that_claim_cells_at_once_share_them(void **state)
+{
+	struct cells to = in_block(&early);
+	int round;
+
+	(void)state;
+	for (round = 0; round < 200; round++) {
+		pthread_t threads[THREADS];
+		uint32_t n;
+		uintptr_t i;
+
+		memset(&early, 0, sizeof(early));
+		tally_store_release(&begin, 0);
+		for (i = 0; i < THREADS; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, claim_all, (void *)i),
+					 0);
+		tally_store_release(&begin, 1);
+		for (i = 0; i < THREADS; i++)
+			pthread_join(threads[i], NULL);
+		for (n = 0; n < CELLS; n++)
+			assert_int_equal(sums_in(&to, n, 1).allocs, THREADS);
+		assert_int_equal(early.process.rejected_events, 0);
+	}
+}
+
+/* ---- Peak among threads ---------------------------------------------------------------------- */
+
+static void *up_and_down(void *arg)
+{
+	struct cells to = in_block(&early);
+	uint32_t n;
+
+	(void)arg;
+	while (!tally_load_acquire(&begin))
+		;
+	for (n = 0; n < PUSHES; n++) {
+		cells_push(&to, TALLY_KIND_ALLOC, 0, 0, 1000, 0);
+		cells_push(&to, TALLY_KIND_FREE, 0, 0, 1000, 0);
+	}
+	return NULL;
+}
+
+static void peak_among_threads_is_at_least_the_true_one(void **state)
+{
+	struct cells to = in_block(&early);
+	pthread_t threads[THREADS];
+	struct ledger_sums sums;
+	int i;
+
+	(void)state;
+	memset(&early, 0, sizeof(early));
+	tally_store_release(&begin, 0);
+	cells_push(&to, TALLY_KIND_ALLOC, 0, 0, 50, 0);
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, up_and_down, NULL), 0);
+	tally_store_release(&begin, 1);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	sums = sums_in(&to, 0, 0);
+	/* one thread alone has taken it to 1050 */
+	assert_true(sums.peak_bytes >= 1050);
+	assert_int_equal(sums.allocated_bytes - sums.freed_bytes, 50);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(every_kind_is_added_to_its_cell),
+		TEST(peak_is_the_highest_balance_and_survives_negative_ones),
+		TEST(event_beyond_the_last_cell_is_rejected_and_counted),
+		TEST(every_pair_of_a_region_has_a_cell_until_they_are_used_up),
+		TEST(fold_moves_everything_once),
+		TEST(what_is_refused_stays),
+		TEST(threads_that_push_while_others_fold_lose_nothing),
+		TEST(threads_that_claim_cells_at_once_share_them),
+		TEST(peak_among_threads_is_at_least_the_true_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

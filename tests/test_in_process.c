@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Producer and consumer in one process: arming and disarming, tags, observers that are not counted,
+ * and the race of everybody's first push, where ThreadSanitizer can see it.
+ * sanitizers: address, thread */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tally/atomic.h>
+#include <tally/tally.h>
+#include <unistd.h>
+
+#include "ring/entries.h"
+#include "ring/lane.h"
+#include "tests/support.h"
+#include "tests/watch.h"
+
+#define THREADS 8
+#define PUSHES (UNDER_TSAN ? 2000u : 50000u)
+
+/* The directory that the library has read from TALLY_DIR as it was loaded, see main(). */
+static const char *region_dir;
+
+/* ThreadSanitizer knows nothing of liburcu's synchronisation; it asks here what to leave out. */
+const char *__tsan_default_suppressions(void);
+
+const char *__tsan_default_suppressions(void)
+{
+	return "race:liburcu\n";
+}
+
+static struct tally_consumer *watch_self(void)
+{
+	struct tally_consumer_options options = { .pid = (uint32_t)getpid(),
+						  .dir = region_dir,
+						  .read_records = true,
+						  .from_start = true };
+	struct tally_consumer *consumer = NULL;
+
+	assert_int_equal(watch_open(&options, &consumer), 0);
+	return consumer;
+}
+
+static struct tally_status status_now(void)
+{
+	struct tally_status status;
+
+	assert_int_equal(tally_status(&status), 0);
+	return status;
+}
+
+/* ---- The first push -------------------------------------------------------------------------- */
+
+static uint64_t waiting, go;
+
+static void *push_at_once(void *arg)
+{
+	uint32_t device = (uint32_t)(uintptr_t)arg;
+	uint32_t n;
+
+	tally_add_relaxed(&waiting, 1);
+	while (!tally_load_acquire(&go))
+		;
+	for (n = 0; n < PUSHES; n++) {
+		tally_alloc(device, TALLY_POOL_L1, n, 8);
+		tally_free(device, TALLY_POOL_L1, n, 3);
+		tally_alloc(99, TALLY_POOL_CB, n, 1); /* the same for all */
+	}
+	return NULL;
+}
+
+static void run_threads(void *(*body)(void *))
+{
+	pthread_t threads[THREADS];
+	uintptr_t i;
+
+	tally_store_release(&waiting, 0);
+	tally_store_release(&go, 0);
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, body, (void *)i), 0);
+	while (tally_load_acquire(&waiting) < THREADS)
+		;
+	tally_store_release(&go, 1);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void check_threads(uint64_t times)
+{
+	struct tally_consumer *consumer = watch_self();
+	const struct tally_snapshot *now;
+	int64_t each = (int64_t)(PUSHES * times);
+	uint32_t device;
+
+	watch_put(watch_look(consumer));
+	now = watch_look(consumer);
+	watch_check(now);
+	for (device = 0; device < THREADS; device++)
+		assert_sums_equal(watch_sums(now, device, TALLY_POOL_L1),
+				  ((struct sums){ .allocated_bytes = 8 * each,
+						  .freed_bytes = 3 * each,
+						  .allocs = each,
+						  .frees = each }));
+	assert_int_equal(watch_sums(now, 99, TALLY_POOL_CB).allocs, THREADS * each);
+	assert_int_equal(now->events, 3 * THREADS * each);
+	assert_int_equal(now->lost_records, now->events - now->records_read);
+	watch_put(now);
+	watch_close(consumer);
+}
+
+/* Has to be the first test: a process has one first push. */
+static void first_pushes_of_all_threads_are_counted_while_the_region_is_made(void **state)
+{
+	(void)state;
+	assert_int_equal(access(text("%s/.", region_dir), F_OK), 0);
+	run_threads(push_at_once);
+	assert_int_equal(status_now().armed, 1);
+	check_threads(1);
+	run_threads(push_at_once);
+	check_threads(2);
+	assert_int_equal(tally_shutdown(), 0);
+}
+
+/* ---- Arming ---------------------------------------------------------------------------------- */
+
+static void off_again_nothing_counts_and_calls_say_so(void **state)
+{
+	struct tally_device_info info = { .name = "chip" };
+	int64_t bytes = 77;
+
+	(void)state;
+	assert_int_equal(tally_enabled(), 0);
+	tally_alloc(1, 1, 1, 1);
+	assert_int_equal(tally_now(), 0);
+	assert_int_equal(tally_pool_reset(1, 1, &bytes), -ENODEV);
+	assert_int_equal(bytes, 77);
+	assert_int_equal(tally_device_describe(1, &info), -ENODEV);
+	assert_int_equal(tally_pool_describe(8, "x"), -ENODEV);
+	assert_int_equal(tally_shutdown(), -ENODEV);
+	assert_int_equal(status_now().armed, 0);
+	assert_string_equal(status_now().region, "");
+	assert_int_equal(tally_status(NULL), -EINVAL);
+}
+
+static void init_refuses_sizes_that_are_not_usable(void **state)
+{
+	static const uint32_t rings[] = { 1, 32, 63, 65, 100, 1u << 21, UINT32_MAX };
+	static const uint32_t lanes[] = { 3, 1025, 2048, UINT32_MAX };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(rings); i++)
+		assert_int_equal(tally_init(&(struct tally_options){ .ring_records = rings[i] }),
+				 -EINVAL);
+	for (i = 0; i < COUNT(lanes); i++)
+		assert_int_equal(tally_init(&(struct tally_options){ .lanes = lanes[i] }), -EINVAL);
+	assert_int_equal(tally_enabled(), 0);
+}
+
+static void armed_and_disarmed_again_and_again(void **state)
+{
+	static const struct tally_options options[] = {
+		{ .ring_records = 64 },
+		{ .totals_only = 1 },
+		{ .lanes = 2 },
+		{ .ring_records = 4096 },
+	};
+	uint32_t round;
+
+	(void)state;
+	for (round = 0; round < 20; round++) {
+		const struct tally_options *chosen = &options[round % COUNT(options)];
+		struct tally_consumer *consumer;
+		const struct tally_snapshot *now;
+		char *path;
+
+		assert_int_equal(tally_init(chosen), 0);
+		assert_int_equal(tally_init(chosen), -EALREADY);
+		assert_int_equal(tally_enabled(), 1);
+		tally_alloc(1, 2, 3, 100 + round);
+		path = text("%s/%s", region_dir, status_now().region);
+		assert_int_equal(access(path, F_OK), 0);
+		consumer = watch_self();
+		now = watch_look(consumer);
+		/* each time a region of its own, with what came since */
+		assert_int_equal(now->events, 1);
+		assert_int_equal(watch_sums(now, 1, 2).allocated_bytes, 100 + round);
+		watch_put(now);
+		assert_int_equal(tally_shutdown(), 0);
+		assert_int_not_equal(access(path, F_OK), 0); /* it took its region along */
+		tally_alloc(1, 2, 3, 7);
+		now = watch_look(consumer); /* the consumer sees it end */
+		if (now->process_count)
+			assert_int_equal(now->processes[0].end, TALLY_EXITED);
+		watch_put(now);
+		watch_close(consumer);
+	}
+}
+
+static void errno_is_left_alone(void **state)
+{
+	struct tally_device_info info = { .name = "chip" };
+
+	(void)state;
+	errno = 4242;
+	assert_int_equal(tally_init(NULL), 0);
+	tally_alloc(1, 2, 3, 4);
+	tally_alloc(1u << 20, 2, 3, 4);
+	tally_free(1, 2, 3, 4);
+	tally_alloc_failed(1, 2, 3);
+	tally_tag_push("a");
+	tally_mark("b");
+	tally_tag_pop();
+	tally_device_describe(1, &info);
+	tally_pool_describe(8, "name");
+	tally_pool_reset(1, 2, NULL);
+	tally_shutdown();
+	assert_int_equal(errno, 4242);
+}
+
+/* ---- Arguments ------------------------------------------------------------------------------- */
+
+static void calls_refuse_what_is_out_of_range(void **state)
+{
+	struct tally_device_info info = { .name = "chip" };
+	struct tally_device_info other = { .name = "another chip" };
+	uint32_t n, described = 0;
+
+	(void)state;
+	assert_int_equal(tally_init(NULL), 0);
+	assert_int_equal(tally_device_describe(65536, &info), -EINVAL);
+	assert_int_equal(tally_device_describe(0, NULL), -EINVAL);
+	assert_int_equal(tally_pool_describe(7, "mine"), -EINVAL);
+	assert_int_equal(tally_pool_describe(256, "mine"), -EINVAL);
+	assert_int_equal(tally_pool_describe(9, NULL), -EINVAL);
+	assert_int_equal(tally_pool_describe(9, ""), -EINVAL);
+	assert_int_equal(tally_pool_describe(9, "mine"), 0);
+	assert_int_equal(tally_pool_describe(9, "mine"), 0);
+	assert_int_equal(tally_pool_describe(9, "yours"), -EEXIST);
+	assert_int_equal(tally_pool_describe(255, "a name that is longer than the field for it"),
+			 0);
+	assert_int_equal(tally_pool_reset(65536, 0, NULL), -EINVAL);
+	assert_int_equal(tally_pool_reset(0, 256, NULL), -EINVAL);
+	/* 256 descriptions, and no more; the same again takes no room */
+	for (n = 0; n < 300; n++) {
+		int error = tally_device_describe(n, &info);
+
+		assert_true(error == 0 || error == -ENOSPC);
+		described += error == 0;
+		if (!error)
+			assert_int_equal(tally_device_describe(n, &info), 0);
+	}
+	assert_int_equal(described, 256);
+	assert_int_equal(tally_device_describe(3, &other), -ENOSPC);
+	assert_int_equal(tally_shutdown(), 0);
+}
+
+/* ---- Tags ------------------------------------------------------------------------------------ */
+
+#define RECORDS_MAX 128
+
+static struct tally_record records[RECORDS_MAX];
+static size_t record_count;
+
+static void keep_record(void *arg, const struct tally_record *record)
+{
+	(void)arg;
+	if (record_count < RECORDS_MAX)
+		records[record_count++] = *record;
+}
+
+/* The name of the tag that record n carries, "" for none. */
+static const char *tag_of(const struct region_view *view, size_t n)
+{
+	uint64_t tag = records[n].label & UINT32_MAX;
+
+	if (tag == 0)
+		return "";
+	assert_in_range(tag, 1, view->at.tags);
+	return region_tags(view->base, &view->at)[tag - 1].name;
+}
+
+static void records_carry_the_tag_of_their_thread(void **state)
+{
+	char why[REGION_WHY_MAX], long_name[100];
+	struct region_view view;
+	struct lane_reader reader;
+	int dir = open(region_dir, O_RDONLY | O_DIRECTORY);
+	int i;
+
+	(void)state;
+	memset(long_name, 'x', sizeof(long_name));
+	long_name[99] = '\0';
+	assert_int_equal(tally_init(NULL), 0);
+	tally_alloc(1, 1, 0, 0); /* 0 */
+	tally_tag_push("layer 1");
+	tally_alloc(1, 1, 0, 0); /* 1 */
+	tally_tag_push("layer 2");
+	tally_mark("phase");	 /* 2 */
+	tally_alloc(1, 1, 0, 0); /* 3 */
+	tally_tag_pop();
+	tally_free(1, 1, 0, 0); /* 4 */
+	tally_tag_pop();
+	tally_tag_pop();	 /* once too often */
+	tally_alloc(1, 1, 0, 0); /* 5 */
+	tally_tag_push(long_name);
+	tally_alloc(1, 1, 0, 0); /* 6 */
+	tally_tag_pop();
+	for (i = 1; i <= 20; i++)
+		tally_tag_push(text("deep %d", i));
+	tally_alloc(1, 1, 0, 0); /* 7: the 16th stays */
+	for (i = 0; i < 10; i++)
+		tally_tag_pop();
+	tally_alloc(1, 1, 0, 0); /* 8: the 10th again */
+
+	assert_int_equal(region_open(dir, status_now().region, &view, why), 0);
+	close(dir);
+	reader = (struct lane_reader){ .header = region_lane(view.base, &view.at, 0),
+				       .slots = region_ring(view.base, &view.at, 0),
+				       .ring_log2 = view.at.ring_log2 };
+	record_count = 0;
+	lane_drain(&reader, true, false, keep_record, NULL);
+	assert_int_equal(record_count, 9);
+	assert_string_equal(tag_of(&view, 0), "");
+	assert_string_equal(tag_of(&view, 1), "layer 1");
+	assert_string_equal(tag_of(&view, 2), "phase");
+	assert_int_equal(slot_kind(records[2].commit), TALLY_KIND_MARK);
+	assert_string_equal(tag_of(&view, 3), "layer 2");
+	assert_string_equal(tag_of(&view, 4), "layer 1");
+	assert_string_equal(tag_of(&view, 5), "");
+	assert_int_equal(strlen(tag_of(&view, 6)), 55); /* cut */
+	assert_string_equal(tag_of(&view, 7), "deep 16");
+	assert_string_equal(tag_of(&view, 8), "deep 10");
+	region_close(&view);
+	assert_int_equal(tally_shutdown(), 0);
+}
+
+static void *push_tagged(void *arg)
+{
+	uint32_t n;
+
+	tally_add_relaxed(&waiting, 1);
+	while (!tally_load_acquire(&go))
+		;
+	for (n = 0; n < 1500; n++) { /* more names than there is room for */
+		char name[32];
+
+		snprintf(name, sizeof(name), "request %u", n);
+		tally_tag_push(name);
+		tally_alloc(0, 0, n, 1);
+		tally_tag_pop();
+	}
+	return arg;
+}
+
+static void threads_that_intern_the_same_tags_share_them(void **state)
+{
+	struct tally_consumer *consumer;
+	const struct tally_snapshot *now;
+
+	(void)state;
+	assert_int_equal(tally_init(NULL), 0);
+	run_threads(push_tagged);
+	consumer = watch_self();
+	now = watch_look(consumer);
+	assert_int_equal(watch_sums(now, 0, 0).allocs, THREADS * 1500);
+	watch_put(now);
+	watch_close(consumer);
+	assert_int_equal(tally_shutdown(), 0);
+}
+
+/* ---- Observers ------------------------------------------------------------------------------- */
+
+static void excluded_thread_is_not_counted_until_it_is_included_again(void **state)
+{
+	struct tally_consumer *consumer;
+	const struct tally_snapshot *now;
+
+	(void)state;
+	assert_int_equal(tally_init(NULL), 0);
+	tally_alloc(0, 0, 1, 1);
+	tally_thread_exclude();
+	tally_alloc(0, 0, 1, 10);
+	tally_thread_exclude();
+	tally_thread_include();
+	tally_alloc(0, 0, 1, 100); /* they nest */
+	tally_mark("not seen");
+	tally_thread_include();
+	tally_alloc(0, 0, 1, 1000);
+	tally_thread_include(); /* once too often */
+	tally_alloc(0, 0, 1, 10000);
+	consumer = watch_self();
+	now = watch_look(consumer);
+	assert_int_equal(watch_sums(now, 0, 0).allocated_bytes, 11001);
+	assert_int_equal(now->events, 3);
+	watch_put(now);
+	watch_close(consumer);
+	assert_int_equal(tally_shutdown(), 0);
+}
+
+/* The consumer's thread drains while everybody pushes. */
+static void consumer_thread_beside_its_producers_misses_nothing(void **state)
+{
+	struct tally_consumer *consumer;
+	const struct tally_snapshot *now;
+
+	(void)state;
+	assert_int_equal(tally_init(&(struct tally_options){ .ring_records = 256 }), 0);
+	consumer = watch_self();
+	assert_int_equal(tally_consumer_start(consumer, 1), 0);
+	run_threads(push_at_once);
+	assert_int_equal(tally_consumer_stop(consumer), 0);
+	watch_put(watch_look(consumer));
+	now = watch_look(consumer);
+	watch_check(now);
+	assert_int_equal(now->events, 3 * THREADS * PUSHES);
+	assert_int_equal(now->lost_records, now->events - now->records_read);
+	watch_put(now);
+	watch_close(consumer);
+	check_threads(1);
+	assert_int_equal(tally_shutdown(), 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(first_pushes_of_all_threads_are_counted_while_the_region_is_made),
+		TEST(off_again_nothing_counts_and_calls_say_so),
+		TEST(init_refuses_sizes_that_are_not_usable),
+		TEST(armed_and_disarmed_again_and_again),
+		TEST(errno_is_left_alone),
+		TEST(calls_refuse_what_is_out_of_range),
+		TEST(records_carry_the_tag_of_their_thread),
+		TEST(threads_that_intern_the_same_tags_share_them),
+		TEST(excluded_thread_is_not_counted_until_it_is_included_again),
+		TEST(consumer_thread_beside_its_producers_misses_nothing),
+	};
+	char made[] = "/dev/shm/test-of-tally-XXXXXX";
+	int failed;
+
+	/* The library reads its environment as it is loaded: set that, and begin once more. */
+	(void)argc;
+	region_dir = getenv("TEST_REGION_DIR");
+	if (!region_dir) {
+		if (!mkdtemp(made) || setenv("TEST_REGION_DIR", made, 1) != 0 ||
+		    setenv("TALLY_DIR", made, 1) != 0 || setenv("TALLY", "1", 1) != 0)
+			return 1;
+		execv("/proc/self/exe", argv);
+		return 1;
+	}
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	if (rmdir(region_dir) != 0) {
+		fprintf(stderr, "left in %s: regions\n", region_dir);
+		return 1;
+	}
+	return failed;
+}

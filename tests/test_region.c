@@ -1,0 +1,972 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Regions as files: made whole or not at all, alive as long as their process, believed in nothing.
+ * sanitizers: address */
+#include "ring/region.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ring/alive.h"
+#include "ring/cells.h"
+#include "tests/rig.h"
+#include "tests/support.h"
+
+/* ---- Children -----------------------------------------------------------------------------------
+ * They answer by an exit status, as they must not fail a test themselves: 0, or the line of the
+ * check that failed. */
+
+#define CHILD_CHECK(condition)                                                                     \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "child: %s:%d: %s\n", __FILE__, __LINE__, #condition);     \
+			_exit(1);                                                                  \
+		}                                                                                  \
+	} while (0)
+
+enum { CANNOT = 77 }; /* this machine does not allow it */
+
+/* Runs `act` in a child; its status, or skips the test. */
+static void in_child(void (*act)(void), const char *cannot)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		act();
+		_exit(0);
+	}
+	status = wait_status(pid);
+	if (status == CANNOT)
+		SKIP("%s", cannot);
+	assert_int_equal(status, 0);
+}
+
+/* A child that has made a region and then does nothing but live. */
+struct child {
+	pid_t pid;
+	int ready; /* a byte comes when it is there */
+};
+
+static struct child child_with_region(void (*then)(void))
+{
+	struct child child;
+	int ends[2];
+	char byte;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	fflush(NULL);
+	child.pid = fork();
+	if (child.pid == 0) {
+		struct rig rig;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		CHILD_CHECK(rig_try(&rig, 6, 0));
+		if (then)
+			then();
+		CHILD_CHECK(write(ends[1], "r", 1) == 1);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	close(ends[0]);
+	return child;
+}
+
+static int open_dir(void)
+{
+	int fd = open(test_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static struct region_view open_view(const char *name)
+{
+	struct region_view view;
+	char why[REGION_WHY_MAX];
+	int dir = open_dir();
+	int error = region_open(dir, name, &view, why);
+
+	close(dir);
+	if (error)
+		fail_msg("%s: %s", name, why);
+	return view;
+}
+
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+static void name_is_parsed_as_it_was_made(void **state)
+{
+	static const uint32_t numbers[] = { 0, 1, 1000, UINT32_MAX };
+	size_t i, j;
+
+	(void)state;
+	for (i = 0; i < COUNT(numbers); i++) {
+		for (j = 0; j < COUNT(numbers); j++) {
+			char name[REGION_NAME_MAX];
+			uint32_t uid = 5, pid = 5;
+
+			region_name(name, numbers[i], numbers[j], UINT64_MAX);
+			assert_true(region_name_parse(name, &uid, &pid));
+			assert_int_equal(uid, numbers[i]);
+			assert_int_equal(pid, numbers[j]);
+			assert_true(region_name_loose(name));
+		}
+	}
+}
+
+static void what_is_not_quite_a_name_is_none(void **state)
+{
+	static const char *const names[] = {
+		"",
+		"tally",
+		"tally-",
+		"tally-1",
+		"tally-1-2",
+		"tally-1-2-",
+		"tally-1-2-3",
+		"tally-1-2-000000000000000g",
+		"tally-1-2-00000000000000001",
+		"tally-1-2-0000000000000001x",
+		"tally-1-2-0000000000000001/",
+		"xtally-1-2-0000000000000001",
+		"tally-01-2-0000000000000001",
+		"tally-+1-2-0000000000000001",
+		"tally--1-2-0000000000000001",
+		"tally-1- 2-0000000000000001",
+		"tally-1-2-0X00000000000001",
+		"tally-1-2-000000000000000A",
+		"tally-4294967296-2-0000000000000001",
+		"TALLY-1-2-0000000000000001",
+		".tally-1-2-0000000000000001",
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(names); i++) {
+		uint32_t uid = 5, pid = 5;
+
+		if (region_name_parse(names[i], &uid, &pid))
+			fail_msg("\"%s\" was taken for a name", names[i]);
+		assert_int_equal(uid, 5);
+		assert_int_equal(pid, 5);
+	}
+	assert_true(region_name_loose("tally-whatever"));
+	assert_false(region_name_loose("tall"));
+	assert_false(region_name_loose("other-1-2"));
+}
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+static void region_is_not_seen_before_it_is_published_and_whole_then(void **state)
+{
+	struct region_config config = { .dir = test_dir,
+					.ring_log2 = 7,
+					.lanes_log2 = 3,
+					.flags = TALLY_REGION_BAD_LANES,
+					.run_id = 11,
+					.parent_id = 22,
+					.inherited_bytes = -33,
+					.inherited_allocs = 44 };
+	const struct tally_region_header *header;
+	struct region_view view;
+	struct region region;
+	struct stat status;
+	mode_t mask = umask(0777);
+
+	(void)state;
+	assert_int_equal(region_create(&config, &region), 0);
+	umask(mask);
+	assert_int_equal(regions_left(), 0);
+	assert_int_equal(region_publish(&region), 0);
+	assert_int_equal(region.fd, -1); /* no descriptor stays in the host */
+	assert_string_equal(only_region(), region.name);
+	assert_int_equal(stat(region.path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	assert_int_equal(status.st_size, region.at.size);
+
+	view = open_view(region.name);
+	header = &view.header;
+	assert_int_equal(header->creator_pid, getpid());
+	assert_int_equal(header->creator_uid, geteuid());
+	assert_int_equal(header->region_id, region.id);
+	assert_true(region.id >= 16);
+	assert_string_equal(header->creator_comm, "test_region");
+	assert_int_equal(header->ring_log2, 7);
+	assert_int_equal(header->lanes_log2, 3);
+	assert_int_equal(header->flags, TALLY_REGION_BAD_LANES);
+	assert_int_equal(header->run_id, 11);
+	assert_int_equal(header->parent_id, 22);
+	assert_int_equal((int64_t)header->inherited_bytes, -33);
+	assert_int_equal(header->inherited_allocs, 44);
+	assert_true(header->start_monotonic_ns > 0 && header->start_monotonic_ns <= now_ns());
+	assert_memory_equal(&view.at, &region.at, sizeof(view.at));
+	assert_memory_equal(view.base, region.base, TALLY_PAGE);
+	region_close(&view);
+	region_unlink(&region);
+	assert_int_equal(regions_left(), 0);
+	munmap(region.base, region.at.size);
+}
+
+static uint64_t bytes_used(const char *path)
+{
+	struct stat status;
+
+	assert_int_equal(stat(path, &status), 0);
+	return (uint64_t)status.st_blocks * 512;
+}
+
+static void region_takes_little_memory_before_it_is_used(void **state)
+{
+	struct region_config totals = { .dir = test_dir, .ring_log2 = 0, .lanes_log2 = 6 };
+	struct region_config records = { .dir = test_dir,
+					 .ring_log2 = GEOMETRY_RING_LOG2,
+					 .lanes_log2 = GEOMETRY_LANES_LOG2 };
+	struct lane_writer *writers = calloc(64, sizeof(*writers));
+	struct region region;
+
+	(void)state;
+	assert_non_null(writers);
+	assert_int_equal(region_create(&totals, &region), 0);
+	assert_int_equal(region_publish(&region), 0);
+	rig_alloc(lane_claim(&region, writers, 0, 1, 0), 0, 7, 1, 1);
+	assert_in_range(bytes_used(region.path), 1, 16 * 1024);
+	region_unlink(&region);
+	munmap(region.base, region.at.size);
+
+	memset(writers, 0, 64 * sizeof(*writers));
+	assert_int_equal(region_create(&records, &region), 0);
+	assert_int_equal(region_publish(&region), 0);
+	rig_alloc(lane_claim(&region, writers, 0, 1, 0), 0, 7, 1, 1);
+	assert_in_range(bytes_used(region.path), 1, 256 * 1024);
+	region_unlink(&region);
+	munmap(region.base, region.at.size);
+	free(writers);
+}
+
+static void directory_that_is_not_there_is_an_error_and_nothing_else(void **state)
+{
+	struct region_config config = { .dir = "/nonexistent/dir", .ring_log2 = 6 };
+	struct region region = { .id = 99 };
+	char path[REGION_PATH_MAX + 10];
+
+	(void)state;
+	assert_int_equal(region_create(&config, &region), -ENOENT);
+	assert_int_equal(region.id, 99);
+	memset(path, 'x', sizeof(path));
+	path[0] = '/';
+	path[sizeof(path) - 1] = '\0';
+	config.dir = path;
+	assert_int_equal(region_create(&config, &region), -ENAMETOOLONG);
+	config.dir = text("%s/file", test_tmp);
+	write_file(config.dir, "", 0);
+	assert_int_equal(region_create(&config, &region), -ENOTDIR);
+}
+
+/* Refuses O_TMPFILE, as some file systems do. */
+static bool forbid_unnamed_files(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = COUNT(filter), .filter = filter };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void make_with_hidden_name(void)
+{
+	struct region_config config = { .dir = test_dir, .ring_log2 = 6 };
+	struct region region, dropped;
+
+	if (!forbid_unnamed_files())
+		_exit(CANNOT);
+	CHILD_CHECK(region_create(&config, &region) == 0);
+	CHILD_CHECK(region.hidden_name);
+	CHILD_CHECK(regions_left() == 1);
+	CHILD_CHECK(access(text("%s/.%s", test_dir, region.name), F_OK) == 0);
+	CHILD_CHECK(access(region.path, F_OK) != 0);
+	CHILD_CHECK(region_publish(&region) == 0);
+	CHILD_CHECK(regions_left() == 1);
+	CHILD_CHECK(access(region.path, F_OK) == 0);
+	CHILD_CHECK(region.fd == -1);
+
+	CHILD_CHECK(region_create(&config, &dropped) == 0);
+	CHILD_CHECK(regions_left() == 2);
+	region_discard(&dropped);
+	CHILD_CHECK(regions_left() == 1);
+	region_unlink(&region);
+}
+
+static void without_unnamed_files_a_hidden_name_does(void **state)
+{
+	(void)state;
+	in_child(make_with_hidden_name, "no seccomp filter may be set here");
+	assert_int_equal(regions_left(), 0);
+}
+
+/* ---- Limits ---------------------------------------------------------------------------------- */
+
+static int create_with_file_size(uint64_t limit, struct region *ret_region)
+{
+	struct region_config config = { .dir = test_dir, .ring_log2 = 11, .lanes_log2 = 6 };
+	struct rlimit size = { .rlim_cur = limit, .rlim_max = RLIM_INFINITY };
+
+	CHILD_CHECK(setrlimit(RLIMIT_FSIZE, &size) == 0);
+	return region_create(&config, ret_region);
+}
+
+static void make_small_files(void)
+{
+	static const uint64_t limits[] = { 16 << 20, 8 << 20, 4 << 20, 1 << 20, 900000, 700000 };
+	struct region region;
+	size_t i, smaller = 0, made = 0;
+
+	for (i = 0; i < COUNT(limits); i++) {
+		struct lane_writer *writers = calloc(64, sizeof(*writers));
+		int error = create_with_file_size(limits[i], &region);
+
+		if (error) {
+			CHILD_CHECK(error == -EFBIG);
+			continue;
+		}
+		made++;
+		smaller += (((struct tally_region_header *)region.base)->flags &
+			    TALLY_REGION_SMALL_FILES) != 0;
+		CHILD_CHECK(region.at.size <= limits[i]);
+		CHILD_CHECK(region_publish(&region) == 0);
+		rig_alloc(lane_claim(&region, writers, 0, 1, 0), 0, 7, 1, 1);
+		region_unlink(&region);
+	}
+	CHILD_CHECK(made >= 3 && smaller >= 2);
+	CHILD_CHECK(create_with_file_size(4096, &region) == -EFBIG);
+	CHILD_CHECK(create_with_file_size(0, &region) == -EFBIG);
+}
+
+static void small_file_size_limit_costs_lanes_then_records_and_no_signal(void **state)
+{
+	(void)state;
+	in_child(make_small_files, "");
+	assert_int_equal(regions_left(), 0);
+}
+
+/* A file system of our own with `size`, in place of test_dir. */
+static void mount_small(const char *size)
+{
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("none", test_dir, "tmpfs", 0, text("size=%s", size)) != 0)
+		_exit(CANNOT);
+}
+
+/* Takes what is left but for `spare` pages. */
+static void fill_up(int spare)
+{
+	int fd = open(text("%s/filler", test_dir), O_RDWR | O_CREAT, 0600);
+	off_t size = 0;
+
+	while (posix_fallocate(fd, size, TALLY_PAGE) == 0)
+		size += TALLY_PAGE;
+	CHILD_CHECK(size >= spare * (off_t)TALLY_PAGE);
+	CHILD_CHECK(ftruncate(fd, size - spare * (off_t)TALLY_PAGE) == 0);
+	close(fd);
+}
+
+static void fill_file_system(void)
+{
+	struct region_config config = { .dir = test_dir, .ring_log2 = 11, .lanes_log2 = 6 };
+	struct lane_writer *writers = calloc(64, sizeof(*writers)), *writer;
+	struct ledger_sums sums = { 0 };
+	struct region region;
+	uint32_t n, placed = 0;
+	struct cells cells;
+
+	mount_small("64k");
+	/* room for the region, none for a ring of 128 KiB: the lane keeps totals */
+	CHILD_CHECK(region_create(&config, &region) == 0);
+	CHILD_CHECK(region_publish(&region) == 0);
+	writer = lane_claim(&region, writers, 0, 1, 0);
+	CHILD_CHECK(writer != NULL);
+	for (n = 0; n < 10000; n++)
+		rig_alloc(writer, 0, 7, n, 3);
+	CHILD_CHECK(ledger_read(writer->cells, &sums));
+	CHILD_CHECK(sums.allocs == 10000 && sums.allocated_bytes == 30000);
+	CHILD_CHECK(writer->header->ring_ready == 0);
+	/* no room for more cells than there are pages for: refused, not killed */
+	fill_up(0);
+	for (n = 0; n < 1000; n++)
+		placed += lane_target(writer, n, 0) != NULL;
+	CHILD_CHECK(placed > 10 && placed < 1000);
+	cells = cells_of(&region, 0);
+	for (n = 0, placed = 0; n < 1000; n++)
+		placed += cells_push(&cells, TALLY_KIND_ALLOC, n, 0, 1, 0);
+	CHILD_CHECK(placed > 10 && placed < 1000);
+	CHILD_CHECK(cells.process->rejected_events == 1000 - placed);
+	/* no room for another lane, and none for another region */
+	CHILD_CHECK(lane_claim(&region, writers, 0, 2, 0) == NULL);
+	CHILD_CHECK(region_create(&config, &region) == -ENOSPC);
+	CHILD_CHECK(regions_left() == 1);
+}
+
+static void full_file_system_is_an_error_and_never_a_signal(void **state)
+{
+	(void)state;
+	in_child(fill_file_system, "no file system may be mounted here");
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+static void region_is_alive_until_its_process_dies(void **state)
+{
+	static const int signals[] = { SIGKILL, SIGTERM, SIGALRM };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(signals); i++) {
+		struct child child = child_with_region(NULL);
+		struct region_view view = open_view(only_region());
+
+		assert_int_equal(region_alive(&view, 0), 1);
+		assert_int_equal(region_alive(&view, 1), 0); /* another entry */
+		/* stopped is not dead */
+		kill(child.pid, SIGSTOP);
+		assert_int_equal(waitpid(child.pid, NULL, WUNTRACED), child.pid);
+		assert_int_equal(region_alive(&view, 0), 1);
+		kill(child.pid, SIGCONT);
+		kill(child.pid, signals[i]);
+		assert_int_equal(wait_status(child.pid), -signals[i]);
+		assert_int_equal(region_alive(&view, 0), 0);
+		region_close(&view);
+		remove_regions();
+	}
+}
+
+static void close_everything(void)
+{
+	DIR *fds = opendir("/proc/self/fd");
+	struct dirent *entry;
+	char path[64], target[256];
+
+	/* no descriptor leads to the region */
+	while (fds && (entry = readdir(fds))) {
+		ssize_t size;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%.10s", entry->d_name);
+		size = readlink(path, target, sizeof(target) - 1);
+		target[size > 0 ? size : 0] = '\0';
+		CHILD_CHECK(strstr(target, "tally-") == NULL);
+	}
+	if (fds)
+		closedir(fds);
+	close(0);
+	/* all but the pipe that says ready, which is the highest here or below */
+	syscall(SYS_close_range, 256, ~0u, 0);
+}
+
+static void closing_every_descriptor_does_not_end_it(void **state)
+{
+	struct child child = child_with_region(close_everything);
+	struct region_view view = open_view(only_region());
+
+	(void)state;
+	assert_int_equal(region_alive(&view, 0), 1);
+	kill(child.pid, SIGKILL);
+	assert_int_equal(wait_status(child.pid), -SIGKILL);
+	assert_int_equal(region_alive(&view, 0), 0);
+	region_close(&view);
+	remove_regions();
+}
+
+static pid_t *grandchild; /* shared */
+
+static void fork_on(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		for (;;)
+			pause();
+	*grandchild = pid;
+}
+
+static void fork_on_without_handlers(void)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+	if (pid == 0)
+		for (;;)
+			pause();
+	*grandchild = pid;
+}
+
+static void fork_child_does_not_keep_its_parents_region_alive(void **state)
+{
+	void (*const ways[])(void) = { fork_on, fork_on_without_handlers };
+	size_t i;
+
+	(void)state;
+	grandchild = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(grandchild, MAP_FAILED);
+	for (i = 0; i < COUNT(ways); i++) {
+		struct child child = child_with_region(ways[i]);
+		struct region_view view = open_view(only_region());
+
+		assert_int_equal(region_alive(&view, 0), 1);
+		kill(child.pid, SIGKILL);
+		assert_int_equal(wait_status(child.pid), -SIGKILL);
+		assert_int_equal(kill(*grandchild, 0), 0); /* it lives on, and is ours now */
+		assert_int_equal(region_alive(&view, 0), 0);
+		kill(*grandchild, SIGKILL);
+		assert_int_equal(wait_status(*grandchild), -SIGKILL);
+		region_close(&view);
+		remove_regions();
+	}
+	munmap(grandchild, 4096);
+}
+
+static void exec_ends_it(void **state)
+{
+	int ends[2], status;
+	struct region_view view;
+	pid_t pid;
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0); /* closed by the exec */
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		struct rig rig;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		CHILD_CHECK(rig_try(&rig, 6, 0));
+		execlp("sleep", "sleep", "600", NULL);
+		_exit(1);
+	}
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 0);
+	close(ends[0]);
+	view = open_view(only_region());
+	assert_int_equal(view.header.creator_pid, pid);
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0); /* the process lives */
+	/* its former image does not; the kernel lets go of that as the new one begins to run */
+	WAIT_FOR(region_alive(&view, 0) == 0);
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	kill(pid, SIGKILL);
+	wait_status(pid);
+	region_close(&view);
+	remove_regions();
+}
+
+static void second_owner_of_an_entry_is_turned_away(void **state)
+{
+	struct child child = child_with_region(NULL);
+	int fd = open(text("%s/%s", test_dir, only_region()), O_RDWR | O_CLOEXEC);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(alive_lock(fd, 0), -EAGAIN);
+	assert_int_equal(alive_lock(fd, 1), 0);
+	kill(child.pid, SIGKILL);
+	wait_status(child.pid);
+	assert_int_equal(alive_lock(fd, 0), 0);
+	close(fd);
+	remove_regions();
+}
+
+/* ---- What is refused ------------------------------------------------------------------------- */
+
+static unsigned char *sound; /* the bytes of a sound region, with a lane and an event in it */
+static size_t sound_size;
+
+/* Makes `sound` and leaves no region behind. */
+static void make_sound(void)
+{
+	struct rig rig = rig_make(6, 0);
+
+	rig_alloc(rig_claim(&rig, 1, 0), 3, 1, 1, 100);
+	sound = (unsigned char *)read_file(rig.region.path, &sound_size);
+	rig_free(&rig);
+}
+
+#define FORGED "tally-0-1-0123456789abcdef"
+
+/* Opens a file with these bytes; the error, with the reason in `why`. */
+static int open_bytes(const void *bytes, size_t size, char why[REGION_WHY_MAX])
+{
+	struct region_view view;
+	int dir = open_dir();
+	int error;
+
+	write_file(text("%s/%s", test_dir, FORGED), bytes, size);
+	error = region_open(dir, FORGED, &view, why);
+	close(dir);
+	unlink(text("%s/%s", test_dir, FORGED));
+	if (!error)
+		region_close(&view);
+	return error;
+}
+
+/* One line, with something in it. */
+static void check_reason(const char *why)
+{
+	assert_true(strlen(why) > 3);
+	assert_null(strchr(why, '\n'));
+}
+
+static void sound_region_is_opened(void **state)
+{
+	char why[REGION_WHY_MAX];
+
+	(void)state;
+	make_sound();
+	assert_int_equal(open_bytes(sound, sound_size, why), 0);
+	assert_string_equal(why, "");
+}
+
+static void cut_region_is_refused_at_every_length(void **state)
+{
+	size_t size, step;
+	char why[REGION_WHY_MAX];
+
+	(void)state;
+	make_sound();
+	for (size = 0; size < sound_size; size += step) {
+		step = size < 400 ? 1 : size < 16384 ? 997 : 40961;
+		assert_int_equal(open_bytes(sound, size, why), -EBADMSG);
+		check_reason(why);
+	}
+	assert_int_equal(open_bytes(sound, sound_size - 1, why), -EBADMSG);
+	check_reason(why);
+	sound = realloc(memcpy(malloc(sound_size + 1), sound, sound_size), sound_size + 1);
+	sound[sound_size] = 0;
+	assert_int_equal(open_bytes(sound, sound_size + 1, why), -EBADMSG);
+	check_reason(why);
+	free(sound);
+}
+
+static void garbage_is_refused(void **state)
+{
+	char why[REGION_WHY_MAX];
+	uint64_t words[1024], i, round;
+
+	(void)state;
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < COUNT(words); i++)
+			words[i] = round ? mix(i ^ round << 32) : 0;
+		assert_int_equal(open_bytes(words, sizeof(words), why), -EBADMSG);
+		check_reason(why);
+	}
+}
+
+/* Version, layout or byte order: the reason names both versions and the process. */
+static void check_names_both(const char *why, uint32_t version)
+{
+	check_reason(why);
+	assert_non_null(strstr(why, text("version %" PRIu32, version)));
+	assert_non_null(strstr(why, text("version %u", TALLY_ABI_VERSION)));
+	assert_non_null(strstr(why, text("process %d", getpid())));
+	assert_non_null(strstr(why, "test_region"));
+}
+
+static void other_version_is_refused_with_both_versions_and_the_process(void **state)
+{
+	static const uint32_t versions[] = { 0, TALLY_ABI_VERSION + 1, 77, UINT32_MAX };
+	struct tally_region_header *header;
+	char why[REGION_WHY_MAX];
+	size_t i;
+
+	(void)state;
+	make_sound();
+	header = (struct tally_region_header *)sound;
+	for (i = 0; i < COUNT(versions); i++) {
+		header->abi_version = versions[i];
+		assert_int_equal(open_bytes(sound, sound_size, why), -EPROTO);
+		check_names_both(why, versions[i]);
+		/* the version is what counts, however little of the rest is there */
+		assert_int_equal(open_bytes(sound, 64, why), -EPROTO);
+		check_names_both(why, versions[i]);
+	}
+}
+
+static void other_byte_order_is_refused_with_both_versions_and_the_process(void **state)
+{
+	struct tally_region_header *header;
+	char why[REGION_WHY_MAX];
+
+	(void)state;
+	make_sound();
+	header = (struct tally_region_header *)sound;
+	header->byte_order = 0x04030201;
+	assert_int_equal(open_bytes(sound, sound_size, why), -EPROTO);
+	check_names_both(why, TALLY_ABI_VERSION);
+	/* as it would really come from there */
+	header->magic = __builtin_bswap64(header->magic);
+	header->abi_version = __builtin_bswap32(5);
+	header->creator_pid = __builtin_bswap32(header->creator_pid);
+	assert_int_equal(open_bytes(sound, sound_size, why), -EPROTO);
+	check_names_both(why, 5);
+}
+
+static void other_signature_is_refused_with_both_versions_and_the_process(void **state)
+{
+	struct tally_region_header *header;
+	char why[REGION_WHY_MAX];
+
+	(void)state;
+	make_sound();
+	header = (struct tally_region_header *)sound;
+	header->signature ^= 1;
+	assert_int_equal(open_bytes(sound, sound_size, why), -EPROTO);
+	check_names_both(why, TALLY_ABI_VERSION);
+	assert_non_null(strstr(why, text("%016" PRIx64, header->signature)));
+	assert_non_null(strstr(why, text("%016" PRIx64, tally_abi_signature())));
+}
+
+static void other_size_is_refused_with_both_versions_and_the_process(void **state)
+{
+	struct tally_region_header *header;
+	char why[REGION_WHY_MAX];
+
+	(void)state;
+	make_sound();
+	header = (struct tally_region_header *)sound;
+	header->size_bytes += TALLY_PAGE;
+	assert_int_equal(open_bytes(sound, sound_size, why), -EPROTO);
+	check_names_both(why, TALLY_ABI_VERSION);
+	make_sound();
+	header = (struct tally_region_header *)sound;
+	header->ring_log2 = 7; /* twice the records: the sizes contradict each other */
+	assert_int_equal(open_bytes(sound, sound_size, why), -EPROTO);
+	check_names_both(why, TALLY_ABI_VERSION);
+}
+
+static void text_of_a_hostile_creator_is_made_printable(void **state)
+{
+	struct tally_region_header *header;
+	char why[REGION_WHY_MAX];
+	const char *c;
+
+	(void)state;
+	make_sound();
+	header = (struct tally_region_header *)sound;
+	header->abi_version = 9;
+	memset(header->creator_comm, '\033', sizeof(header->creator_comm)); /* and no end */
+	assert_int_equal(open_bytes(sound, sound_size, why), -EPROTO);
+	for (c = why; *c; c++)
+		assert_in_range(*c, ' ', '~');
+}
+
+static void header_with_any_byte_changed_is_refused_or_harmless(void **state)
+{
+	char why[REGION_WHY_MAX];
+	size_t at, opened = 0;
+	uint64_t round;
+
+	(void)state;
+	make_sound();
+	for (at = 0; at < sizeof(struct tally_region_header); at++) {
+		for (round = 0; round < 6; round++) {
+			unsigned char was = sound[at];
+			int error;
+
+			sound[at] ^= (unsigned char)(round < 4 ? 1u << round * 2 : mix(at ^ round));
+			error = open_bytes(sound, sound_size, why);
+			sound[at] = was;
+			if (error)
+				check_reason(why);
+			else
+				opened++;
+			/* what decides where things are is never believed when changed */
+			if (at < 24 || (at >= 64 && at < 80))
+				assert_true(error || round >= 4);
+		}
+	}
+	assert_true(opened > 0); /* names and times may be anything */
+}
+
+static void make_fifo(const char *path)
+{
+	assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static void make_directory(const char *path)
+{
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void make_symlink(const char *path)
+{
+	char *target = text("%s/target", test_tmp);
+
+	write_file(target, sound, sound_size); /* even to a sound one */
+	assert_int_equal(symlink(target, path), 0);
+}
+
+static void make_loop(const char *path)
+{
+	assert_int_equal(symlink(path, path), 0);
+}
+
+static void make_socket(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+}
+
+static void what_is_no_regular_file_is_refused_and_not_waited_for(void **state)
+{
+	void (*const kinds[])(const char *) = { make_fifo, make_directory, make_symlink, make_loop,
+						make_socket };
+	int dir = open_dir();
+	size_t i;
+
+	(void)state;
+	make_sound();
+	for (i = 0; i < COUNT(kinds); i++) {
+		struct region_view view;
+		char why[REGION_WHY_MAX];
+		int error;
+
+		kinds[i](text("%s/%s", test_dir, FORGED));
+		error = region_open(dir, FORGED, &view, why);
+		assert_true(error == -EBADMSG || error == -ENXIO); /* the socket */
+		check_reason(why);
+		remove_regions();
+	}
+	close(dir);
+}
+
+static void missing_region_is_just_missing(void **state)
+{
+	struct region_view view;
+	char why[REGION_WHY_MAX];
+	int dir = open_dir();
+
+	(void)state;
+	assert_int_equal(region_open(dir, FORGED, &view, why), -ENOENT);
+	check_reason(why);
+	close(dir);
+}
+
+static void open_as_nobody(void)
+{
+	struct region_view view;
+	char why[REGION_WHY_MAX];
+	int dir = open(test_dir, O_RDONLY | O_DIRECTORY);
+
+	CHILD_CHECK(setresuid(65534, 65534, 65534) == 0);
+	CHILD_CHECK(region_open(dir, FORGED, &view, why) == -EACCES);
+	CHILD_CHECK(strlen(why) > 3);
+}
+
+static void region_of_another_user_is_refused(void **state)
+{
+	char *path = text("%s/%s", test_dir, FORGED);
+
+	(void)state;
+	if (geteuid() != 0)
+		SKIP("only root can be two users");
+	make_sound();
+	write_file(path, sound, sound_size);
+	in_child(open_as_nobody, "");
+	/* who made it readable has not made it ours */
+	assert_int_equal(chmod(path, 0666), 0);
+	assert_int_equal(chmod(test_dir, 0755), 0);
+	in_child(open_as_nobody, "");
+	unlink(path);
+}
+
+static size_t open_descriptors(void)
+{
+	DIR *fds = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	while (fds && readdir(fds))
+		count++;
+	if (fds)
+		closedir(fds);
+	return count;
+}
+
+static void refusal_leaves_no_descriptor_and_no_mapping(void **state)
+{
+	char why[REGION_WHY_MAX];
+	size_t before, i;
+
+	(void)state;
+	make_sound();
+	before = open_descriptors();
+	for (i = 0; i < 50; i++) {
+		open_bytes(sound, sound_size, why);
+		open_bytes(sound, i * 10, why);
+		open_bytes(sound, sound_size - 1, why);
+	}
+	assert_int_equal(open_descriptors(), before);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(name_is_parsed_as_it_was_made),
+		TEST(what_is_not_quite_a_name_is_none),
+		TEST(region_is_not_seen_before_it_is_published_and_whole_then),
+		TEST(region_takes_little_memory_before_it_is_used),
+		TEST(directory_that_is_not_there_is_an_error_and_nothing_else),
+		TEST(without_unnamed_files_a_hidden_name_does),
+		TEST(small_file_size_limit_costs_lanes_then_records_and_no_signal),
+		TEST(full_file_system_is_an_error_and_never_a_signal),
+		TEST(region_is_alive_until_its_process_dies),
+		TEST(closing_every_descriptor_does_not_end_it),
+		TEST(fork_child_does_not_keep_its_parents_region_alive),
+		TEST(exec_ends_it),
+		TEST(second_owner_of_an_entry_is_turned_away),
+		TEST(sound_region_is_opened),
+		TEST(cut_region_is_refused_at_every_length),
+		TEST(garbage_is_refused),
+		TEST(other_version_is_refused_with_both_versions_and_the_process),
+		TEST(other_byte_order_is_refused_with_both_versions_and_the_process),
+		TEST(other_signature_is_refused_with_both_versions_and_the_process),
+		TEST(other_size_is_refused_with_both_versions_and_the_process),
+		TEST(text_of_a_hostile_creator_is_made_printable),
+		TEST(header_with_any_byte_changed_is_refused_or_harmless),
+		TEST(what_is_no_regular_file_is_refused_and_not_waited_for),
+		TEST(missing_region_is_just_missing),
+		TEST(region_of_another_user_is_refused),
+		TEST(refusal_leaves_no_descriptor_and_no_mapping),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
