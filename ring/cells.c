@@ -103,6 +103,7 @@ bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *s
 {
 	struct tally_shared_cell *cell = find(to, key);
 	uint64_t change = sums->allocated_bytes - sums->freed_bytes;
+	int64_t above = (int64_t)(sums->peak_bytes - change);
 	int64_t balance;
 
 	if (!cell) {
@@ -125,7 +126,10 @@ bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *s
 	if (sums->failures)
 		tally_add_relaxed(&cell->failures, sums->failures);
 	tally_add_relaxed(&to->process->shared_events, sums->event_no);
-	raise_peak(cell, balance + (int64_t)(sums->peak_bytes - change), sums->allocated_bytes);
+	/* sums folded in the middle of a push may lack the peak that goes with them */
+	if (above < 0)
+		above = 0;
+	raise_peak(cell, balance + above, sums->allocated_bytes);
 	return true;
 }
 

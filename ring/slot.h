@@ -94,7 +94,8 @@
  *	E2 -> E1
  *	S1 -> S2  Dekker's handshake, two full fences: a thread counts in the static cells, S1,
  *	          then looks whether the region is ready; its maker says ready, S2, then takes
- *	          what the static cells hold. One of the two sees the other, so no event stays behind.
+ *	          what the static cells hold. One of the two sees the other: no event stays
+ *	          behind.
  *	S2 -> S1
  *	B1 -> B2  the region's private state is written before the word that arms the hot path
  *	B2 -> B1
