@@ -80,7 +80,7 @@ int tally_pool_reset(uint32_t device, uint32_t pool, int64_t *ret_bytes)
 		return -EINVAL;
 	result = need_region();
 	if (!result) {
-		process_balance(TALLY_KEY(device, pool), &bytes, &allocs);
+		build_balance(device, pool, &bytes, &allocs);
 		event.size = (uint64_t)bytes;
 		event.buffer_id = (uint64_t)allocs;
 		push_event(device, pool, &event);
@@ -109,7 +109,8 @@ int tally_status(struct tally_status *ret_status)
 	} else if (status.armed) {
 		status.region_error = process->region_error;
 		/* relaxed: as above */
-		status.unplaced_events = tally_load_relaxed(&early->shared_events);
+		status.unplaced_events = tally_load_relaxed(&early->shared_events) +
+					 tally_load_relaxed(&tally_private.in.early.notes);
 	}
 	*ret_status = status;
 	return 0;

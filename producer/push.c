@@ -21,25 +21,31 @@ _Thread_local struct thread_state tally_thread
 static void push_shared(uint64_t armed, uint32_t device, uint32_t pool,
 			const struct lane_event *event, bool sums)
 {
-	struct cells early = {
-		.process = &tally_private.in.early.process,
-		.cells = tally_private.in.early.cells,
-		.count = 1u << GEOMETRY_CELLS_LOG2,
-	};
-	bool placed = armed >= GENERATION_MIN && tally_private.in.process.cells.process;
-	const struct cells *to = placed ? &tally_private.in.process.cells : &early;
+	struct process_state *process = &tally_private.in.process;
+	struct early_state *state = &tally_private.in.early;
+	/* A copy: should a handler fork here, the child comes back to wiped state. */
+	struct cells to = process->cells;
+	bool placed = armed >= GENERATION_MIN && to.process;
 
+	if (!placed) {
+		to.process = &state->process;
+		to.cells = state->cells;
+		to.count = 1u << GEOMETRY_CELLS_LOG2;
+		to.region = NULL;
+	}
 	if (!lane_in_range(device, pool))
-		cells_reject(to);
+		cells_reject(&to);
 	else if (sums)
-		cells_push(to, event->kind, device, pool, event->size, event->buffer_id);
+		cells_push(&to, event->kind, device, pool, event->size, event->buffer_id);
+	else if (placed)
+		cells_count(&to);
 	else
-		cells_count(to);
+		tally_add_relaxed(&state->notes, 1); /* relaxed: stands by itself */
 	if (placed)
 		return;
 	tally_fence_total(); /* S1 -> S2: count, then look for a region */
 	if (process_look() >= GENERATION_MIN)
-		process_fold_late();
+		build_fold_late();
 }
 
 /* The lane to push into, or NULL. */
@@ -134,6 +140,7 @@ static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t 
 {
 	struct thread_state *thread = &tally_thread;
 	const struct lane_target *target;
+	struct lane_writer *lane;
 	struct lane_event event;
 
 	if (__builtin_expect(thread->armed != armed, 0)) {
@@ -143,14 +150,15 @@ static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t 
 	event.time = time ? time : clock_ticks(CLOCK_PROCESSOR);
 	thread->armed = THREAD_BUSY;
 	tally_fence_signal(); /* a handler from here on finds the thread busy */
-	target = lane_target(thread->lane, device, pool);
+	lane = thread->lane;  /* NULL in a child that a handler forked just now */
+	target = lane ? lane_target(lane, device, pool) : NULL;
 	if (__builtin_expect(target == NULL, 0)) {
 		push_slow(kind, event.time, device, pool, buffer_id, size);
 	} else {
 		event.kind = kind;
 		event.buffer_id = buffer_id;
 		event.size = size;
-		lane_push(thread->lane, target, &event);
+		lane_push(lane, target, &event);
 	}
 	tally_fence_signal(); /* everything above is done before the thread is free again */
 	thread->armed = armed;
@@ -207,8 +215,7 @@ void tally_alloc_failed(uint32_t device, uint32_t pool, uint64_t size)
 
 uint64_t tally_now(void)
 {
-	/* relaxed: 0 is a good answer as long as the clock is not chosen */
-	if (tally_load_relaxed(&tally_private.in.process.armed) < GENERATION_MIN)
+	if (process_look() < GENERATION_MIN)
 		return 0;
 	return clock_ticks(tally_private.in.process.clock);
 }

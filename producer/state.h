@@ -13,6 +13,7 @@
 #ifndef PRODUCER_STATE_H
 #define PRODUCER_STATE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <tally/abi.h>
@@ -34,7 +35,6 @@ struct process_state {
 	uint64_t building; /* 1: a thread is making the region */
 	enum tally_clock clock;
 	int region_error; /* negative errno, or 0 */
-	uint32_t pid;	  /* a vfork child shares this memory, and is not it */
 	struct region region;
 	struct lane_writer *writers; /* one per lane */
 	struct region guest;	     /* the runner's, when this process could make none */
@@ -44,6 +44,7 @@ struct process_state {
 /* Counters for the time before the region, and for ever when none can be made. */
 struct early_state {
 	struct tally_process_header process;
+	uint64_t notes; /* events that move no sums */
 	struct tally_shared_cell cells[1u << GEOMETRY_CELLS_LOG2];
 };
 
@@ -73,17 +74,57 @@ struct thread_state {
 	uint64_t armed;
 	struct lane_writer *lane; /* NULL: none was free */
 	uint64_t generation;	  /* for which lane and tags hold */
-	uint16_t spare;
-	uint16_t depth;	   /* of tags pushed, also beyond TAGS_DEEP */
-	uint8_t excluded;  /* nesting of tally_thread_exclude() */
-	uint8_t gone;	   /* its destructor has run */
-	uint16_t laneless; /* pushes since a lane was last asked for */
+	uint16_t forking;	  /* between fork_prepare() and its end, with a region */
+	uint16_t depth;		  /* of tags pushed, also beyond TAGS_DEEP */
+	uint8_t excluded;	  /* nesting of tally_thread_exclude() */
+	uint8_t gone;		  /* its destructor has run */
+	uint16_t laneless;	  /* pushes since a lane was last asked for */
 	uint16_t tags[TAGS_DEEP];
 };
 
 _Static_assert(sizeof(struct thread_state) <= 64, "thread-local state has grown");
 
 extern _Thread_local struct thread_state tally_thread __attribute__((tls_model("initial-exec")));
+
+/* What outlives a fork, as ordinary memory: where the parent's things were, and what the child
+ * takes over. */
+struct kept {
+	void *mapping; /* of the region; a hole in a fork child */
+	size_t mapping_size;
+	bool mapping_spare; /* blanked: a new region may be mapped there */
+	void *guest;	    /* of the runner's region; likewise a hole */
+	size_t guest_size;
+	struct lane_writer *writers;
+	size_t writers_size;
+	int open_fd;   /* of a region being made: in a fork child it would keep the lock */
+	bool wipes;    /* the kernel wipes tally_private in a fork child */
+	bool handlers; /* pthread_atfork() is done */
+	bool inherits; /* this process's first region opens with the three below */
+	uint64_t parent_id;
+	int64_t heap_bytes, heap_allocs;
+};
+
+extern struct kept producer_kept;
+
+/* ---- thread.c -------------------------------------------------------------------------------- */
+
+/* All signals blocked and cancellation off, for the system calls of the slow paths: nothing may
+ * leave them half-way, by a jump, a fork or a cancellation. Nests. */
+struct quiet {
+	sigset_t signals;
+	int cancel_state;
+};
+
+void quiet_begin(struct quiet *ret_before);
+void quiet_end(const struct quiet *before);
+
+/* Once per process image: the key whose destructor lets go of a thread's lane; and no more of it,
+ * as the library may be unloaded. */
+void thread_setup(void);
+void thread_teardown(void);
+
+/* Gives the calling thread a lane of generation `armed`, if one is free. It is marked busy. */
+void thread_attach(struct thread_state *thread, uint64_t armed);
 
 /* ---- process.c ------------------------------------------------------------------------------- */
 
@@ -95,19 +136,28 @@ uint64_t process_armed(void);
 /* The same for calls that may wait: never ARMED_UNDECIDED once main() runs. */
 uint64_t process_armed_wait(void);
 
-/* The balance of one (device, pool) over all lanes and the shared cells. There is a region. */
-void process_balance(uint64_t key, int64_t *ret_bytes, int64_t *ret_allocs);
+/* ---- build.c --------------------------------------------------------------------------------- */
+
+/* Takes the right to decide; false when another thread has it. Until build_end() no signal and no
+ * cancellation comes between. The thread is busy. */
+bool build_begin(struct quiet *quiet);
+void build_end(const struct quiet *quiet);
+
+/* Makes the region, with everything in it that was counted so far, and arms the process; without a
+ * region if none can be made (process.region_error). Returns the generation. */
+uint64_t build_region(void);
 
 /* Moves what the static cells hold into the region, after an event that came too early. */
-void process_fold_late(void);
+void build_fold_late(void);
 
-/* ---- thread.c -------------------------------------------------------------------------------- */
+/* The balance of one (device, pool) over all lanes and the shared cells, with what was inherited
+ * at a fork. There is a region. */
+void build_balance(uint32_t device, uint32_t pool, int64_t *ret_bytes, int64_t *ret_allocs);
 
-/* Once per process image: the key whose destructor lets go of a thread's lane. */
-void thread_setup(void);
+/* ---- fork.c ---------------------------------------------------------------------------------- */
 
-/* Gives the calling thread a lane of generation `armed`, if one is free. It is marked busy. */
-void thread_attach(struct thread_state *thread, uint64_t armed);
+/* Once per process image: the kernel is asked to wipe, the handlers are set. */
+void fork_setup(void);
 
 /* ---- tags.c ---------------------------------------------------------------------------------- */
 

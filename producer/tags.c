@@ -34,7 +34,8 @@ void tags_apply(struct thread_state *thread)
 {
 	uint16_t shown = thread->depth < TAGS_DEEP ? thread->depth : TAGS_DEEP;
 
-	if (thread->lane)
+	/* The lane may be one of a region that another thread has shut down. */
+	if (thread->lane && (thread->generation == process_look() || thread->armed == THREAD_BUSY))
 		thread->lane->tag = shown ? thread->tags[shown - 1] : 0;
 }
 

@@ -26,15 +26,40 @@ static void thread_gone(void *value)
 		lane_leave(lane);
 }
 
+void quiet_begin(struct quiet *ret_before)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &ret_before->signals);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &ret_before->cancel_state);
+}
+
+void quiet_end(const struct quiet *before)
+{
+	int unused;
+
+	pthread_setcancelstate(before->cancel_state, &unused);
+	pthread_sigmask(SIG_SETMASK, &before->signals, NULL);
+}
+
 void thread_setup(void)
 {
 	if (!have_exit_key)
 		have_exit_key = pthread_key_create(&exit_key, thread_gone) == 0;
 }
 
+void thread_teardown(void)
+{
+	if (have_exit_key)
+		pthread_key_delete(exit_key);
+	have_exit_key = false;
+}
+
 void thread_attach(struct thread_state *thread, uint64_t armed)
 {
 	struct process_state *process = &tally_private.in.process;
+	struct quiet quiet;
 
 	if (thread->generation != armed) {
 		thread->depth = 0; /* the other region's tags mean nothing here */
@@ -42,10 +67,12 @@ void thread_attach(struct thread_state *thread, uint64_t armed)
 	}
 	thread->laneless = 0;
 	thread->lane = NULL;
+	quiet_begin(&quiet);
 	/* Without the destructor a lane would never be left: count in the shared cells then. */
-	if (!have_exit_key || pthread_setspecific(exit_key, thread) != 0)
-		return;
-	thread->lane = lane_claim(&process->region, process->writers, 0, (uint32_t)gettid(), 0);
+	if (have_exit_key && pthread_setspecific(exit_key, thread) == 0)
+		thread->lane = lane_claim(&process->region, process->writers, 0, (uint32_t)gettid(),
+					  0);
+	quiet_end(&quiet);
 	tags_apply(thread);
 }
 

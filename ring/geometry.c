@@ -14,7 +14,7 @@ static bool within_limits(const struct tally_region_header *header)
 
 	return ring_ok && header->lanes_log2 <= GEOMETRY_LANES_LOG2_MAX &&
 	       header->lane_cells_log2 <= GEOMETRY_CELLS_LOG2_MAX &&
-	       header->shared_cells_log2 <= GEOMETRY_CELLS_LOG2_MAX &&
+	       header->shared_cells_log2 <= GEOMETRY_SHARED_LOG2_MAX &&
 	       header->processes_log2 <= GEOMETRY_PROCESSES_LOG2_MAX &&
 	       header->devices_log2 <= GEOMETRY_DEVICES_LOG2_MAX &&
 	       header->tags_log2 <= GEOMETRY_TAGS_LOG2_MAX && header->shared_ring_log2 == 0;

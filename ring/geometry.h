@@ -16,6 +16,7 @@
 #define GEOMETRY_LANES_LOG2_MAX 10
 #define GEOMETRY_CELLS_LOG2 10 /* (device, pool) pairs per lane, and per process's shared cells */
 #define GEOMETRY_CELLS_LOG2_MAX 16
+#define GEOMETRY_SHARED_LOG2_MAX 11 /* so that 64 bits tell of all their pages */
 #define GEOMETRY_DEVICES_LOG2 8
 #define GEOMETRY_DEVICES_LOG2_MAX 16
 #define GEOMETRY_TAGS_LOG2 10

@@ -54,8 +54,8 @@ static void open_lane(struct region *region, uint32_t lane, struct lane_writer *
 	/* relaxed, all: ring_ready, and lanes_used after them, say that they can be read */
 	tally_store_relaxed(&header->start_pos, start_pos);
 	tally_store_relaxed(&header->publish_pos, start_pos);
-	if (at->ring_stride &&
-	    region_reserve(region, at->ring_at + lane * at->ring_stride, at->ring_stride) == 0) {
+	if (at->ring_stride && region_reserve_all(region, at->ring_at + lane * at->ring_stride,
+						  at->ring_stride) == 0) {
 		writer->slots = region_ring(region->base, at, lane);
 		writer->slot_mask = (1ull << at->ring_log2) - 1;
 		writer->lap_scale = 1ull << (TALLY_LAP_SHIFT - at->ring_log2);
@@ -230,7 +230,7 @@ bool lane_open_cell(struct lane_writer *writer, uint64_t key, const struct ledge
 	const struct lane_target *target = lane_target(writer, TALLY_KEY_DEVICE(key),
 						       TALLY_KEY_POOL(key));
 	uint64_t *unrecorded = &writer->header->unrecorded;
-	uint64_t seq, event_no;
+	uint64_t seq, event_no, peak;
 	struct tally_cell *cell;
 
 	if (!target)
@@ -242,9 +242,12 @@ bool lane_open_cell(struct lane_writer *writer, uint64_t key, const struct ledge
 	writer->event_offset += events;
 	event_no = tally_load_relaxed(&writer->header->publish_pos) + writer->event_offset - 1;
 	ledger_commit(cell, seq, opening, ledger_prepare(cell, seq, opening, event_no));
-	/* relaxed: own word, raised by the opening's own peak */
-	if (opening->peak_bytes > tally_load_relaxed(&cell->peak_bytes))
-		tally_store_relaxed(&cell->peak_bytes, opening->peak_bytes);
+	peak = opening->peak_bytes;
+	if (ledger_balance(opening) > (int64_t)peak) /* folded in the middle of a push */
+		peak = (uint64_t)ledger_balance(opening);
+	/* relaxed: own word */
+	if (peak > tally_load_relaxed(&cell->peak_bytes))
+		tally_store_relaxed(&cell->peak_bytes, peak);
 	return true;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -55,25 +56,24 @@ static int reserve_by_file(const struct region *region, size_t offset, size_t si
 {
 	struct rlimit limit;
 	int fd = region->fd;
-	int error;
+	int error, cancel_state;
 
 	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < offset + size)
 		return -EFBIG;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state); /* a push is no such point */
 	if (fd < 0)
 		fd = open(region->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	error = posix_fallocate(fd, (off_t)offset, (off_t)size);
-	if (fd != region->fd)
+	error = fd < 0 ? errno : posix_fallocate(fd, (off_t)offset, (off_t)size);
+	if (fd >= 0 && fd != region->fd)
 		close(fd);
+	pthread_setcancelstate(cancel_state, &cancel_state);
 	return -error;
 }
 
-int region_reserve(struct region *region, size_t offset, size_t size)
+static int reserve(const struct region *region, size_t first, size_t bytes)
 {
-	size_t first = offset / TALLY_PAGE * TALLY_PAGE;
-	size_t bytes = (offset + size - first + TALLY_PAGE - 1) / TALLY_PAGE * TALLY_PAGE;
-
+	if (!region->base)
+		return -EINVAL; /* wiped: this is a fork child, inside what its parent was doing */
 	if (madvise(region->base + first, bytes, MADV_POPULATE_WRITE) == 0)
 		return 0;
 	if (errno == EINVAL)
@@ -81,7 +81,64 @@ int region_reserve(struct region *region, size_t offset, size_t size)
 	return errno == EFAULT ? -ENOSPC : -errno; /* EFAULT: a touch would have been a SIGBUS */
 }
 
+int region_reserve(struct region *region, size_t offset, size_t size)
+{
+	size_t first = offset / TALLY_PAGE * TALLY_PAGE;
+	size_t bytes = (offset + size - first + TALLY_PAGE - 1) / TALLY_PAGE * TALLY_PAGE;
+	/* relaxed, all: a hint, and nobody minds a try more or less */
+	uint64_t refusals = tally_load_relaxed(&region->refusals);
+	int error;
+
+	if (bytes == TALLY_PAGE && refusals > 0) {
+		tally_store_relaxed(&region->refusals, refusals - 1);
+		return -ENOSPC;
+	}
+	error = reserve(region, first, bytes);
+	if (error && bytes == TALLY_PAGE) /* relaxed: as above */
+		tally_store_relaxed(&region->refusals, REGION_REFUSALS);
+	return error;
+}
+
+int region_reserve_all(struct region *region, size_t offset, size_t size)
+{
+	int error = reserve(region, offset, size);
+
+	if (error && region->base)
+		madvise(region->base + offset, size, MADV_REMOVE);
+	return error;
+}
+
+void *region_map(int fd, size_t size, int protection, void *place)
+{
+	void *base = mmap(place, size, PROT_NONE, MAP_SHARED | (place ? MAP_FIXED : 0), fd, 0);
+
+	if (base == MAP_FAILED)
+		return base;
+	munlock(base, size);
+	if (mprotect(base, size, protection) != 0) {
+		int error = errno;
+
+		if (place)
+			region_blank(place, size);
+		else
+			munmap(base, size);
+		errno = error;
+		return MAP_FAILED;
+	}
+	return base;
+}
+
 /* ---- Making ---------------------------------------------------------------------------------- */
+
+static void close_file(struct region *region)
+{
+	if (region->fd >= 0)
+		close(region->fd);
+	region->fd = -1;
+	if (region->open_fd)
+		*region->open_fd = -1;
+	region->open_fd = NULL;
+}
 
 /* Opens an unnamed file, or one with a hidden name where the file system has none of those. */
 static int open_new(struct region *region, const char *dir)
@@ -101,12 +158,8 @@ static int open_new(struct region *region, const char *dir)
 	}
 	if (fd < 0)
 		return -errno;
-	if (fchmod(fd, 0600) != 0) { /* whatever the umask says */
-		int error = -errno;
-
-		close(fd);
-		return error;
-	}
+	if (region->open_fd)
+		*region->open_fd = fd; /* at once: no lock is held yet */
 	return fd;
 }
 
@@ -154,15 +207,16 @@ static int map_and_lock(struct region *region, const struct region_config *confi
 {
 	int error;
 
+	if (fchmod(region->fd, 0600) != 0) /* whatever the umask says */
+		return -errno;
 	if (ftruncate(region->fd, (off_t)region->at.size) != 0)
 		return -errno;
 	error = alive_lock(region->fd, 0);
 	if (error)
 		return error;
 	region->in_place = config->place && config->place_size == region->at.size;
-	region->base = mmap(region->in_place ? config->place : NULL, region->at.size,
-			    PROT_READ | PROT_WRITE, MAP_SHARED | (region->in_place ? MAP_FIXED : 0),
-			    region->fd, 0);
+	region->base = region_map(region->fd, region->at.size, PROT_READ | PROT_WRITE,
+				  region->in_place ? config->place : NULL);
 	if (region->base == MAP_FAILED) {
 		region->base = NULL;
 		return -errno;
@@ -204,16 +258,6 @@ static void hidden_path(const struct region *region, char path[REGION_PATH_MAX +
 		 (int)(strlen(region->path) - strlen(region->name)), region->path, region->name);
 }
 
-static void close_file(struct region *region)
-{
-	if (region->fd >= 0)
-		close(region->fd);
-	region->fd = -1;
-	if (region->open_fd)
-		*region->open_fd = -1;
-	region->open_fd = NULL;
-}
-
 void region_discard(struct region *region)
 {
 	char path[REGION_PATH_MAX + 1];
@@ -253,6 +297,8 @@ int region_create(const struct region_config *config, struct region *ret_region)
 
 	if (error)
 		return error;
+	if (sysconf(_SC_PAGESIZE) != TALLY_PAGE)
+		return -EOPNOTSUPP;
 	region_name(region.name, (uint32_t)geteuid(), (uint32_t)getpid(), region.id);
 	if (snprintf(region.path, sizeof(region.path), "%s/%s", config->dir, region.name) >=
 	    (int)sizeof(region.path) - 1)
@@ -263,8 +309,6 @@ int region_create(const struct region_config *config, struct region *ret_region)
 	region.fd = open_new(&region, config->dir);
 	if (region.fd < 0)
 		return region.fd;
-	if (region.open_fd)
-		*region.open_fd = region.fd;
 	error = map_and_lock(&region, config);
 	if (error) {
 		region_discard(&region);

@@ -46,10 +46,11 @@ struct region {
 	unsigned char *base; /* NULL: none */
 	struct geometry at;
 	uint64_t id;
-	int fd;		  /* until it is published, else -1 */
-	int *open_fd;	  /* as in the configuration */
-	bool hidden_name; /* made without O_TMPFILE: has a temporary name until published */
-	bool in_place;	  /* mapped at config->place */
+	int fd;		   /* until it is published, else -1 */
+	int *open_fd;	   /* as in the configuration */
+	bool hidden_name;  /* made without O_TMPFILE: has a temporary name until published */
+	uint64_t refusals; /* a page was refused: so many more tries are not worth it */
+	bool in_place;	   /* mapped at config->place */
 	char name[REGION_NAME_MAX];
 	char path[REGION_PATH_MAX];
 };
@@ -73,8 +74,18 @@ void region_unlink(const struct region *region);
 void region_blank(void *base, size_t size);
 
 /* Makes sure that [offset, offset + size) can be written without a fault that kills. 0, or
- * -ENOSPC, -ENOMEM, ... */
+ * -ENOSPC, -ENOMEM, ... After a refused page the next REGION_REFUSALS single pages are refused
+ * without asking, so that a full file system does not cost every push a system call. */
+#define REGION_REFUSALS 1024
 int region_reserve(struct region *region, size_t offset, size_t size);
+
+/* The same for whole pages that nobody uses yet: what was reserved of them is given back when not
+ * all could be. */
+int region_reserve_all(struct region *region, size_t offset, size_t size);
+
+/* Maps a region's file. Without its holes being filled, also where mlockall() wants that of every
+ * mapping. place: NULL, or where. MAP_FAILED and errno. */
+void *region_map(int fd, size_t size, int protection, void *place);
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 

@@ -129,7 +129,7 @@ static int load(int fd, int protection, struct region_view *view, char why[REGIO
 	error = check_layout(&view->header, &status, &view->at, why);
 	if (error)
 		return error;
-	view->base = mmap(NULL, view->at.size, protection, MAP_SHARED, fd, 0);
+	view->base = region_map(fd, view->at.size, protection, NULL);
 	if (view->base == MAP_FAILED)
 		return -errno;
 	view->dev = status.st_dev;

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making this process's region: in one thread, with what was counted before it, or doing without.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include <tally/atomic.h>
+#include <tally/tally.h>
+
+#include "producer/config.h"
+#include "producer/state.h"
+
+static struct cells early_cells(void)
+{
+	struct cells cells = {
+		.process = &tally_private.in.early.process,
+		.cells = tally_private.in.early.cells,
+		.count = 1u << GEOMETRY_CELLS_LOG2,
+	};
+
+	return cells;
+}
+
+/* ---- Sums of this process -------------------------------------------------------------------- */
+
+static void balance_of(uint64_t key, int64_t *ret_bytes, int64_t *ret_allocs)
+{
+	struct process_state *process = &tally_private.in.process;
+	struct ledger_sums sums;
+	uint64_t bytes = 0, allocs = 0, found;
+	uint32_t lane, n;
+
+	for (lane = 0; lane < process->region.at.lanes; lane++) {
+		struct tally_lane_header *header = region_lane(process->region.base,
+							       &process->region.at, lane);
+
+		/* U2'' -> U1: a counted lane can be read */
+		if (lane >= tally_load_acquire(&region_state(process->region.base)->lanes_used))
+			break;
+		/* D2' -> D1: a counted cell is there */
+		n = (uint32_t)tally_load_acquire(&header->cell_count);
+		while (n-- > 0) {
+			const struct tally_cell *cell = &lane_cells(header)[n];
+
+			/* relaxed: D1 published it */
+			if (tally_load_relaxed(&cell->key) != key || !ledger_read(cell, &sums))
+				continue;
+			bytes += sums.allocated_bytes - sums.freed_bytes;
+			allocs += sums.allocs - sums.frees;
+		}
+	}
+	for (n = 0; n < process->cells.count; n++) {
+		size_t page = (sizeof(struct tally_process_header) +
+			       n * sizeof(struct tally_shared_cell)) /
+			      TALLY_PAGE;
+		/* U2''' -> U1: the page is reserved */
+		uint64_t pages = tally_load_acquire(&process->cells.process->cell_pages);
+
+		if (!(pages >> page & 1) || !cells_read(&process->cells.cells[n], &found, &sums) ||
+		    found != key)
+			continue;
+		bytes += sums.allocated_bytes - sums.freed_bytes;
+		allocs += sums.allocs - sums.frees;
+	}
+	*ret_bytes = (int64_t)bytes;
+	*ret_allocs = (int64_t)allocs;
+}
+
+void build_balance(uint32_t device, uint32_t pool, int64_t *ret_bytes, int64_t *ret_allocs)
+{
+	const struct tally_region_header *header = (const struct tally_region_header *)
+							   tally_private.in.process.region.base;
+	int64_t bytes, allocs;
+
+	balance_of(TALLY_KEY(device, pool), &bytes, &allocs);
+	if (device == 0 && pool == TALLY_POOL_HEAP) {
+		bytes += (int64_t)header->inherited_bytes;
+		allocs += (int64_t)header->inherited_allocs;
+	}
+	*ret_bytes = bytes;
+	*ret_allocs = allocs;
+}
+
+/* ---- Early events ---------------------------------------------------------------------------- */
+
+/* Early sums become the opening of the maker's own lane, so that a process with one thread has
+ * all its sums, and so its peak, in one place. */
+static bool fold_into_lane(void *arg, uint64_t key, const struct ledger_sums *sums)
+{
+	return lane_open_cell(arg, key, sums, sums->event_no);
+}
+
+static bool fold_into_cells(void *arg, uint64_t key, const struct ledger_sums *sums)
+{
+	return cells_add(arg, key, sums);
+}
+
+/* Moves what the static block holds into the region's shared cells. */
+static void fold(const struct cells *to)
+{
+	struct early_state *state = &tally_private.in.early;
+	struct cells early = early_cells();
+	uint64_t notes, rejected;
+
+	cells_fold(&early, fold_into_cells, (void *)to);
+	/* relaxed, all: counts that stand by themselves; a swap takes each once */
+	notes = tally_swap_relaxed(&state->notes, 0);
+	rejected = tally_swap_relaxed(&state->process.rejected_events, 0);
+	tally_add_relaxed(&to->process->shared_events, notes);
+	tally_add_relaxed(&to->process->rejected_events, rejected);
+}
+
+void build_fold_late(void)
+{
+	if (tally_private.in.process.cells.process)
+		fold(&tally_private.in.process.cells);
+}
+
+/* The region could not be named: what was folded into it goes back. */
+static void unfold(struct lane_writer *lane)
+{
+	struct cells early = early_cells();
+	uint32_t n;
+
+	for (n = 0; lane && n < lane->cell_count; n++) {
+		/* own: nobody else has seen this lane */
+		uint64_t key = tally_load_relaxed(&lane->cells[n].key);
+		struct ledger_sums sums;
+
+		ledger_read(&lane->cells[n], &sums);
+		sums.event_no = sums.allocs + sums.frees + sums.failures;
+		cells_add(&early, key, &sums);
+	}
+}
+
+/* ---- The region ------------------------------------------------------------------------------ */
+
+/* The private side of the lanes; used again by the next region of the same size, but not while a
+ * push of this thread may still have a pointer into it. */
+static int make_writers(struct process_state *process)
+{
+	size_t size = process->region.at.lanes * sizeof(*process->writers);
+
+	if (producer_kept.writers && producer_kept.writers_size != size) {
+		munmap(producer_kept.writers, producer_kept.writers_size);
+		producer_kept.writers = NULL;
+	}
+	if (!producer_kept.writers) {
+		void *writers = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (writers == MAP_FAILED)
+			return -errno;
+		producer_kept.writers = writers;
+		producer_kept.writers_size = size;
+	} else if (madvise(producer_kept.writers, size, MADV_DONTNEED) != 0) { /* zero again */
+		return -errno;
+	}
+	process->writers = producer_kept.writers;
+	return 0;
+}
+
+/* Region and private state, not named yet. On failure there is nothing to take back. */
+static int make_region(struct process_state *process)
+{
+	struct kept *kept = &producer_kept;
+	struct region_config config = {
+		.dir = producer_config.dir,
+		.ring_log2 = producer_config.ring_log2,
+		.lanes_log2 = producer_config.lanes_log2,
+		.flags = producer_config.flags,
+		.run_id = producer_config.run_id,
+		.open_fd = &kept->open_fd,
+		.place = kept->mapping_spare ? kept->mapping : NULL,
+		.place_size = kept->mapping_size,
+	};
+	struct region region;
+	int error;
+
+	if (kept->inherits) {
+		config.parent_id = kept->parent_id;
+		config.inherited_bytes = kept->heap_bytes;
+		config.inherited_allocs = kept->heap_allocs;
+	}
+	error = region_create(&config, &region);
+	if (error)
+		return error;
+	process->region = region;
+	process->cells = cells_of(&process->region, 0);
+	error = make_writers(process);
+	if (error)
+		region_discard(&process->region);
+	return error;
+}
+
+/* Names it, with everything in it that was counted so far. */
+static int publish(struct process_state *process, struct thread_state *thread)
+{
+	struct cells early = early_cells();
+	int error;
+
+	thread->lane = NULL;
+	if (!thread->gone)
+		thread_attach(thread, process->region.id);
+	if (thread->lane)
+		cells_fold(&early, fold_into_lane, thread->lane);
+	error = region_publish(&process->region);
+	if (!error)
+		return 0;
+	if (thread->lane)
+		unfold(thread->lane);
+	thread->lane = NULL;
+	thread->generation = 0;
+	region_discard(&process->region);
+	return error;
+}
+
+/* What a fork child and the next region need to know. */
+static void keep(const struct region *region)
+{
+	struct kept *kept = &producer_kept;
+
+	if (kept->mapping_spare && kept->mapping != region->base)
+		munmap(kept->mapping, kept->mapping_size);
+	kept->mapping = region->base;
+	kept->mapping_size = region->at.size;
+	kept->mapping_spare = false;
+	kept->inherits = false;
+}
+
+/* No region of its own: a process that `tally run` started counts in the runner's. */
+static void join_runner(struct process_state *process)
+{
+	process->cells.process = NULL;
+	if (!producer_config.run_region[0] ||
+	    region_join(producer_config.dir, producer_config.run_region, TALLY_REGION_RUNNER,
+			&process->guest) != 0)
+		return;
+	process->cells = cells_of(&process->guest, 0);
+	producer_kept.guest = process->guest.base;
+	producer_kept.guest_size = process->guest.at.size;
+	/* relaxed: a count that stands by itself */
+	tally_add_relaxed(&process->cells.process->guests, 1);
+}
+
+/* ---- Deciding -------------------------------------------------------------------------------- */
+
+bool build_begin(struct quiet *quiet)
+{
+	uint64_t building = 0;
+
+	quiet_begin(quiet);
+	fork_setup(); /* before `building` is set, so that no fork child finds it set */
+	/* M2 -> M1: what an earlier maker did is done */
+	if (tally_cas_acquire(&tally_private.in.process.building, &building, 1))
+		return true;
+	quiet_end(quiet);
+	return false;
+}
+
+void build_end(const struct quiet *quiet)
+{
+	tally_store_release(&tally_private.in.process.building, 0); /* M1 -> M2 */
+	quiet_end(quiet);
+}
+
+uint64_t build_region(void)
+{
+	struct process_state *process = &tally_private.in.process;
+	uint64_t armed = GENERATION_MIN;
+	int error;
+
+	thread_setup();
+	process->clock = clock_choose();
+	error = make_region(process);
+	if (!error)
+		error = publish(process, &tally_thread);
+	process->region_error = error;
+	if (error) {
+		join_runner(process);
+	} else {
+		keep(&process->region);
+		armed = process->region.id;
+	}
+	tally_store_release(&process->armed, armed); /* B1 -> B2: all the above */
+	tally_fence_total(); /* S2 -> S1: the region is there, then take what came too early */
+	build_fold_late();
+	return armed;
+}

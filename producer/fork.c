@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fork: the child starts disarmed and makes a region of its own; its heap opens with the parent's.
+ *
+ * The kernel wipes tally_private in the child, also after a raw clone(); the region is not mapped
+ * there (MADV_DONTFORK). The handlers do the rest for fork(): they carry over the heap's balance
+ * and put plain memory where the region was. A raw clone() out of a signal handler that interrupted
+ * a push has no such handlers, and the child must not return into that push.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <tally/atomic.h>
+#include <tally/tally.h>
+#include <unistd.h>
+
+#include "producer/state.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+/* How often a fork looks whether another thread has finished making the region. */
+#define FORK_TRIES 1000
+
+struct kept producer_kept = { .open_fd = -1 };
+
+/* A region that is being made has an open descriptor, which a child should not get. */
+static void wait_for_builder(void)
+{
+	const struct process_state *process = &tally_private.in.process;
+	int tries;
+
+	/* relaxed: a courtesy; fork_child() closes what is open all the same */
+	for (tries = 0; tries < FORK_TRIES && tally_load_relaxed(&process->building); tries++)
+		sched_yield();
+}
+
+/* The host's heap is copied by a fork: the child's books open with its balance. */
+static void fork_prepare(void)
+{
+	struct process_state *process = &tally_private.in.process;
+	struct thread_state *thread = &tally_thread;
+
+	thread->forking = 0;
+	if (thread->armed != THREAD_BUSY)
+		wait_for_builder();
+	if (process_look() < GENERATION_MIN || !process->region.base)
+		return; /* a child that made no region: its own child inherits the same */
+	build_balance(0, TALLY_POOL_HEAP, &producer_kept.heap_bytes, &producer_kept.heap_allocs);
+	producer_kept.parent_id = process->region.id;
+	thread->forking = 1;
+}
+
+static void fork_parent(void)
+{
+	tally_thread.forking = 0;
+}
+
+/* Puts plain memory where a mapping was. False: something else is there by now. */
+static bool fill_hole(void *base, size_t size)
+{
+	return mmap(base, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+		    0) == base;
+}
+
+/* Only the forking thread is here. If the fork came out of a signal handler that interrupted a
+ * push, that push goes on when the handler returns: it finds plain memory where the region was,
+ * and its lane's private state is left to it alone. */
+static void fork_child(void)
+{
+	struct kept *kept = &producer_kept;
+	struct thread_state *thread = &tally_thread;
+	bool in_push = thread->armed == THREAD_BUSY;
+
+	if (kept->wipes && process_look() >= GENERATION_MIN)
+		return; /* somebody's handler before this one has pushed: all is new already */
+	if (kept->open_fd >= 0)
+		close(kept->open_fd);
+	kept->open_fd = -1;
+	kept->inherits = kept->inherits || thread->forking;
+	if (!kept->wipes)
+		memset(&tally_private, 0, sizeof(tally_private));
+	if (kept->mapping && !kept->mapping_spare && fill_hole(kept->mapping, kept->mapping_size))
+		kept->mapping_spare = !in_push;
+	if (kept->guest)
+		fill_hole(kept->guest, kept->guest_size);
+	kept->guest = NULL;
+	thread->forking = 0;
+	thread->generation = 0;
+	if (in_push) {
+		kept->writers = NULL;
+	} else {
+		thread->lane = NULL;
+		thread->armed = ARMED_OFF;
+	}
+}
+
+void fork_setup(void)
+{
+	/* Whole pages of the system's, or what lies behind would be wiped as well. */
+	if (sysconf(_SC_PAGESIZE) == TALLY_PAGE)
+		producer_kept.wipes = madvise(&tally_private, sizeof(tally_private),
+					      MADV_WIPEONFORK) == 0;
+	if (!producer_kept.handlers)
+		producer_kept.handlers = pthread_atfork(fork_prepare, fork_parent, fork_child) == 0;
+}
