@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,9 +21,42 @@ static const int forwarded[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGU
 /* How SIGBUS stood before this process guarded itself. */
 static struct sigaction bus_at_start;
 
+/* The C library keeps these for its threads, and lets nobody look: the kernel is asked. A handler
+ * of the library's would become the default in CMD, though it was ignored before. */
+#define LIBRARY_SIGNALS 2
+static const int library_signals[LIBRARY_SIGNALS] = { 32, 33 };
+static bool library_ignored[LIBRARY_SIGNALS];
+
+/* As the kernel knows it; the C library's has another order. */
+struct kernel_action {
+	void (*handler)(int);
+	unsigned long flags;
+	void (*restorer)(void);
+	unsigned long mask;
+};
+
 void child_note_signals(void)
 {
+	struct kernel_action action;
+	size_t n;
+
 	sigaction(SIGBUS, NULL, &bus_at_start);
+	for (n = 0; n < LIBRARY_SIGNALS; n++)
+		library_ignored[n] = syscall(SYS_rt_sigaction, library_signals[n], NULL, &action,
+					     sizeof(action.mask)) == 0 &&
+				     action.handler == SIG_IGN;
+}
+
+static void restore_signals(void)
+{
+	struct kernel_action action = { .handler = SIG_IGN };
+	size_t n;
+
+	sigaction(SIGBUS, &bus_at_start, NULL);
+	for (n = 0; n < LIBRARY_SIGNALS; n++)
+		if (library_ignored[n])
+			syscall(SYS_rt_sigaction, library_signals[n], &action, NULL,
+				sizeof(action.mask));
 }
 
 static void awaited_signals(sigset_t *set)
@@ -100,7 +134,7 @@ int child_start(struct child *child, char **argv)
 	child->pid = fork();
 	if (child->pid == 0) {
 		sigaction(SIGCHLD, &chld, NULL);
-		sigaction(SIGBUS, &bus_at_start, NULL);
+		restore_signals();
 		sigprocmask(SIG_SETMASK, &mask, NULL);
 		execute(argv, failure[1]);
 	}
