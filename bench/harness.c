@@ -176,12 +176,14 @@ void figure_print(const struct figure *figure)
 {
 	struct sorted sorted, disturbed;
 
-	samples_of(figure, false, &disturbed);
 	usable(figure, &sorted);
 	printf("%-38s %7.2f %-11s %7.2f to %.2f in %zu rounds", figure->name,
 	       quantile(&sorted, 0.5), figure->unit, quantile(&sorted, 0.25),
 	       quantile(&sorted, 0.75), sorted.count);
-	if (disturbed.count)
+	samples_of(figure, false, &disturbed);
+	if (sorted.count == figure->count && disturbed.count)
+		printf(", %zu of them disturbed", disturbed.count);
+	else if (disturbed.count)
 		printf("; %.2f in %zu disturbed", quantile(&disturbed, 0.5), disturbed.count);
 	printf("\n");
 }

@@ -246,8 +246,11 @@ static void join_runner(struct process_state *process)
 
 bool build_begin(struct quiet *quiet)
 {
-	uint64_t building = 0;
+	/* relaxed: a hint, which saves the system calls below */
+	uint64_t building = tally_load_relaxed(&tally_private.in.process.building);
 
+	if (building)
+		return false;
 	quiet_begin(quiet);
 	fork_setup(); /* before `building` is set, so that no fork child finds it set */
 	/* M2 -> M1: what an earlier maker did is done */
