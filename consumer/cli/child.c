@@ -88,16 +88,37 @@ _Noreturn static void execute(char **argv, int failure_fd)
 	_exit(written == sizeof(error) ? EXIT_NOT_FOUND : EXIT_RUN_FAILED);
 }
 
+/* Whether there is such a file at all: execvp() says EACCES also of a PATH with a directory that may
+ * not be searched. */
+static bool exists(const char *command)
+{
+	const char *dir = getenv("PATH");
+	char path[4096];
+	size_t length;
+
+	if (strchr(command, '/'))
+		return access(command, F_OK) == 0;
+	for (; dir && *dir; dir += length + (dir[length] == ':')) {
+		length = strcspn(dir, ":");
+		snprintf(path, sizeof(path), "%.*s/%s", (int)length, dir, command);
+		if (access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int say_failure(const char *command, int error)
 {
 	char name[128];
 
 	text_clean(name, sizeof(name), command);
+	if (error == EACCES && !strchr(command, '/') && !exists(command))
+		error = ENOENT;
 	if (error != ENOENT) {
 		say("%s cannot be run: %s", name, strerror(error));
 		return EXIT_NOT_RUNNABLE;
 	}
-	if (strchr(command, '/') && access(command, F_OK) == 0)
+	if (exists(command))
 		say("%s cannot be run: the interpreter that it names is missing", name);
 	else
 		say("%s: command not found", name);
