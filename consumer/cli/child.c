@@ -92,19 +92,9 @@ _Noreturn static void execute(char **argv, int failure_fd)
  * not be searched. */
 static bool exists(const char *command)
 {
-	const char *dir = getenv("PATH");
-	char path[4096];
-	size_t length;
+	char path[PATH_SIZE];
 
-	if (strchr(command, '/'))
-		return access(command, F_OK) == 0;
-	for (; dir && *dir; dir += length + (dir[length] == ':')) {
-		length = strcspn(dir, ":");
-		snprintf(path, sizeof(path), "%.*s/%s", (int)length, dir, command);
-		if (access(path, F_OK) == 0)
-			return true;
-	}
-	return false;
+	return *command && reach_find(path, command, F_OK) && access(path, F_OK) == 0;
 }
 
 static int say_failure(const char *command, int error)

@@ -162,6 +162,12 @@ int preload_environment(uint64_t run_id, const char *lent_region);
 
 /* ---- reach.c --------------------------------------------------------------------------------- */
 
+#define PATH_SIZE 4096
+
+/* The file that execvp() would take, as far as access() with `mode` allows. A command with a slash
+ * in it is its own path, there or not. */
+bool reach_find(char path[PATH_SIZE], const char *command, int mode);
+
 /* Why a program of that name cannot be followed, for people; `dir` is where regions are made. */
 void reach_reason(char *reason, size_t size, const char *command, const char *dir);
 

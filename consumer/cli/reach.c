@@ -14,7 +14,6 @@
 #include "cli.h"
 
 #define SCRIPTS_DEEP 4
-#define PATH_SIZE 4096
 #define REGION_BYTES_MIN 524288 /* about: a region without records */
 
 #if UINTPTR_MAX > UINT32_MAX
@@ -23,8 +22,7 @@
 #define OUR_CLASS ELFCLASS32
 #endif
 
-/* The file that execvp() would take. */
-static bool find_program(char path[PATH_SIZE], const char *command)
+bool reach_find(char path[PATH_SIZE], const char *command, int mode)
 {
 	const char *from = getenv("PATH");
 
@@ -37,7 +35,7 @@ static bool find_program(char path[PATH_SIZE], const char *command)
 		int size = length ? snprintf(path, PATH_SIZE, "%.*s/%s", (int)length, from, command)
 				  : snprintf(path, PATH_SIZE, "%s", command);
 
-		if (size < PATH_SIZE && access(path, X_OK) == 0)
+		if (size < PATH_SIZE && access(path, mode) == 0)
 			return true;
 		if (!from[length])
 			return false;
@@ -154,7 +152,7 @@ void reach_reason(char *reason, size_t size, const char *command, const char *di
 	bool script = true;
 	int depth;
 
-	if (!find_program(path, command)) {
+	if (!reach_find(path, command, X_OK)) {
 		snprintf(reason, size, "its file was not found again");
 		return;
 	}
