@@ -252,10 +252,12 @@ bool build_begin(struct quiet *quiet)
 	if (building)
 		return false;
 	quiet_begin(quiet);
+	tally_thread.armed = THREAD_BUSY; /* what the system's calls allocate is counted early */
 	fork_setup(); /* before `building` is set, so that no fork child finds it set */
 	/* M2 -> M1: what an earlier maker did is done */
 	if (tally_cas_acquire(&tally_private.in.process.building, &building, 1))
 		return true;
+	tally_thread.armed = ARMED_OFF;
 	quiet_end(quiet);
 	return false;
 }
@@ -263,6 +265,7 @@ bool build_begin(struct quiet *quiet)
 void build_end(const struct quiet *quiet)
 {
 	tally_store_release(&tally_private.in.process.building, 0); /* M1 -> M2 */
+	tally_thread.armed = ARMED_OFF;
 	quiet_end(quiet);
 }
 

@@ -39,18 +39,13 @@ uint64_t process_armed(void)
 
 uint64_t process_armed_wait(void)
 {
-	struct thread_state *thread = &tally_thread;
 	int saved_errno = errno;
 	uint64_t armed = process_look();
 
-	if (thread->armed == THREAD_BUSY) /* a handler within a push */
+	if (tally_thread.armed == THREAD_BUSY) /* a handler within a push */
 		return armed;
 	while (armed == ARMED_UNDECIDED && config_load()) {
-		thread->armed = THREAD_BUSY;
-		tally_fence_signal(); /* a handler from here on finds the thread busy */
 		armed = process_armed();
-		tally_fence_signal(); /* done before the thread is free again */
-		thread->armed = ARMED_OFF;
 		if (armed == ARMED_UNDECIDED)
 			sched_yield();
 	}
@@ -122,22 +117,17 @@ static int arm(const struct tally_options *options)
 
 int tally_init(const struct tally_options *options)
 {
-	struct thread_state *thread = &tally_thread;
 	int saved_errno = errno;
 	int error = -EALREADY;
 	struct quiet quiet;
 
-	if (thread->armed == THREAD_BUSY)
+	if (tally_thread.armed == THREAD_BUSY) /* a handler within a push */
 		return -EALREADY;
 	config_load();
-	thread->armed = THREAD_BUSY;
-	tally_fence_signal(); /* a handler from here on finds the thread busy */
 	if (build_begin(&quiet)) {
 		error = arm(options);
 		build_end(&quiet);
 	}
-	tally_fence_signal(); /* done before the thread is free again */
-	thread->armed = ARMED_OFF;
 	errno = saved_errno;
 	return error;
 }

@@ -68,9 +68,9 @@ static void push_attached(uint32_t device, uint32_t pool, uint64_t tag, struct l
 	struct lane_writer *lane = NULL;
 	uint64_t armed;
 
+	armed = process_armed();
 	thread->armed = THREAD_BUSY;
 	tally_fence_signal(); /* a handler from here on finds the thread busy */
-	armed = process_armed();
 	if (armed != ARMED_OFF) {
 		lane = lane_of(thread, armed);
 		if (lane && event->time == 0)

@@ -130,7 +130,7 @@ void thread_attach(struct thread_state *thread, uint64_t armed);
 
 /* Decides on first use whether this process is armed and makes its region. Returns ARMED_OFF, the
  * generation, or ARMED_UNDECIDED while another thread is at it or the environment is not there yet.
- * The caller has marked its thread busy. */
+ * The calling thread is not busy. */
 uint64_t process_armed(void);
 
 /* The same for calls that may wait: never ARMED_UNDECIDED once main() runs. */
@@ -138,8 +138,8 @@ uint64_t process_armed_wait(void);
 
 /* ---- build.c --------------------------------------------------------------------------------- */
 
-/* Takes the right to decide; false when another thread has it. Until build_end() no signal and no
- * cancellation comes between. The thread is busy. */
+/* Takes the right to decide; false when another thread has it. The thread, which must not be busy,
+ * is so until build_end(), and no signal and no cancellation comes between. */
 bool build_begin(struct quiet *quiet);
 void build_end(const struct quiet *quiet);
 

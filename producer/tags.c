@@ -16,9 +16,9 @@ static uint16_t intern(struct thread_state *thread, const char *name)
 
 	if (!name || thread->armed == THREAD_BUSY || thread->excluded)
 		return 0;
+	armed = process_armed();
 	thread->armed = THREAD_BUSY;
 	tally_fence_signal(); /* a handler from here on finds the thread busy */
-	armed = process_armed();
 	if (armed >= GENERATION_MIN && tally_private.in.process.region.base) {
 		if (thread->generation != armed && !thread->gone)
 			thread_attach(thread, armed);

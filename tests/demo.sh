@@ -11,8 +11,17 @@ failed=0
 # Not a version manager's wrapper script: what is followed should be Python.
 python=/usr/bin/python3
 [[ -x $python ]] || python=$(command -v python3)
-revision=$(git rev-parse HEAD) || exit 1
 trap 'rm -rf "$work"' EXIT
+git=(git)
+if ! revision=$(git rev-parse HEAD 2>/dev/null); then # no history here: make one of the sources
+	git=(git -C "$work/history" -c user.name=demo -c user.email=demo@localhost)
+	git init -q "$work/history" || exit 1
+	cp -r include ring producer consumer "$work/history" || exit 1
+	for file in $(cd "$work/history" && find . -name '*.[ch]'); do
+		"${git[@]}" add "$file" && "${git[@]}" commit -qm "Add $file" || exit 1
+	done
+	revision=$("${git[@]}" rev-parse HEAD) || exit 1
+fi
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [[ -t 1 && -z ${NO_COLOR:-} ]] || say() { printf '\n%s\n' "$*"; }
@@ -63,7 +72,8 @@ words.clear()                    # ... and drops it
 END
 
 say "1. git: one process or several, with its output untouched"
-shown "$tally" run -- git log -p "$revision" >"$work/log" || failed=1
+shown "$tally" run -- "${git[@]}" log -p "$revision" >"$work/log" || failed=1
+"${git[@]}" log -p "$revision" | cmp - "$work/log" || failed=1
 echo "(git printed $(wc -l <"$work/log") lines, as without tally)"
 
 say "2. python3 builds a table of 400,000 words and drops it; the peak tells"
@@ -87,7 +97,7 @@ wait "$perl"
 
 say "5. do the numbers add up? the same as JSON"
 export PYTHONMALLOC=malloc
-"$tally" run --json "$work/git.json" -- git log -p "$revision" >"$work/log.2" || failed=1
+"$tally" run --json "$work/git.json" -- "${git[@]}" log -p "$revision" >"$work/log.2" || failed=1
 "$tally" run --json "$work/python3.json" -- "$python" "$work/words.py" >/dev/null || failed=1
 "$tally" run --json "$work/gcc.json" -- gcc -O1 -pipe -c -D_GNU_SOURCE -Iinclude -I. \
 	-o "$work/out.o" ring/lane.c || failed=1

@@ -4,6 +4,7 @@
 #include "ring/cells.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "tests/rig.h"
@@ -117,6 +118,9 @@ static void every_pair_of_a_region_has_a_cell_until_they_are_used_up(void **stat
 	for (n = 0; n < to.count; n++)
 		assert_int_equal(sums_in(&to, n, n % 200).allocated_bytes, n);
 	assert_int_equal(to.process->rejected_events, 1);
+	/* every page that is used is said to be there */
+	assert_int_equal(to.process->cell_pages,
+			 (1ull << rig.region.at.process_stride / TALLY_PAGE) - 1);
 	rig_free(&rig);
 }
 
@@ -180,6 +184,24 @@ static void what_is_refused_stays(void **state)
 	assert_int_equal(sums_in(&from, 1, 1).allocs, 1);
 	assert_int_equal(sums_in(&from, 2, 1).allocated_bytes, 7);
 	assert_int_equal(block.process.shared_events, 2);
+}
+
+/* The fold comes between a push's sums and its peak. */
+static void fold_in_the_middle_of_a_push_keeps_the_peak_at_least_what_is_held(void **state)
+{
+	static struct block from_block, to_block;
+	struct cells from = in_block(&from_block), to = in_block(&to_block);
+
+	(void)state;
+	memset(&from_block, 0, sizeof(from_block));
+	memset(&to_block, 0, sizeof(to_block));
+	cells_push(&to, TALLY_KIND_ALLOC, 1, 1, 1000, 0);
+	from_block.cells[3] = (struct tally_shared_cell){
+		.key = TALLY_KEY(1, 1), .allocated_bytes = 70, .allocs = 1, .balance_bytes = 70
+	};
+	cells_fold(&from, give, &to);
+	assert_int_equal(sums_in(&to, 1, 1).allocated_bytes, 1070);
+	assert_int_equal(sums_in(&to, 1, 1).peak_bytes, 1070);
 }
 
 /* ---- Stress ---------------------------------------------------------------------------------- */
@@ -261,43 +283,62 @@ static void threads_that_push_while_others_fold_lose_nothing(void **state)
 	assert_int_equal(peaks, CELLS); /* at least what is held */
 }
 
-/* Each thread claims every cell: no two may end up with one key. */
+/* Round by round each thread claims every cell, in an order of its own: no two keys may end up in
+ * one cell, and no key in two. */
+#define CLAIMERS 3
+#define ROUNDS (UNDER_TSAN ? 300u : 6000u)
+
+static uint64_t round_no, round_done;
+
 static void *claim_all(void *arg)
 {
 	struct cells to = in_block(&early);
+	uint32_t me = (uint32_t)(uintptr_t)arg;
+	uint64_t round;
 	uint32_t n;
 
-	while (!tally_load_acquire(&begin))
-		;
-	for (n = 0; n < CELLS; n++)
-		cells_push(&to, TALLY_KIND_ALLOC, (n * 7 + (uint32_t)(uintptr_t)arg) % CELLS, 1, 1,
-			   0);
+	for (round = 1; round <= ROUNDS; round++) {
+		while (tally_load_acquire(&round_no) < round)
+			sched_yield();
+		for (n = 0; n < CELLS; n++)
+			cells_push(&to, TALLY_KIND_ALLOC, (n + me) % CELLS, 1, 1, 0);
+		tally_or_release(&round_done, 1ull << me);
+	}
 	return NULL;
 }
 
 static void threads_that_claim_cells_at_once_share_them(void **state)
 {
 	struct cells to = in_block(&early);
-	int round;
+	pthread_t threads[CLAIMERS];
+	uint64_t round;
+	uint32_t n;
+	uintptr_t i;
 
 	(void)state;
-	for (round = 0; round < 200; round++) {
-		pthread_t threads[THREADS];
-		uint32_t n;
-		uintptr_t i;
+	tally_store_release(&round_no, 0);
+	for (i = 0; i < CLAIMERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, claim_all, (void *)i), 0);
+	for (round = 1; round <= ROUNDS; round++) {
+		uint64_t wrong = 0;
 
 		memset(&early, 0, sizeof(early));
-		tally_store_release(&begin, 0);
-		for (i = 0; i < THREADS; i++)
-			assert_int_equal(pthread_create(&threads[i], NULL, claim_all, (void *)i),
-					 0);
-		tally_store_release(&begin, 1);
-		for (i = 0; i < THREADS; i++)
-			pthread_join(threads[i], NULL);
+		tally_store_relaxed(&round_done, 0);
+		tally_store_release(&round_no, round);
+		while (tally_load_acquire(&round_done) != (1u << CLAIMERS) - 1)
+			sched_yield();
 		for (n = 0; n < CELLS; n++)
-			assert_int_equal(sums_in(&to, n, 1).allocs, THREADS);
-		assert_int_equal(early.process.rejected_events, 0);
+			wrong += sums_in(&to, n, 1).allocs != CLAIMERS;
+		/* let them end before the test does */
+		if (wrong || early.process.rejected_events) {
+			tally_store_release(&round_no, ROUNDS);
+			for (i = 0; i < CLAIMERS; i++)
+				pthread_join(threads[i], NULL);
+			fail_msg("round %llu", (unsigned long long)round);
+		}
 	}
+	for (i = 0; i < CLAIMERS; i++)
+		pthread_join(threads[i], NULL);
 }
 
 /* ---- Peak among threads ---------------------------------------------------------------------- */
@@ -348,6 +389,7 @@ int main(void)
 		TEST(every_pair_of_a_region_has_a_cell_until_they_are_used_up),
 		TEST(fold_moves_everything_once),
 		TEST(what_is_refused_stays),
+		TEST(fold_in_the_middle_of_a_push_keeps_the_peak_at_least_what_is_held),
 		TEST(threads_that_push_while_others_fold_lose_nothing),
 		TEST(threads_that_claim_cells_at_once_share_them),
 		TEST(peak_among_threads_is_at_least_the_true_one),

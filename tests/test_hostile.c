@@ -251,6 +251,101 @@ static void regions_of_one_byte_cost_only_themselves(void **state)
 	remove_regions();
 }
 
+/* A directory of cells that says it has no end, and nothing behind it that would show one. */
+static void directory_without_an_end_is_read_to_its_end(void **state)
+{
+	struct job sound = start_sound();
+	const struct tally_snapshot *now;
+	struct tally_consumer *consumer;
+	struct tally_lane_header *lane;
+	unsigned char *bytes;
+	struct geometry at;
+	size_t size, offset;
+
+	(void)state;
+	bytes = make_sound(&size);
+	assert_true(geometry_compute((struct tally_region_header *)bytes, &at));
+	lane = region_lane(bytes, &at, 2);
+	lane->cell_count = UINT32_MAX;
+	for (offset = (size_t)((unsigned char *)(lane + 1) - bytes); offset + 8 <= size;
+	     offset += 8)
+		*word(bytes, offset) = TALLY_KEY(9, 9);
+	place(bytes, size, 0);
+	consumer = open_all();
+	now = watch_look(consumer);
+	check_sound(now, sound.pid);
+	/* each of its cells says that it has had so many allocs */
+	assert_int_equal(watch_sums(now, 9, 9).allocs, at.lane_cells * TALLY_KEY(9, 9));
+	watch_put(now);
+	watch_close(consumer);
+	assert_int_equal(job_end(&sound).status, 0);
+	remove_regions();
+}
+
+/* Every word is the same, and looks like what it is not. */
+static void regions_of_one_word_cost_only_themselves(void **state)
+{
+	static const uint64_t fills[] = { TALLY_KEY(1, 1),
+					  TALLY_KEY(65535, 255),
+					  2,
+					  64,
+					  1 << 20,
+					  (uint64_t)TALLY_SLOT_VALID << TALLY_STATE_SHIFT |
+						  TALLY_RECORD_VERSION << TALLY_VERSION_SHIFT };
+	struct job sound = start_sound();
+	unsigned char *bytes;
+	size_t size, i, at;
+
+	(void)state;
+	bytes = make_sound(&size);
+	for (i = 0; i < COUNT(fills); i++) {
+		const struct tally_snapshot *now;
+		struct tally_consumer *consumer;
+
+		for (at = 192; at + 8 <= size; at += 8)
+			*word(bytes, at) = fills[i];
+		place(bytes, size, 0);
+		consumer = open_all();
+		now = watch_look(consumer);
+		check_sound(now, sound.pid);
+		watch_put(now);
+		watch_close(consumer);
+	}
+	assert_int_equal(job_end(&sound).status, 0);
+	remove_regions();
+}
+
+/* What cannot be believed is not read, and so it is lost: that is counted, too. */
+static void records_of_a_quarantined_lane_are_lost_by_number(void **state)
+{
+	const struct tally_snapshot *now;
+	struct tally_consumer *consumer;
+	struct tally_record *ring;
+	unsigned char *bytes;
+	struct geometry at;
+	size_t size;
+
+	(void)state;
+	bytes = make_sound(&size);
+	assert_true(geometry_compute((struct tally_region_header *)bytes, &at));
+	/* 200 events in a ring of 64: slots 8 .. 63 hold events 137 .. 192, then 0 .. 7 the last */
+	ring = (void *)(bytes + at.ring_at);
+	assert_int_equal(ring[20].event_no, 149);
+	ring[20].commit += 1ull << TALLY_VERSION_SHIFT;
+	place(bytes, size, 0);
+	consumer = open_all();
+	now = watch_look(consumer);
+	assert_int_equal(now->process_count, 1);
+	assert_int_equal(now->processes[0].quarantined_lanes, 1);
+	assert_int_equal(now->events, 3 * 200 + 50);
+	/* of one lane 12 were read before that, of the two others 64 each */
+	assert_int_equal(now->records_read, 12 + 2 * 64);
+	assert_int_equal(now->lost_records, now->events - now->records_read);
+	watch_put(now);
+	watch_close(consumer);
+	remove_regions();
+}
+
 /* ---- A region that changes while it is watched ----------------------------------------------- */
 
 /* A live process that holds a region and does to its file what a line on stdin says. */
@@ -399,6 +494,9 @@ int main(void)
 		TEST(counters_that_lie_cost_only_their_own_region),
 		TEST(regions_of_noise_cost_only_themselves),
 		TEST(regions_of_one_byte_cost_only_themselves),
+		TEST(directory_without_an_end_is_read_to_its_end),
+		TEST(regions_of_one_word_cost_only_themselves),
+		TEST(records_of_a_quarantined_lane_are_lost_by_number),
 		TEST(region_that_is_cut_while_it_is_watched_is_refused_from_then_on),
 		TEST(region_that_is_cut_again_and_again_costs_itself_alone),
 	};

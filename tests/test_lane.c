@@ -7,6 +7,7 @@
 
 #include "tests/rig.h"
 #include "tests/support.h"
+#include "tests/trap.h"
 
 #define RING_LOG2 6
 #define RING (1u << RING_LOG2)
@@ -333,6 +334,39 @@ static void hostile_positions_cost_a_bounded_drain(void **state)
 	}
 }
 
+/* As a writer would that means harm: it says that there is no end of records, then takes that back
+ * while the reader is among slots that are always newer than it looks for. */
+static struct tally_lane_header *hostile;
+
+static void take_back(int page)
+{
+	trap_set(page, true);
+	tally_store_relaxed(&hostile->publish_pos, 0);
+}
+
+static void hostile_writer_cannot_keep_a_reader_in_a_drain(void **state)
+{
+	struct tally_lane_header header = { .publish_pos = 1ull << 62, .ring_ready = 1 };
+	struct lane_reader reader = { .header = &header, .ring_log2 = RING_LOG2, .started = true };
+	struct tally_record *slots;
+	uint64_t lap = slot_lap(1ull << 44, RING_LOG2);
+	size_t i;
+
+	(void)state;
+	if (UNDER_TSAN)
+		SKIP("ThreadSanitizer takes faults for itself");
+	slots = trap_make(0, take_back);
+	for (i = 0; i < RING; i++)
+		slots[i].commit = slot_commit(lap, TALLY_SLOT_VALID, TALLY_KIND_ALLOC);
+	hostile = &header;
+	reader.slots = slots;
+	trap_set(1, false);
+	lane_drain(&reader, true, false, NULL, NULL);
+	assert_int_equal(trap_count, 1);
+	assert_in_range(reader.pos, 1, 2 * RING);
+	trap_free();
+}
+
 /* ---- Cells ----------------------------------------------------------------------------------- */
 
 /* Devices and pools of the directory's cell n, of which many collide in the private index. */
@@ -559,6 +593,7 @@ int main(void)
 		TEST(record_of_an_unknown_version_quarantines_the_lane),
 		TEST(position_without_its_record_quarantines_the_lane),
 		TEST(hostile_positions_cost_a_bounded_drain),
+		TEST(hostile_writer_cannot_keep_a_reader_in_a_drain),
 		TEST(full_directory_has_no_cell_for_another_pool_and_keeps_the_others),
 		TEST(flags_of_a_pool_share_its_cell_also_when_they_fill_the_index),
 		TEST(numbers_out_of_range_have_no_cell),

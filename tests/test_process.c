@@ -213,6 +213,11 @@ static void daemon_that_outlives_the_command_is_listed_as_alive(void **state)
 		assert_int_equal(json_number(json_pool(json, DEVICE, "dram"), "live_bytes"), 11);
 	}
 	assert_int_equal(alive, 1);
+	/* its copy of the heap was its parent's as long as that lived, and is its own now */
+	json_processes(json, images[1].pid, &process);
+	assert_in_range(json_number(json_pool(process, 0, "heap"), "live_bytes"), 40000, 50000);
+	assert_int_equal(json_number(json_pool(json, 0, "heap"), "live_bytes"),
+			 json_number(json_pool(process, 0, "heap"), "live_bytes"));
 	/* it is our child now */
 	assert_int_equal(kill((pid_t)images[1].pid, SIGKILL), 0);
 	assert_int_equal(wait_status((pid_t)images[1].pid), -SIGKILL);
@@ -261,6 +266,35 @@ static void fork_childs_heap_opens_with_its_parents_balance(void **state)
 	/* what it has from its parent is not allocated once more */
 	assert_int_equal(json_sums(json_pool(json, 0, "heap")).allocated_bytes,
 			 json_sums(heap).allocated_bytes + json_sums(mother).allocated_bytes);
+}
+
+static void heap_that_a_living_child_inherited_is_counted_once(void **state)
+{
+	struct command command = {
+		.argv = LIST(prog("life"), "fork-stays"),
+		.env = LIST("TALLY=1", text("LIFE_TRUTH=%s/truth", test_tmp),
+			    text("LD_PRELOAD=%s", built("libtally-malloc.so"))),
+	};
+	struct job job = job_start(&command);
+	json_t *json, *parent = NULL, *child;
+	int64_t inherited;
+
+	(void)state;
+	assert_string_equal(job_line(&job), "working");
+	json = json_parse(TALLY("ps", "--json").out);
+	assert_int_equal(json_array_size(json_get(json, "processes")), 2);
+	assert_int_equal(json_processes(json, job.pid, &parent), 1);
+	child = json_get(json, "processes/0") == parent ? json_get(json, "processes/1")
+							: json_get(json, "processes/0");
+	inherited = json_number(json_pool(child, 0, "heap"), "inherited_bytes");
+	assert_in_range(inherited, 150000, 160000);
+	assert_in_range(json_number(json_pool(child, 0, "heap"), "live_bytes"), 50000, 60000);
+	assert_int_equal(json_number(json_pool(json, 0, "heap"), "live_bytes"),
+			 json_number(json_pool(parent, 0, "heap"), "live_bytes") +
+				 json_number(json_pool(child, 0, "heap"), "live_bytes") -
+				 inherited);
+	assert_int_equal(job_end(&job).status, 0);
+	remove_regions(); /* the child left by _exit() */
 }
 
 /* ---- Threads --------------------------------------------------------------------------------- */
@@ -449,6 +483,7 @@ int main(void)
 		TEST(daemon_that_outlives_the_command_is_listed_as_alive),
 		TEST(forks_among_pushing_threads_lose_nothing),
 		TEST(fork_childs_heap_opens_with_its_parents_balance),
+		TEST(heap_that_a_living_child_inherited_is_counted_once),
 		TEST(thread_that_outlives_main_is_counted),
 		TEST(threads_that_come_and_go_pass_their_lanes_on),
 		TEST(pushes_in_thread_destructors_are_counted),

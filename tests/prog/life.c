@@ -109,6 +109,36 @@ static int life_fork(void)
 	return ended_well(pid);
 }
 
+/* Parent and child stay, until stdin ends. */
+static int life_fork_stays(void)
+{
+	char *volatile kept = malloc(50000);
+	char *volatile freed = malloc(100000);
+	pid_t pid;
+	char byte;
+	int ends[2];
+
+	if (!kept || pipe(ends) != 0)
+		return 85;
+	take(1000);
+	pid = fork();
+	if (pid == 0) {
+		free(freed);
+		child_life();
+		if (write(ends[1], "", 1) != 1)
+			_exit(86);
+		while (read(STDIN_FILENO, &byte, 1) > 0)
+			;
+		_exit(0);
+	}
+	tell();
+	if (read(ends[0], &byte, 1) != 1 || write(STDOUT_FILENO, "working\n", 8) != 8)
+		return 86;
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+	return ended_well(pid);
+}
+
 /* The child lives on in its own child. */
 static int life_fork_twice(void)
 {
@@ -229,8 +259,11 @@ static int life_daemon(const char *argument)
 	int stays = argument && strcmp(argument, "stays") == 0;
 	uint64_t *ready = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 			       0);
+	char *volatile kept = malloc(40000); /* by the daemon, too */
 	pid_t pid;
 
+	if (!kept)
+		return 85;
 	take(1000);
 	tell();
 	pid = fork();
@@ -547,6 +580,7 @@ static const struct {
 	int (*with)(const char *argument);
 } lives[] = {
 	{ "fork", life_fork, NULL },
+	{ "fork-stays", life_fork_stays, NULL },
 	{ "fork-twice", life_fork_twice, NULL },
 	{ "fork-among-threads", life_fork_among_threads, NULL },
 	{ "clone", life_clone, NULL },
