@@ -66,12 +66,14 @@ static const struct verb *find_verb(const char *name)
 
 int usage_error(const char *verb, const char *format, ...)
 {
-	char line[512];
+	char words[512],
+		line[512]; /* what was typed may be anything: none of it gets to the terminal */
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(line, sizeof(line), format, arguments);
+	vsnprintf(words, sizeof(words), format, arguments);
 	va_end(arguments);
+	text_clean(line, sizeof(line), words);
 	fprintf(stderr, "tally%s%s: %s; try `tally help%s%s`\n", verb ? " " : "", verb ? verb : "",
 		line, verb ? " " : "", verb ? verb : "");
 	return EXIT_USAGE;
