@@ -253,7 +253,7 @@ bool build_begin(struct quiet *quiet)
 		return false;
 	quiet_begin(quiet);
 	tally_thread.armed = THREAD_BUSY; /* what the system's calls allocate is counted early */
-	fork_setup(); /* before `building` is set, so that no fork child finds it set */
+	fork_ask_for_wipe();		  /* before `building` is set: no fork child finds it set */
 	/* M2 -> M1: what an earlier maker did is done */
 	if (tally_cas_acquire(&tally_private.in.process.building, &building, 1))
 		return true;
@@ -275,6 +275,7 @@ uint64_t build_region(void)
 	uint64_t armed = GENERATION_MIN;
 	int error;
 
+	fork_setup();
 	thread_setup();
 	process->clock = clock_choose();
 	error = make_region(process);

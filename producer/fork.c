@@ -73,14 +73,16 @@ static void fork_child(void)
 	struct kept *kept = &producer_kept;
 	struct thread_state *thread = &tally_thread;
 	bool in_push = thread->armed == THREAD_BUSY;
+	/* relaxed: only this thread is left */
+	bool wiped = tally_load_relaxed(&kept->wipes);
 
-	if (kept->wipes && process_look() >= GENERATION_MIN)
+	if (wiped && process_look() >= GENERATION_MIN)
 		return; /* somebody's handler before this one has pushed: all is new already */
 	if (kept->open_fd >= 0)
 		close(kept->open_fd);
 	kept->open_fd = -1;
 	kept->inherits = kept->inherits || thread->forking;
-	if (!kept->wipes)
+	if (!wiped)
 		memset(&tally_private, 0, sizeof(tally_private));
 	if (kept->mapping && !kept->mapping_spare && fill_hole(kept->mapping, kept->mapping_size))
 		kept->mapping_spare = !in_push;
@@ -97,12 +99,16 @@ static void fork_child(void)
 	}
 }
 
-void fork_setup(void)
+void fork_ask_for_wipe(void)
 {
 	/* Whole pages of the system's, or what lies behind would be wiped as well. */
-	if (sysconf(_SC_PAGESIZE) == TALLY_PAGE)
-		producer_kept.wipes = madvise(&tally_private, sizeof(tally_private),
-					      MADV_WIPEONFORK) == 0;
+	if (sysconf(_SC_PAGESIZE) == TALLY_PAGE &&
+	    madvise(&tally_private, sizeof(tally_private), MADV_WIPEONFORK) == 0)
+		tally_store_relaxed(&producer_kept.wipes, 1); /* relaxed: all store the same */
+}
+
+void fork_setup(void)
+{
 	if (!producer_kept.handlers)
 		producer_kept.handlers = pthread_atfork(fork_prepare, fork_parent, fork_child) == 0;
 }

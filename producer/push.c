@@ -23,10 +23,13 @@ static void push_shared(uint64_t armed, uint32_t device, uint32_t pool,
 {
 	struct process_state *process = &tally_private.in.process;
 	struct early_state *state = &tally_private.in.early;
-	/* A copy: should a handler fork here, the child comes back to wiped state. */
-	struct cells to = process->cells;
-	bool placed = armed >= GENERATION_MIN && to.process;
+	struct cells to = { .process = NULL };
+	bool placed;
 
+	/* A copy: should a handler fork here, the child comes back to wiped state. */
+	if (armed >= GENERATION_MIN)
+		to = process->cells;
+	placed = to.process != NULL;
 	if (!placed) {
 		to.process = &state->process;
 		to.cells = state->cells;

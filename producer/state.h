@@ -96,10 +96,10 @@ struct kept {
 	size_t guest_size;
 	struct lane_writer *writers;
 	size_t writers_size;
-	int open_fd;   /* of a region being made: in a fork child it would keep the lock */
-	bool wipes;    /* the kernel wipes tally_private in a fork child */
-	bool handlers; /* pthread_atfork() is done */
-	bool inherits; /* this process's first region opens with the three below */
+	int open_fd;	/* of a region being made: in a fork child it would keep the lock */
+	uint64_t wipes; /* 1: the kernel wipes tally_private in a fork child */
+	bool handlers;	/* pthread_atfork() is done */
+	bool inherits;	/* this process's first region opens with the three below */
 	uint64_t parent_id;
 	int64_t heap_bytes, heap_allocs;
 };
@@ -156,7 +156,10 @@ void build_balance(uint32_t device, uint32_t pool, int64_t *ret_bytes, int64_t *
 
 /* ---- fork.c ---------------------------------------------------------------------------------- */
 
-/* Once per process image: the kernel is asked to wipe, the handlers are set. */
+/* The kernel is asked to wipe tally_private in fork children. Any thread, any number of times. */
+void fork_ask_for_wipe(void);
+
+/* Sets the handlers, once per process image. With the right to decide. */
 void fork_setup(void);
 
 /* ---- tags.c ---------------------------------------------------------------------------------- */

@@ -88,8 +88,8 @@ _Noreturn static void execute(char **argv, int failure_fd)
 	_exit(written == sizeof(error) ? EXIT_NOT_FOUND : EXIT_RUN_FAILED);
 }
 
-/* Whether there is such a file at all: execvp() says EACCES also of a PATH with a directory that may
- * not be searched. */
+/* Whether there is such a file at all: execvp() says EACCES also of a PATH with a directory that
+ * may not be searched. */
 static bool exists(const char *command)
 {
 	char path[PATH_SIZE];
