@@ -99,9 +99,10 @@ static void fold(const struct cells *to)
 {
 	struct early_state *state = &tally_private.in.early;
 	struct cells early = early_cells();
+	struct cells target = *to;
 	uint64_t notes, rejected;
 
-	cells_fold(&early, fold_into_cells, (void *)to);
+	cells_fold(&early, fold_into_cells, &target);
 	/* relaxed, all: counts that stand by themselves; a swap takes each once */
 	notes = tally_swap_relaxed(&state->notes, 0);
 	rejected = tally_swap_relaxed(&state->process.rejected_events, 0);
