@@ -119,7 +119,7 @@
  * events), nothing shared is kept in private as well (the owner reads its own publish_pos), the
  * half is filled while its sums are in registers, and the failures but not the peak are in the
  * halves: a failure that was counted before its record would be counted again by who settles. Of
- * 37 stores 23 are left; a push went from 20 to 13 ns beside a floor of 11 (Zen 3, `make bench`).
+ * 37 stores 25 are left; a push went from 20 to 13 ns beside a floor of 11 (Zen 3, `make bench`).
  *
  * ASSUMED: 8-byte words are read and written whole; release and acquire as in C11; a mapping of a
  * tmpfs file is coherent between processes; one lane is not pushed into 2^39 laps while a reader
