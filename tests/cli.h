@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The `tally` command as its tests use it: programs that push, its reports, its lines and tables. */
+/* The `tally` command as its tests use it: programs that push; its reports, lines and tables. */
 #ifndef TESTS_CLI_H
 #define TESTS_CLI_H
 
