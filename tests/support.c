@@ -49,6 +49,15 @@ static void drop_kept(void)
 		json_decref(kept_json[--kept_json_count]);
 }
 
+void need_terminal(void)
+{
+	int fd = posix_openpt(O_RDWR | O_NOCTTY);
+
+	if (fd < 0)
+		SKIP("no pseudo-terminal can be had here");
+	close(fd);
+}
+
 char *text(const char *format, ...)
 {
 	va_list arguments;

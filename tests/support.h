@@ -43,6 +43,9 @@ extern void (*test_let_go)(void);
 		skip();                                                                            \
 	} while (0)
 
+/* Skips the test where no pseudo-terminal can be had (a chroot without /dev/pts). */
+void need_terminal(void);
+
 char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 char *built(const char *name); /* build/NAME, absolute; build/ is TALLY_BUILD if that is set */
 char *prog(const char *name);  /* build/tests/prog/NAME */

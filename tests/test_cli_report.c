@@ -208,7 +208,8 @@ static void check_live_line_is_gone(const char *shown, int columns)
 static void live_line_is_drawn_on_a_terminal_alone_and_is_gone_in_the_end(void **state)
 {
 	/* started first: what the terminal shows, these could have shown as well */
-	struct job in_pipe = START(built("tally"), "run", "--", prog("push_many"), "11");
+	struct job in_pipe = (need_terminal(),
+			      START(built("tally"), "run", "--", prog("push_many"), "11"));
 	struct job background = START(prog("in_terminal"), "80", "sh", "-c",
 				      "exec \"$0\" run -- \"$1\" 11 2>\"$2\"", built("tally"),
 				      prog("push_many"), text("%s/err", test_tmp));
@@ -246,8 +247,9 @@ static void live_line_is_drawn_on_a_terminal_alone_and_is_gone_in_the_end(void *
 
 static void live_line_fits_a_narrow_terminal(void **state)
 {
-	struct job job = START(prog("in_terminal"), "30", built("tally"), "run", "--json",
-			       report_path(), "--", prog("push_many"), "11");
+	struct job job = (need_terminal(),
+			  START(prog("in_terminal"), "30", built("tally"), "run", "--json",
+				report_path(), "--", prog("push_many"), "11"));
 	char *shown;
 	struct screen screen = { .columns = 30 };
 

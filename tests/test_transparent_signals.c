@@ -170,8 +170,8 @@ static void survivors_do_not_keep_the_runner_and_are_listed(void **state)
 /* ---- In a terminal --------------------------------------------------------------------------- */
 
 #define IN_TERMINAL(...)                                                                           \
-	START(prog("in_terminal"), "80", built("tally"), "run", "--json", report_path(), "--",     \
-	      __VA_ARGS__)
+	(need_terminal(), START(prog("in_terminal"), "80", built("tally"), "run", "--json",        \
+				report_path(), "--", __VA_ARGS__))
 
 static void type(const struct job *job, char key)
 {
