@@ -363,6 +363,25 @@ struct outcome run(const struct command *command)
 	return outcome;
 }
 
+uint64_t strace_total(const struct outcome *outcome, const char *path)
+{
+	char *rest, *line;
+
+	if (outcome->status != 0 && strstr(outcome->err, "ptrace"))
+		SKIP("strace may not trace here");
+	if (outcome->status != 0)
+		fail_msg("status %d: %s", outcome->status, outcome->err);
+	rest = read_file(path, NULL);
+	while ((line = strsep(&rest, "\n"))) {
+		uint64_t calls;
+
+		if (strstr(line, " total") && sscanf(line, "%*s %*s %*s %" SCNu64, &calls) == 1)
+			return calls;
+	}
+	fail_msg("strace gave no total");
+	return 0;
+}
+
 struct job job_start(const struct command *command)
 {
 	int in[2], out[2], err;

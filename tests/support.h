@@ -104,6 +104,11 @@ struct outcome run(const struct command *command);
 #define RUN(...) run(&(struct command){ .argv = LIST(__VA_ARGS__) })
 #define TALLY(...) RUN(built("tally"), __VA_ARGS__)
 
+/* What a command counts system calls with, in front of the program; and how many a run of it has
+ * counted, or skips the test where strace may not trace. */
+#define STRACE(path) "strace", "-f", "-c", "-o", path
+uint64_t strace_total(const struct outcome *outcome, const char *path);
+
 /* A program that runs beside the test; stdin and stdout are pipes. */
 struct job {
 	pid_t pid;

@@ -20,27 +20,13 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
-#include <tally/consumer.h>
 #include <tally/tally.h>
 #include <unistd.h>
 
-#define DEVICE 5
-#define PUSHES 100
+#include "tests/scenario.h"
+
+#define PUSHES_EACH 100
 #define DESCRIPTORS 64
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			dprintf(2, "line %d: not so: %s\n", __LINE__, #condition);                 \
-			_exit(1);                                                                  \
-		}                                                                                  \
-	} while (0)
-
-static void take(uint32_t device, long count)
-{
-	while (count-- > 0)
-		tally_alloc(device, TALLY_POOL_DRAM, 1, 1);
-}
 
 /* ---- Limits ---------------------------------------------------------------------------------- */
 
@@ -101,7 +87,7 @@ static void push_and_tell(const char *who)
 {
 	struct tally_status status;
 
-	take(DEVICE, PUSHES);
+	take(DEVICE, PUSHES_EACH);
 	check_descriptors();
 	CHECK(tally_status(&status) == 0);
 	check_descriptors();
@@ -175,31 +161,6 @@ static int footprint(const char *how)
 }
 
 /* ---- A small file system --------------------------------------------------------------------- */
-
-static struct {
-	uint64_t allocs, events, rejected, lost;
-} seen;
-
-/* Reads this process's own region, as anybody would: allocs of device 5, and all. */
-static void look(void)
-{
-	struct tally_consumer_options options = { .pid = (uint32_t)getpid() };
-	struct tally_consumer *consumer;
-	const struct tally_snapshot *now;
-	size_t i;
-
-	memset(&seen, 0, sizeof(seen));
-	CHECK(tally_consumer_open(&options, &consumer) == 0);
-	CHECK(tally_consumer_poll(consumer) == 0);
-	now = tally_snapshot_get(consumer);
-	seen.events = now->events;
-	seen.rejected = now->rejected_events;
-	for (i = 0; i < now->pool_count; i++)
-		if (now->pools[i].device == DEVICE)
-			seen.allocs = now->pools[i].totals.allocations;
-	tally_snapshot_put(now);
-	tally_consumer_close(consumer);
-}
 
 static unsigned long free_kib(void)
 {
