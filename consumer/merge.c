@@ -70,12 +70,7 @@ static void finish(struct sum *sum)
 	if (totals->live_bytes > sum->observed_bytes)
 		sum->observed_bytes = totals->live_bytes;
 	totals->peak_bytes = sum->several ? sum->observed_bytes : sum->peak_single;
-	if (totals->peak_bytes < totals->live_bytes)
-		totals->peak_bytes = totals->live_bytes;
-	if (totals->peak_bytes_high < totals->live_bytes_high)
-		totals->peak_bytes_high = totals->live_bytes_high;
-	if (totals->peak_bytes_high < totals->peak_bytes)
-		totals->peak_bytes_high = totals->peak_bytes;
+	sum_order_peaks(totals);
 }
 
 void totals_finish(struct sums *over_all)

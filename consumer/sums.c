@@ -89,3 +89,13 @@ void sums_free(struct sums *sums)
 	free(sums->all);
 	memset(sums, 0, sizeof(*sums));
 }
+
+void sum_order_peaks(struct tally_totals *totals)
+{
+	if (totals->peak_bytes < totals->live_bytes)
+		totals->peak_bytes = totals->live_bytes;
+	if (totals->peak_bytes_high < totals->live_bytes_high)
+		totals->peak_bytes_high = totals->live_bytes_high;
+	if (totals->peak_bytes_high < totals->peak_bytes)
+		totals->peak_bytes_high = totals->peak_bytes;
+}

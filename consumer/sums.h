@@ -55,4 +55,7 @@ void sums_restart(struct sums *sums);
 
 void sums_free(struct sums *sums);
 
+/* Raises the peaks to what is held, and the upper to the lower: no peak was ever below. */
+void sum_order_peaks(struct tally_totals *totals);
+
 #endif

@@ -222,12 +222,7 @@ static void finish(const struct process *process, struct sum *sum)
 	if (totals->live_bytes > sum->observed_bytes)
 		sum->observed_bytes = totals->live_bytes;
 	totals->peak_bytes = is_single(sum) ? totals->peak_bytes_high : sum->observed_bytes;
-	if (totals->peak_bytes < totals->live_bytes)
-		totals->peak_bytes = totals->live_bytes;
-	if (totals->peak_bytes_high < totals->live_bytes_high)
-		totals->peak_bytes_high = totals->live_bytes_high;
-	if (totals->peak_bytes_high < totals->peak_bytes)
-		totals->peak_bytes_high = totals->peak_bytes;
+	sum_order_peaks(totals);
 }
 
 int totals_read(struct process *process, bool gone)

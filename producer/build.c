@@ -9,6 +9,10 @@
 #include "producer/config.h"
 #include "producer/state.h"
 
+/* How often a balance looks at a cell, LEDGER_TRIES times each: it must not be missing, and who
+ * asks can wait a little. */
+#define BALANCE_TRIES 1000
+
 static struct cells early_cells(void)
 {
 	struct cells cells = {
@@ -22,11 +26,22 @@ static struct cells early_cells(void)
 
 /* ---- Sums of this process -------------------------------------------------------------------- */
 
+/* ledger_read() of a cell that another thread may be pushing into without a pause. */
+static bool read_patiently(const struct tally_cell *cell, struct ledger_sums *ret_sums)
+{
+	int tries;
+
+	for (tries = 0; tries < BALANCE_TRIES; tries++)
+		if (ledger_read(cell, ret_sums))
+			return true;
+	return false;
+}
+
 static void balance_of(uint64_t key, int64_t *ret_bytes, int64_t *ret_allocs)
 {
 	struct process_state *process = &tally_private.in.process;
 	struct ledger_sums sums;
-	uint64_t bytes = 0, allocs = 0, found;
+	uint64_t bytes = 0, allocs = 0, cells, found;
 	uint32_t lane, n;
 
 	for (lane = 0; lane < process->region.at.lanes; lane++) {
@@ -37,12 +52,12 @@ static void balance_of(uint64_t key, int64_t *ret_bytes, int64_t *ret_allocs)
 		if (lane >= tally_load_acquire(&region_state(process->region.base)->lanes_used))
 			break;
 		/* D2' -> D1: a counted cell is there */
-		n = (uint32_t)tally_load_acquire(&header->cell_count);
-		while (n-- > 0) {
+		cells = tally_load_acquire(&header->cell_count);
+		for (n = 0; n < cells && n < process->region.at.lane_cells; n++) {
 			const struct tally_cell *cell = &lane_cells(header)[n];
 
 			/* relaxed: D1 published it */
-			if (tally_load_relaxed(&cell->key) != key || !ledger_read(cell, &sums))
+			if (tally_load_relaxed(&cell->key) != key || !read_patiently(cell, &sums))
 				continue;
 			bytes += sums.allocated_bytes - sums.freed_bytes;
 			allocs += sums.allocs - sums.frees;

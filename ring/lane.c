@@ -50,6 +50,7 @@ static void open_lane(struct region *region, uint32_t lane, struct lane_writer *
 	writer->ring_log2 = at->ring_log2;
 	writer->event_offset = 1 - start_pos;
 	writer->slots = &writer->no_ring;
+	writer->index[0].key = LANE_INDEX_TAKEN;
 	writer->clock = (enum tally_clock)((struct tally_region_header *)region->base)->clock;
 	/* relaxed, all: ring_ready, and lanes_used after them, say that they can be read */
 	tally_store_relaxed(&header->start_pos, start_pos);
@@ -139,6 +140,8 @@ void lane_settle(struct lane_writer *writer)
 	struct tally_cell *cell;
 	uint64_t seq;
 
+	if (cell_count > writer->region->at.lane_cells)
+		return; /* somebody else has written into the region */
 	writer->cell_count = cell_count;
 	if (!last_record(writer, &last))
 		return;
@@ -256,9 +259,10 @@ bool lane_open_cell(struct lane_writer *writer, uint64_t key, const struct ledge
 void lane_count(const struct tally_lane_header *header, uint64_t *ret_events,
 		uint64_t *ret_unrecorded)
 {
-	/* relaxed, all: words of one writer that only grow */
-	uint64_t pushed = tally_load_relaxed(&header->publish_pos) -
-			  tally_load_relaxed(&header->start_pos);
+	/* R3''' -> L3: ring_ready and start_pos, below, are no older than the position */
+	uint64_t publish_pos = tally_load_acquire(&header->publish_pos);
+	/* relaxed, both: words of one writer that only grow */
+	uint64_t pushed = publish_pos - tally_load_relaxed(&header->start_pos);
 	uint64_t unrecorded = tally_load_relaxed(&header->unrecorded);
 
 	*ret_events = unrecorded + pushed;
@@ -315,6 +319,10 @@ static void accept(struct lane_reader *reader, const struct tally_record *record
 {
 	if (slot_version(record->commit) != TALLY_RECORD_VERSION) {
 		reader->quarantine = "a record of an unknown version";
+		return;
+	}
+	if (reader->seen > 0 && (int64_t)(record->event_no - reader->event_no) <= 0) {
+		reader->quarantine = "event numbers that do not ascend";
 		return;
 	}
 	reader->event_no = record->event_no;

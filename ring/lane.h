@@ -85,16 +85,22 @@ void lane_settle(struct lane_writer *writer);
 const struct lane_target *lane_target_slow(struct lane_writer *writer, uint32_t device,
 					   uint32_t pool);
 
-/* A (device, pool, flags) as the index knows it; never 0. */
+/* A (device, pool, flags) as the index knows it. 0, which marks an empty entry, is the key of a
+ * pair too, as it must be; that one is out of range, and the entry where it would be looked for,
+ * the first, is taken for good by another such pair, which would be looked for elsewhere. */
+#define LANE_INDEX_TAKEN UINT64_MAX
 static __always_inline uint64_t lane_index_key(uint32_t device, uint32_t pool)
 {
 	return ((uint64_t)device << 32 | pool) + 1;
 }
 
 /* Its place: the top bits of a product with an odd constant, 2^64 / golden ratio. */
+#define LANE_INDEX_PLACE(key) ((key)*0x9e3779b97f4a7c15ull >> (64 - LANE_INDEX_LOG2))
+_Static_assert(LANE_INDEX_PLACE(LANE_INDEX_TAKEN) != 0, "it would be found where it was put");
+
 static __always_inline uint32_t lane_index_hash(uint64_t key)
 {
-	return (uint32_t)(key * 0x9e3779b97f4a7c15ull >> (64 - LANE_INDEX_LOG2));
+	return (uint32_t)LANE_INDEX_PLACE(key);
 }
 
 /* The same, without a call when it was used before and nothing collides. */

@@ -177,8 +177,8 @@ static inline uint32_t slot_kind(uint64_t commit)
 /* What a slot with this commit word is to a reader at `pos`. */
 static inline enum slot_sight slot_sight(uint64_t commit, uint64_t pos, uint32_t ring_log2)
 {
-	uint64_t want = pos >> ring_log2 & SLOT_LAP_MASK;
-	uint64_t ahead = ((commit >> TALLY_LAP_SHIFT) - want) & SLOT_LAP_MASK;
+	uint64_t want = slot_lap(pos, ring_log2);
+	uint64_t ahead = ((commit >> TALLY_LAP_SHIFT) - (want >> TALLY_LAP_SHIFT)) & SLOT_LAP_MASK;
 	enum tally_slot_state state = slot_state(commit);
 
 	if (state == TALLY_SLOT_FREE)

@@ -290,6 +290,21 @@ static void record_of_an_unknown_version_quarantines_the_lane(void **state)
 	rig_free(&rig);
 }
 
+static void event_numbers_that_do_not_ascend_quarantine_the_lane(void **state)
+{
+	struct rig rig = rig_make(RING_LOG2, 0);
+	struct lane_writer *writer = rig_claim(&rig, TID, 0);
+	struct lane_reader reader = rig_reader(&rig, writer);
+
+	(void)state;
+	push_numbered(writer, 3);
+	writer->slots[2].event_no = 2; /* again */
+	drain(&reader);
+	assert_int_equal(reader.seen, 2);
+	assert_non_null(reader.quarantine);
+	rig_free(&rig);
+}
+
 static void position_without_its_record_quarantines_the_lane(void **state)
 {
 	struct rig rig = rig_make(RING_LOG2, 0);
@@ -425,8 +440,11 @@ static void numbers_out_of_range_have_no_cell(void **state)
 {
 	static const struct {
 		uint32_t device, pool;
-	} bad[] = { { 65536, 0 },      { UINT32_MAX, 0 }, { 0, 256 },		{ 0, 0x00010000 },
-		    { 0, 0x00ffff00 }, { 1u << 31, 255 }, { 65536, UINT32_MAX } };
+	} bad[] = {
+		{ 65536, 0 },	       { UINT32_MAX, 0 },	   { 0, 256 },
+		{ 0, 0x00010000 },     { 0, 0x00ffff00 },	   { 1u << 31, 255 },
+		{ 65536, UINT32_MAX }, { UINT32_MAX, UINT32_MAX }, { UINT32_MAX, UINT32_MAX - 1 }
+	};
 	struct rig rig = rig_make(RING_LOG2, 0);
 	struct lane_writer *writer = rig_claim(&rig, TID, 0);
 	size_t i;
@@ -591,6 +609,7 @@ int main(void)
 		TEST(one_drain_is_bounded_however_much_there_is),
 		TEST(record_of_an_unknown_kind_is_skipped_and_counted),
 		TEST(record_of_an_unknown_version_quarantines_the_lane),
+		TEST(event_numbers_that_do_not_ascend_quarantine_the_lane),
 		TEST(position_without_its_record_quarantines_the_lane),
 		TEST(hostile_positions_cost_a_bounded_drain),
 		TEST(hostile_writer_cannot_keep_a_reader_in_a_drain),
