@@ -78,6 +78,43 @@ static void drain_to_end(struct lane_reader *reader)
 	} while (reader->pos != before && ++drains < FINAL_DRAINS);
 }
 
+/* ---- The shared ring ------------------------------------------------------------------------- */
+
+static bool shared_ready(struct process *process)
+{
+	const struct region_view *view = &process->view;
+
+	if (process->shared.slots)
+		return true;
+	/* U2''''''' -> U1: the ring's pages are reserved */
+	if (!view->at.shared_size ||
+	    tally_load_acquire(&region_state(view->base)->shared_ready) != 1)
+		return false;
+	return shared_reader_open(&process->shared, view->base, &view->at) == 0;
+}
+
+static void take_shared(void *arg, const struct tally_record *record)
+{
+	struct process *process = arg;
+
+	process->shared_seen++;
+	process->shared_old += record->event_no <= process->shared_first;
+}
+
+static void drain_shared(struct process *process, bool to_end, bool gone)
+{
+	/* Y2 -> Y1: every number counted here belongs to a slot that the drain will find claimed, or
+	 * to an event that was counted as unrecorded before */
+	process->shared_events = tally_load_acquire(&header_of(process)->shared_events);
+	if (!process->shared_known)
+		process->shared_first = process->shared_events;
+	process->shared_known = true;
+	if (shared_ready(process))
+		shared_drain(&process->shared, to_end, gone, take_shared, process);
+}
+
+/* ---- Looking -----------------------------------------------------------------------------------*/
+
 int cursor_look(struct process *process, bool read_records, bool gone)
 {
 	uint32_t n;
@@ -99,11 +136,14 @@ int cursor_look(struct process *process, bool read_records, bool gone)
 			lane->has_last = lane_last(reader->header, reader->slots, reader->ring_log2,
 						   &lane->last);
 	}
+	if (read_records)
+		drain_shared(process, gone, gone);
 	return 0;
 }
 
 bool cursor_drain(struct process *process)
 {
+	uint64_t shared_before = process->shared.idle_pos;
 	bool moved = false;
 	uint32_t n;
 
@@ -118,7 +158,8 @@ bool cursor_drain(struct process *process)
 		lane_drain(reader, false, false, NULL, NULL);
 		moved = moved || reader->idle_pos != before;
 	}
-	return moved;
+	drain_shared(process, false, false);
+	return moved || process->shared.idle_pos != shared_before;
 }
 
 /* Records between a cursor that was stopped and the end: nobody will read them. */
@@ -155,23 +196,55 @@ static struct account account_lane(const struct lane_watch *lane, bool read_reco
 	return is;
 }
 
+/* Positions whose record may yet come. */
+static uint64_t outstanding(const struct shared_reader *reader)
+{
+	return reader->idle_pos - reader->scan_pos + reader->hole_count;
+}
+
+/* A number belongs to a record that was read, to an event without one, or to a record that is lost;
+ * but as long as the process lives it may belong to one that is still to come. */
+static struct account account_shared(const struct process *process, bool read_records, bool gone)
+{
+	const struct tally_process_header *header = header_of(process);
+	/* relaxed, both: counts that stand by themselves */
+	struct account is = {
+		.unrecorded = tally_load_relaxed(&header->shared_unrecorded),
+		.events = tally_load_relaxed(&header->shared_events),
+	};
+	uint64_t unread, later;
+
+	if (!read_records)
+		return is;
+	is.seen = process->shared_seen;
+	unread = process->shared_events - is.unrecorded;
+	unread = (int64_t)(unread - is.seen) > 0 ? unread - is.seen : 0;
+	is.missed = process->shared_first - process->shared_old;
+	if (is.missed > unread)
+		is.missed = unread;
+	unread -= is.missed;
+	later = gone ? 0 : outstanding(&process->shared);
+	is.overwritten = unread > later ? unread - later : 0;
+	return is;
+}
+
 void cursor_account(struct process *process, bool read_records, bool from_start, bool gone)
 {
 	const struct tally_process_header *header = header_of(process);
 	struct tally_process_view *said = &process->said;
 	/* relaxed, all: counts that stand by themselves */
-	uint64_t shared_events = tally_load_relaxed(&header->shared_events);
+	struct account shared = account_shared(process, read_records, gone);
 	uint32_t n;
 
 	said->rejected_events = tally_load_relaxed(&header->rejected_events);
 	said->guests = (uint32_t)tally_load_relaxed(&header->guests);
 	process->ended_ns = tally_load_relaxed(&header->ended_ns);
-	said->events = shared_events;
-	said->lost_unrecorded = shared_events;
-	said->lost_overwritten = 0;
-	said->records_read = 0;
+	said->events = shared.events;
+	said->lost_unrecorded = shared.unrecorded;
+	said->lost_overwritten = shared.overwritten + (from_start ? shared.missed : 0);
+	said->records_read = shared.seen;
 	said->skipped_records = 0;
-	said->quarantined_lanes = 0;
+	said->quarantined_lanes = process->shared.quarantine != NULL;
 	for (n = 0; n < process->lane_count; n++) {
 		const struct lane_watch *lane = &process->lanes[n];
 		struct account is = account_lane(lane, read_records, gone);

@@ -30,6 +30,7 @@ static int read_all(const struct look *look, struct process *process, bool gone)
 {
 	const struct tally_consumer_options *options = &look->attach.options;
 
+	process_identify(process);
 	if (cursor_look(process, options->read_records, gone) != 0 ||
 	    totals_read(process, gone) != 0)
 		return -ENOMEM;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tally/atomic.h>
 
 #include "ring/entries.h"
 
@@ -22,10 +23,20 @@ struct process *process_new(const char *name, const struct region_view *view)
 			  sizeof(header->creator_comm));
 	process->said.pid = header->creator_pid;
 	process->said.region_id = header->region_id;
-	process->said.parent_id = header->parent_id;
 	process->said.start_realtime_ns = header->start_realtime_ns;
 	process->said.region_flags = header->flags;
 	return process;
+}
+
+void process_identify(struct process *process)
+{
+	const struct tally_process_header *entry = region_process(process->view.base,
+								  &process->view.at, 0);
+
+	/* relaxed, all: written before the file had a name */
+	process->said.parent_id = tally_load_relaxed(&entry->parent);
+	process->inherited_bytes = (int64_t)tally_load_relaxed(&entry->inherited_bytes);
+	process->inherited_allocations = (int64_t)tally_load_relaxed(&entry->inherited_allocs);
 }
 
 void process_let_go(struct process *process)
@@ -38,6 +49,7 @@ void process_let_go(struct process *process)
 	process->lanes = NULL;
 	process->lane_count = 0;
 	process->lane_room = 0;
+	shared_reader_close(&process->shared);
 	if (process->view.base)
 		region_close(&process->view);
 	process->view.base = NULL;

@@ -18,6 +18,7 @@
 #include "consumer/sums.h"
 #include "ring/lane.h"
 #include "ring/region.h"
+#include "ring/shared.h"
 
 /* One lane, as followed. */
 struct lane_watch {
@@ -50,7 +51,15 @@ struct process {
 	struct lane_watch *lanes;
 	uint32_t lane_count, lane_room;
 
+	struct shared_reader shared; /* slots NULL until the ring is seen ready */
+	uint64_t shared_seen;	     /* records read of it */
+	uint64_t shared_events;	     /* numbers taken before the last drain */
+	uint64_t shared_first;	     /* before the first one */
+	bool shared_known;	     /* that number is */
+	uint64_t shared_old;	     /* records read of those */
+
 	struct sums sums;
+	int64_t inherited_bytes, inherited_allocations; /* from the process it was forked from */
 	bool inherited_counted; /* in the sums over all processes: its parent has gone */
 
 	struct pool_name *pool_names;
@@ -64,6 +73,9 @@ struct process {
 
 /* A process for a region just opened; takes the view over. NULL: no memory. */
 struct process *process_new(const char *name, const struct region_view *view);
+
+/* Reads who it is, from its entry. */
+void process_identify(struct process *process);
 
 /* Gives back the mapping, the descriptor and the lanes; the rest stays. Once is enough. */
 void process_let_go(struct process *process);

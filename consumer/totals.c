@@ -133,15 +133,14 @@ static int scan_shared(struct process *process, enum pass pass)
 	uint32_t n = 0;
 
 	while (n < at->shared_cells) {
-		size_t within = sizeof(*header) + n * sizeof(struct tally_shared_cell);
-		size_t page = within / TALLY_PAGE;
+		uint32_t page = cells_page(n);
 		struct reading now = { .shared = true, .current = true };
 
 		if (page >= 64)
 			break;
 		if (!(pages >> page & 1)) {
-			n += (uint32_t)(((page + 1) * TALLY_PAGE - within) /
-					sizeof(struct tally_shared_cell));
+			while (n < at->shared_cells && cells_page(n) == page)
+				n++;
 			continue;
 		}
 		if (cells_read(&process_cells(header)[n], &now.key, &now.sums) && is_key(now.key) &&
@@ -199,7 +198,6 @@ static void try_again(struct sums *sums)
 
 static void finish(const struct process *process, struct sum *sum)
 {
-	const struct tally_region_header *header = &process->view.header;
 	struct tally_totals *totals = &sum->totals;
 
 	if (is_single(sum)) {
@@ -207,8 +205,8 @@ static void finish(const struct process *process, struct sum *sum)
 		totals->frees = sum->frees_between;
 	}
 	if (sum->key == TALLY_KEY(0, TALLY_POOL_HEAP)) {
-		totals->inherited_bytes = (int64_t)header->inherited_bytes;
-		totals->inherited_allocations = (int64_t)header->inherited_allocs;
+		totals->inherited_bytes = process->inherited_bytes;
+		totals->inherited_allocations = process->inherited_allocations;
 	}
 	totals->live_bytes = plus(totals->inherited_bytes,
 				  (int64_t)(totals->allocated_bytes - totals->freed_bytes));
@@ -227,12 +225,11 @@ static void finish(const struct process *process, struct sum *sum)
 
 int totals_read(struct process *process, bool gone)
 {
-	const struct tally_region_header *header = &process->view.header;
 	struct sums *sums = &process->sums;
 	int tries;
 	size_t n;
 
-	if ((header->inherited_bytes || header->inherited_allocs) &&
+	if ((process->inherited_bytes || process->inherited_allocations) &&
 	    !sums_get(sums, TALLY_KEY(0, TALLY_POOL_HEAP)))
 		return -ENOMEM;
 	sums_restart(sums);

@@ -8,6 +8,7 @@
 
 #include "producer/config.h"
 #include "producer/state.h"
+#include "ring/join.h"
 
 /* How often a balance looks at a cell, LEDGER_TRIES times each: it must not be missing, and who
  * asks can wait a little. */
@@ -37,62 +38,84 @@ static bool read_patiently(const struct tally_cell *cell, struct ledger_sums *re
 	return false;
 }
 
-static void balance_of(uint64_t key, int64_t *ret_bytes, int64_t *ret_allocs)
+/* Whether a lane is this process's; in a joined region others are not. */
+static bool is_own(const struct tally_lane_header *header, uint32_t entry)
 {
-	struct process_state *process = &tally_private.in.process;
+	uint64_t owner = tally_load_relaxed(&header->owner); /* relaxed: ours do not change hands */
+
+	return (owner >> 56 == TALLY_LANE_OWNED || owner >> 56 == TALLY_LANE_EXITED) &&
+	       (owner >> 32 & 0xffffff) == entry;
+}
+
+/* Sums less what a dead owner of the cell had in them. */
+static void add_balance(struct ledger_sums *to, const struct ledger_sums *sums,
+			const struct tally_cell_base *base)
+{
+	/* relaxed, all: constant since this process has the cell */
+	to->allocated_bytes += sums->allocated_bytes - tally_load_relaxed(&base->allocated_bytes);
+	to->freed_bytes += sums->freed_bytes - tally_load_relaxed(&base->freed_bytes);
+	to->allocs += sums->allocs - tally_load_relaxed(&base->allocs);
+	to->frees += sums->frees - tally_load_relaxed(&base->frees);
+}
+
+static void balance_of_lanes(uint64_t key, struct ledger_sums *to)
+{
+	struct region *region = &tally_private.in.process.region;
 	struct ledger_sums sums;
-	uint64_t bytes = 0, allocs = 0, cells, found;
+	uint64_t cells;
 	uint32_t lane, n;
 
-	for (lane = 0; lane < process->region.at.lanes; lane++) {
-		struct tally_lane_header *header = region_lane(process->region.base,
-							       &process->region.at, lane);
+	for (lane = 0; lane < region->at.lanes; lane++) {
+		struct tally_lane_header *header = region_lane(region->base, &region->at, lane);
 
 		/* U2'' -> U1: a counted lane can be read */
-		if (lane >= tally_load_acquire(&region_state(process->region.base)->lanes_used))
+		if (lane >= tally_load_acquire(&region_state(region->base)->lanes_used))
 			break;
+		if (!is_own(header, region->entry))
+			continue;
 		/* D2' -> D1: a counted cell is there */
 		cells = tally_load_acquire(&header->cell_count);
-		for (n = 0; n < cells && n < process->region.at.lane_cells; n++) {
+		for (n = 0; n < cells && n < region->at.lane_cells; n++) {
 			const struct tally_cell *cell = &lane_cells(header)[n];
 
 			/* relaxed: D1 published it */
-			if (tally_load_relaxed(&cell->key) != key || !read_patiently(cell, &sums))
-				continue;
-			bytes += sums.allocated_bytes - sums.freed_bytes;
-			allocs += sums.allocs - sums.frees;
+			if (tally_load_relaxed(&cell->key) == key && read_patiently(cell, &sums))
+				add_balance(to, &sums, &cell->base);
 		}
 	}
-	for (n = 0; n < process->cells.count; n++) {
-		size_t page = (sizeof(struct tally_process_header) +
-			       n * sizeof(struct tally_shared_cell)) /
-			      TALLY_PAGE;
-		/* U2''' -> U1: the page is reserved */
-		uint64_t pages = tally_load_acquire(&process->cells.process->cell_pages);
+}
 
-		if (!(pages >> page & 1) || !cells_read(&process->cells.cells[n], &found, &sums) ||
-		    found != key)
-			continue;
-		bytes += sums.allocated_bytes - sums.freed_bytes;
-		allocs += sums.allocs - sums.frees;
+static void balance_of_shared(uint64_t key, struct ledger_sums *to)
+{
+	const struct cells *cells = &tally_private.in.process.cells;
+	struct ledger_sums sums;
+	uint64_t found;
+	uint32_t n;
+
+	for (n = 0; n < cells->count; n++) {
+		/* U2''' -> U1: the page is reserved */
+		uint64_t pages = tally_load_acquire(&cells->process->cell_pages);
+
+		if ((pages >> cells_page(n) & 1) && cells_read(&cells->cells[n], &found, &sums) &&
+		    found == key)
+			add_balance(to, &sums, &cells->cells[n].base);
 	}
-	*ret_bytes = (int64_t)bytes;
-	*ret_allocs = (int64_t)allocs;
 }
 
 void build_balance(uint32_t device, uint32_t pool, int64_t *ret_bytes, int64_t *ret_allocs)
 {
-	const struct tally_region_header *header = (const struct tally_region_header *)
-							   tally_private.in.process.region.base;
-	int64_t bytes, allocs;
+	const struct tally_process_header *process = tally_private.in.process.cells.process;
+	struct ledger_sums held = { 0 };
 
-	balance_of(TALLY_KEY(device, pool), &bytes, &allocs);
+	balance_of_lanes(TALLY_KEY(device, pool), &held);
+	balance_of_shared(TALLY_KEY(device, pool), &held);
+	*ret_bytes = ledger_balance(&held);
+	*ret_allocs = (int64_t)(held.allocs - held.frees);
 	if (device == 0 && pool == TALLY_POOL_HEAP) {
-		bytes += (int64_t)header->inherited_bytes;
-		allocs += (int64_t)header->inherited_allocs;
+		/* own, both: written before the region was armed */
+		*ret_bytes += (int64_t)tally_load_relaxed(&process->inherited_bytes);
+		*ret_allocs += (int64_t)tally_load_relaxed(&process->inherited_allocs);
 	}
-	*ret_bytes = bytes;
-	*ret_allocs = allocs;
 }
 
 /* ---- Early events ---------------------------------------------------------------------------- */
@@ -121,8 +144,8 @@ static void fold(const struct cells *to)
 	/* relaxed, all: counts that stand by themselves; a swap takes each once */
 	notes = tally_swap_relaxed(&state->notes, 0);
 	rejected = tally_swap_relaxed(&state->process.rejected_events, 0);
-	tally_add_relaxed(&to->process->shared_events, notes);
 	tally_add_relaxed(&to->process->rejected_events, rejected);
+	cells_unrecorded(to, notes);
 }
 
 void build_fold_late(void)
@@ -175,7 +198,39 @@ static int make_writers(struct process_state *process)
 	return 0;
 }
 
-/* Region and private state, not named yet. On failure there is nothing to take back. */
+/* The region that TALLY_REGION names, or, where it names none or cannot be joined, one of this
+ * process's own, which has no name yet. */
+static int get_region(struct process_state *process, struct region_config *config,
+		      struct region *ret_region)
+{
+	process->join_error = 0;
+	if (producer_config.region[0]) {
+		config->name = producer_config.region;
+		process->join_error = join_region(config, ret_region);
+		if (!process->join_error)
+			return 0;
+		config->name = NULL;
+		config->flags |= TALLY_REGION_UNJOINED;
+	}
+	return region_create(config, ret_region);
+}
+
+static bool is_joined(const struct region *region)
+{
+	return region->at.processes > 1;
+}
+
+/* Lets go of a region that nobody has used. */
+static void give_up(struct region *region)
+{
+	if (is_joined(region))
+		munmap(region->base, region->at.size);
+	else
+		region_discard(region);
+	region->base = NULL;
+}
+
+/* Region and private state. On failure there is nothing to take back. */
 static int make_region(struct process_state *process)
 {
 	struct kept *kept = &producer_kept;
@@ -193,18 +248,20 @@ static int make_region(struct process_state *process)
 	int error;
 
 	if (kept->inherits) {
-		config.parent_id = kept->parent_id;
+		config.parent = kept->parent;
 		config.inherited_bytes = kept->heap_bytes;
 		config.inherited_allocs = kept->heap_allocs;
 	}
-	error = region_create(&config, &region);
+	error = get_region(process, &config, &region);
 	if (error)
 		return error;
 	process->region = region;
-	process->cells = cells_of(&process->region, 0);
+	process->clock = (enum tally_clock)((struct tally_region_header *)region.base)->clock;
+	process->cells = cells_of(&process->region, region.entry);
+	process->shared = shared_of(&process->region, region.entry);
 	error = make_writers(process);
 	if (error)
-		region_discard(&process->region);
+		give_up(&process->region);
 	return error;
 }
 
@@ -216,10 +273,10 @@ static int publish(struct process_state *process, struct thread_state *thread)
 
 	thread->lane = NULL;
 	if (!thread->gone)
-		thread_attach(thread, process->region.id);
+		thread_attach(thread, process->region.generation);
 	if (thread->lane)
 		cells_fold(&early, fold_into_lane, thread->lane);
-	error = region_publish(&process->region);
+	error = is_joined(&process->region) ? 0 : region_publish(&process->region);
 	if (!error)
 		return 0;
 	if (thread->lane)
@@ -247,9 +304,10 @@ static void keep(const struct region *region)
 static void join_runner(struct process_state *process)
 {
 	process->cells.process = NULL;
+	process->shared.slots = NULL;
 	if (!producer_config.run_region[0] ||
-	    region_join(producer_config.dir, producer_config.run_region, TALLY_REGION_RUNNER,
-			&process->guest) != 0)
+	    region_open_shared(producer_config.dir, producer_config.run_region, TALLY_REGION_RUNNER,
+			       true, &process->guest) != 0)
 		return;
 	process->cells = cells_of(&process->guest, 0);
 	producer_kept.guest = process->guest.base;
@@ -302,7 +360,7 @@ uint64_t build_region(void)
 		join_runner(process);
 	} else {
 		keep(&process->region);
-		armed = process->region.id;
+		armed = process->region.generation;
 	}
 	tally_store_release(&process->armed, armed); /* B1 -> B2: all the above */
 	tally_fence_total(); /* S2 -> S1: the region is there, then take what came too early */

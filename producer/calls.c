@@ -105,6 +105,7 @@ int tally_status(struct tally_status *ret_status)
 	if (status.armed && process->region.base) {
 		status.rejected_events += tally_load_relaxed(
 			&process->cells.process->rejected_events);
+		status.join_error = process->join_error;
 		memcpy(status.region, process->region.name, sizeof(status.region));
 	} else if (status.armed) {
 		status.region_error = process->region_error;

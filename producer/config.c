@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ring/geometry.h"
+#include "ring/join.h"
 
 struct config producer_config = {
 	.ring_log2 = GEOMETRY_RING_LOG2,
@@ -100,6 +101,10 @@ bool config_load(void)
 	text = secure_getenv("TALLY_RUN");
 	if (text && parse(text, 16, &run_id))
 		config->run_id = run_id;
+	/* A run reports on each process by itself. */
+	text = secure_getenv("TALLY_REGION");
+	if (text && *text && !config->run_id && !join_name(config->region, text))
+		config->flags |= TALLY_REGION_BAD_NAME;
 	text = secure_getenv("TALLY_RUN_REGION");
 	if (text && !strchr(text, '/') && strlen(text) < sizeof(config->run_region))
 		snprintf(config->run_region, sizeof(config->run_region), "%s", text);

@@ -18,6 +18,7 @@ struct config {
 	uint32_t lanes_log2;
 	uint32_t flags; /* TALLY_REGION_... */
 	uint64_t run_id;
+	char region[REGION_NAME_MAX];	  /* to join; "": one of its own */
 	char run_region[REGION_NAME_MAX]; /* of the runner: for when this process can make none */
 	char dir[REGION_PATH_MAX - REGION_NAME_MAX - 2];
 };

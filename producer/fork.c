@@ -48,7 +48,7 @@ static void fork_prepare(void)
 	if (process_look() < GENERATION_MIN || !process->region.base)
 		return; /* a child that made no region: its own child inherits the same */
 	build_balance(0, TALLY_POOL_HEAP, &producer_kept.heap_bytes, &producer_kept.heap_allocs);
-	producer_kept.parent_id = process->region.id;
+	producer_kept.parent = process->region.generation;
 	thread->forking = 1;
 }
 
@@ -91,6 +91,7 @@ static void fork_child(void)
 	kept->guest = NULL;
 	thread->forking = 0;
 	thread->generation = 0;
+	thread->tid = 0;
 	if (in_push) {
 		kept->writers = NULL;
 	} else {

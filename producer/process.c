@@ -10,6 +10,7 @@
 
 #include "producer/config.h"
 #include "producer/state.h"
+#include "ring/join.h"
 
 /* ---- Deciding -------------------------------------------------------------------------------- */
 
@@ -76,13 +77,18 @@ static bool runner_lives(void)
 
 static void say_goodbye(struct process_state *process)
 {
-	struct tally_process_header *header = region_process(process->region.base,
-							     &process->region.at, 0);
+	const struct region *region = &process->region;
+	struct tally_process_header *header = region_process(region->base, &region->at,
+							     region->entry);
 
 	/* relaxed: one word that stands by itself */
 	tally_store_relaxed(&header->ended_ns, clock_monotonic_ns());
-	if (!producer_config.keep && !runner_lives())
-		region_unlink(&process->region);
+	if (producer_config.keep)
+		return;
+	if (region->at.processes > 1)
+		join_leave(region);
+	else if (!runner_lives())
+		region_unlink(region);
 }
 
 __attribute__((destructor(101))) static void process_end(void)
@@ -171,6 +177,7 @@ int tally_shutdown(void)
 		drop_region(process);
 		drop_guest();
 		process->cells.process = NULL;
+		process->shared.slots = NULL;
 	}
 	errno = saved_errno;
 	return 0;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <tally/atomic.h>
 #include <tally/tally.h>
+#include <unistd.h>
 
 #include "producer/state.h"
 
@@ -17,83 +18,152 @@ _Thread_local struct thread_state tally_thread
 /* How many pushes a thread without a lane makes before it asks for one again. */
 #define LANELESS_PUSHES 1024
 
-/* Into the region's shared cells, or the static ones as long as there is no region. */
-static void push_shared(uint64_t armed, uint32_t device, uint32_t pool,
-			const struct lane_event *event, bool sums)
-{
-	struct process_state *process = &tally_private.in.process;
-	struct early_state *state = &tally_private.in.early;
-	struct cells to = { .process = NULL };
-	bool placed;
+/* An event that goes past the lanes. */
+struct aside {
+	uint32_t device;
+	uint32_t pool;
+	uint64_t tag;
+	bool sums; /* false: a mark or a description, which moves none */
+};
 
-	/* A copy: should a handler fork here, the child comes back to wiped state. */
-	if (armed >= GENERATION_MIN)
-		to = process->cells;
-	placed = to.process != NULL;
-	if (!placed) {
-		to.process = &state->process;
-		to.cells = state->cells;
-		to.count = 1u << GEOMETRY_CELLS_LOG2;
-		to.region = NULL;
+static uint32_t thread_id(struct thread_state *thread)
+{
+	if (!thread->tid)
+		thread->tid = (uint32_t)gettid() & 0x3fffff;
+	return thread->tid;
+}
+
+/* The event's record in the shared ring. False: it gets none. */
+static bool record(const struct shared_ring *ring, enum tally_clock clock,
+		   const struct aside *aside, const struct lane_event *event)
+{
+	struct shared_event shared = {
+		.time = event->time ? event->time : clock_ticks(clock),
+		.kind = event->kind,
+		.buffer_id = event->buffer_id,
+		.size = event->size,
+		.where = lane_where(aside->device, aside->pool) | thread_id(&tally_thread),
+		.label = aside->tag,
+	};
+
+	return shared_push(ring, &shared);
+}
+
+/* Counts it in `to`: the record first, the sums second. */
+static void count(const struct cells *to, const struct shared_ring *ring, enum tally_clock clock,
+		  const struct aside *aside, const struct lane_event *event)
+{
+	struct ledger_sums change = ledger_change(event->kind, event->size, event->buffer_id);
+	struct tally_shared_cell *cell = NULL;
+
+	if (aside->sums) {
+		cell = cells_find(to, TALLY_KEY(aside->device, aside->pool & 0xff));
+		if (!cell) {
+			cells_reject(to);
+			return;
+		}
 	}
-	if (!lane_in_range(device, pool))
+	if (!ring->slots || !record(ring, clock, aside, event))
+		cells_unrecorded(to, 1);
+	if (cell)
+		cells_change(cell, &change);
+}
+
+/* Into the static cells, as long as there is no region. */
+static void push_early(const struct aside *aside, const struct lane_event *event)
+{
+	struct early_state *state = &tally_private.in.early;
+	struct cells to = {
+		.process = &state->process,
+		.cells = state->cells,
+		.count = 1u << GEOMETRY_CELLS_LOG2,
+	};
+
+	if (!lane_in_range(aside->device, aside->pool))
 		cells_reject(&to);
-	else if (sums)
-		cells_push(&to, event->kind, device, pool, event->size, event->buffer_id);
-	else if (placed)
-		cells_count(&to);
+	else if (aside->sums)
+		cells_push(&to, event->kind, aside->device, aside->pool, event->size,
+			   event->buffer_id);
 	else
 		tally_add_relaxed(&state->notes, 1); /* relaxed: stands by itself */
-	if (placed)
-		return;
-	tally_fence_total(); /* S1 -> S2: count, then look for a region */
+	tally_fence_total();			     /* S1 -> S2: count, then look for a region */
 	if (process_look() >= GENERATION_MIN)
 		build_fold_late();
 }
 
-/* The lane to push into, or NULL. */
-static struct lane_writer *lane_of(struct thread_state *thread, uint64_t armed)
+/* Into the region's shared ring and cells, or the static ones as long as there is no region. */
+static void push_shared(uint64_t armed, const struct aside *aside, const struct lane_event *event)
 {
-	if (armed < GENERATION_MIN || !tally_private.in.process.region.base || thread->gone)
-		return NULL;
-	if (thread->generation != armed || (!thread->lane && ++thread->laneless == LANELESS_PUSHES))
-		thread_attach(thread, armed);
-	return thread->lane;
+	struct process_state *process = &tally_private.in.process;
+	struct shared_ring ring;
+	enum tally_clock clock;
+	struct cells to = { .process = NULL };
+
+	/* Copies: should a handler fork here, the child comes back to wiped state. */
+	if (armed >= GENERATION_MIN) {
+		to = process->cells;
+		ring = process->shared;
+		clock = process->clock;
+	}
+	if (!to.process)
+		push_early(aside, event);
+	else if (!lane_in_range(aside->device, aside->pool))
+		cells_reject(&to);
+	else
+		count(&to, &ring, clock, aside, event);
 }
 
-/* Counts an event of a thread that was not busy, and attaches it first when that is to be done.
- * Marks and descriptions move no sums. */
-static void push_attached(uint32_t device, uint32_t pool, uint64_t tag, struct lane_event *event,
-			  bool sums)
+/* Whether the thread has what it needs of generation `armed`; attaches it when that is to be done,
+ * and again now and then if it got no lane. */
+static bool attached(struct thread_state *thread, uint64_t armed)
+{
+	if (armed < GENERATION_MIN || !tally_private.in.process.region.base || thread->gone)
+		return false;
+	if (thread->generation != armed || (!thread->lane && ++thread->laneless >= LANELESS_PUSHES))
+		thread_attach(thread, armed);
+	return true;
+}
+
+/* Counts an event of a thread that was not busy. */
+static void push_attached(struct aside *aside, struct lane_event *event)
 {
 	struct thread_state *thread = &tally_thread;
-	const struct lane_target *target = NULL;
-	struct lane_writer *lane = NULL;
+	uint64_t next = ARMED_OFF;
 	uint64_t armed;
 
 	armed = process_armed();
 	thread->armed = THREAD_BUSY;
 	tally_fence_signal(); /* a handler from here on finds the thread busy */
 	if (armed != ARMED_OFF) {
-		lane = lane_of(thread, armed);
+		const struct lane_target *target = NULL;
+		struct lane_writer *lane = NULL;
+
+		if (attached(thread, armed)) {
+			lane = thread->lane;
+			/* The hot path reads the processor's own counter, so other clocks stay
+			 * on this one. */
+			if (tally_private.in.process.clock == CLOCK_PROCESSOR &&
+			    CLOCK_PROCESSOR != TALLY_CLOCK_MONOTONIC)
+				next = armed;
+		}
 		if (lane && event->time == 0)
 			event->time = clock_ticks(lane->clock);
-		if (lane && sums)
-			target = lane_target(lane, device, pool);
+		if (lane && aside->sums)
+			target = lane_target(lane, aside->device, aside->pool);
+		if (aside->sums)
+			aside->tag = tags_current(thread, armed);
 		if (target)
 			lane_push(lane, target, event);
-		else if (lane && !sums)
-			lane_note(lane, device, tag, event);
+		else if (lane && !aside->sums)
+			lane_note(lane, aside->device, aside->tag, event);
 		else
-			push_shared(armed, device, pool, event, sums);
+			push_shared(armed, aside, event);
 	}
 	tally_fence_signal(); /* everything above is done before the thread is free again */
-	/* The hot path reads the processor's own counter, so other clocks stay on this one. */
-	thread->armed = lane && lane->clock != TALLY_CLOCK_MONOTONIC ? armed : ARMED_OFF;
+	thread->armed = next;
 }
 
-static void push_any(uint32_t device, uint32_t pool, uint64_t tag, struct lane_event *event,
-		     bool sums)
+static void push_any(struct aside *aside, struct lane_event *event)
 {
 	struct thread_state *thread = &tally_thread;
 	int saved_errno = errno;
@@ -103,26 +173,64 @@ static void push_any(uint32_t device, uint32_t pool, uint64_t tag, struct lane_e
 	if (thread->armed == THREAD_BUSY) {
 		uint64_t armed = process_look();
 
+		if (aside->sums)
+			aside->tag = tags_current(thread, armed);
 		if (armed != ARMED_OFF)
-			push_shared(armed, device, pool, event, sums);
+			push_shared(armed, aside, event);
 	} else {
-		push_attached(device, pool, tag, event, sums);
+		push_attached(aside, event);
 	}
 	errno = saved_errno;
 }
 
 void push_event(uint32_t device, uint32_t pool, struct lane_event *event)
 {
-	push_any(device, pool, 0, event, true);
+	struct aside aside = { .device = device, .pool = pool, .sums = true };
+
+	push_any(&aside, event);
 }
 
 void push_note(uint32_t device, uint64_t tag, struct lane_event *event)
 {
-	push_any(device, 0, tag, event, false);
+	struct aside aside = { .device = device, .tag = tag };
+
+	push_any(&aside, event);
 }
 
-/* Everything that is not the hot path: a thread's first push, a push that interrupts another, one
- * without a lane, one out of range. In registers, so that the hot path needs no memory for it. */
+/* What the hot path cannot do with the thread marked busy: a push without a lane, one to a cell
+ * there is no room for, one out of range. Returns what makes the thread free again. In registers,
+ * as is the one below, so that the hot path needs no memory for it. */
+__attribute__((noinline)) static uint64_t push_aside(enum tally_kind kind, uint64_t time,
+						     uint32_t device, uint32_t pool,
+						     uint64_t buffer_id, uint64_t size)
+{
+	struct thread_state *thread = &tally_thread;
+	uint64_t armed = process_look();
+	int saved_errno = errno;
+	struct lane_event event = {
+		.time = time,
+		.kind = kind,
+		.buffer_id = buffer_id,
+		.size = size,
+	};
+	struct aside aside = {
+		.device = device,
+		.pool = pool,
+		.tag = tags_current(thread, armed),
+		.sums = true,
+	};
+
+	push_shared(armed, &aside, &event);
+	errno = saved_errno;
+	/* Now and then a lane is asked for again. In a child that a handler has forked just now
+	 * nothing is as it was. */
+	if (armed < GENERATION_MIN || thread->generation != armed ||
+	    (!thread->lane && ++thread->laneless >= LANELESS_PUSHES))
+		return ARMED_OFF;
+	return armed;
+}
+
+/* Everything else that is not the hot path: a thread's first push, one that interrupts another. */
 __attribute__((noinline, cold)) static void push_slow(enum tally_kind kind, uint64_t time,
 						      uint32_t device, uint32_t pool,
 						      uint64_t buffer_id, uint64_t size)
@@ -156,7 +264,7 @@ static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t 
 	lane = thread->lane;  /* NULL in a child that a handler forked just now */
 	target = lane ? lane_target(lane, device, pool) : NULL;
 	if (__builtin_expect(target == NULL, 0)) {
-		push_slow(kind, event.time, device, pool, buffer_id, size);
+		armed = push_aside(kind, event.time, device, pool, buffer_id, size);
 	} else {
 		event.kind = kind;
 		event.buffer_id = buffer_id;

@@ -7,8 +7,9 @@
  *	                                  thread's armed word is the same
  *	thread.armed    ARMED_OFF         not attached (the initial value)
  *	                THREAD_BUSY       inside a push or a slow path: an event that interrupts
- *	                                  it goes to the shared cells
- *	                a generation      attached: thread.lane is its own
+ *	                                  it goes to the shared ring and cells
+ *	                a generation      attached: thread.lane is its own, or NULL as none was
+ *	                                  free
  */
 #ifndef PRODUCER_STATE_H
 #define PRODUCER_STATE_H
@@ -22,6 +23,7 @@
 #include "ring/cells.h"
 #include "ring/lane.h"
 #include "ring/region.h"
+#include "ring/shared.h"
 
 #define ARMED_UNDECIDED 0u
 #define ARMED_OFF 1u
@@ -35,10 +37,12 @@ struct process_state {
 	uint64_t building; /* 1: a thread is making the region */
 	enum tally_clock clock;
 	int region_error; /* negative errno, or 0 */
+	int join_error;	  /* likewise, of the region that was to be joined */
 	struct region region;
 	struct lane_writer *writers; /* one per lane */
 	struct region guest;	     /* the runner's, when this process could make none */
 	struct cells cells;	     /* of either; .process is NULL if there is neither */
+	struct shared_ring shared;   /* of the region; .slots is NULL if there is none */
 };
 
 /* Counters for the time before the region, and for ever when none can be made. */
@@ -74,10 +78,11 @@ struct thread_state {
 	uint64_t armed;
 	struct lane_writer *lane; /* NULL: none was free */
 	uint64_t generation;	  /* for which lane and tags hold */
-	uint16_t forking;	  /* between fork_prepare() and its end, with a region */
+	uint32_t tid : 22;	  /* 0: not asked for; the kernel's are below 2^22 */
+	uint32_t forking : 1;	  /* between fork_prepare() and its end, with a region */
+	uint32_t gone : 1;	  /* its destructor has run */
+	uint32_t excluded : 8;	  /* nesting of tally_thread_exclude() */
 	uint16_t depth;		  /* of tags pushed, also beyond TAGS_DEEP */
-	uint8_t excluded;	  /* nesting of tally_thread_exclude() */
-	uint8_t gone;		  /* its destructor has run */
 	uint16_t laneless;	  /* pushes since a lane was last asked for */
 	uint16_t tags[TAGS_DEEP];
 };
@@ -96,11 +101,11 @@ struct kept {
 	size_t guest_size;
 	struct lane_writer *writers;
 	size_t writers_size;
-	int open_fd;	/* of a region being made: in a fork child it would keep the lock */
-	uint64_t wipes; /* 1: the kernel wipes tally_private in a fork child */
-	bool handlers;	/* pthread_atfork() is done */
-	bool inherits;	/* this process's first region opens with the three below */
-	uint64_t parent_id;
+	int open_fd;	 /* of a region being made: in a fork child it would keep the lock */
+	uint64_t wipes;	 /* 1: the kernel wipes tally_private in a fork child */
+	bool handlers;	 /* pthread_atfork() is done */
+	bool inherits;	 /* this process's first region opens with the three below */
+	uint64_t parent; /* its generation */
 	int64_t heap_bytes, heap_allocs;
 };
 
@@ -164,7 +169,10 @@ void fork_setup(void);
 
 /* ---- tags.c ---------------------------------------------------------------------------------- */
 
-/* Makes the thread's current tag the one that its lane's records carry. */
+/* The thread's current tag, in the region of generation `armed`; 0 is none. */
+uint16_t tags_current(const struct thread_state *thread, uint64_t armed);
+
+/* Makes it the one that its lane's records carry. */
 void tags_apply(struct thread_state *thread);
 
 /* ---- push.c ---------------------------------------------------------------------------------- */

@@ -30,13 +30,18 @@ static uint16_t intern(struct thread_state *thread, const char *name)
 	return tag;
 }
 
-void tags_apply(struct thread_state *thread)
+uint16_t tags_current(const struct thread_state *thread, uint64_t armed)
 {
 	uint16_t shown = thread->depth < TAGS_DEEP ? thread->depth : TAGS_DEEP;
 
+	return shown && thread->generation == armed ? thread->tags[shown - 1] : 0;
+}
+
+void tags_apply(struct thread_state *thread)
+{
 	/* The lane may be one of a region that another thread has shut down. */
 	if (thread->lane && (thread->generation == process_look() || thread->armed == THREAD_BUSY))
-		thread->lane->tag = shown ? thread->tags[shown - 1] : 0;
+		thread->lane->tag = tags_current(thread, thread->generation);
 }
 
 void tally_tag_push(const char *name)

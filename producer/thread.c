@@ -69,9 +69,10 @@ void thread_attach(struct thread_state *thread, uint64_t armed)
 	thread->lane = NULL;
 	quiet_begin(&quiet);
 	/* Without the destructor a lane would never be left: count in the shared cells then. */
+	thread->tid = (uint32_t)gettid() & 0x3fffff;
 	if (have_exit_key && pthread_setspecific(exit_key, thread) == 0)
-		thread->lane = lane_claim(&process->region, process->writers, 0, (uint32_t)gettid(),
-					  0);
+		thread->lane = lane_claim(&process->region, process->writers, process->region.entry,
+					  thread->tid, 0);
 	quiet_end(&quiet);
 	tags_apply(thread);
 }

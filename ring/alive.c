@@ -7,30 +7,47 @@
 #include <tally/abi.h>
 #include <unistd.h>
 
-static struct flock byte_of(unsigned int entry)
+#include "ring/geometry.h"
+
+static struct flock bytes_of(unsigned int entry, unsigned int count)
 {
 	struct flock lock = {
 		.l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
 		.l_start = TALLY_LOCK_BYTE + (off_t)entry,
-		.l_len = 1,
+		.l_len = count,
 	};
 
 	return lock;
 }
 
-int alive_lock(int fd, unsigned int entry)
+static int lock_entries(int fd, unsigned int entry, unsigned int count)
 {
-	struct flock lock = byte_of(entry);
+	struct flock lock = bytes_of(entry, count);
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
 	return errno == EACCES ? -EAGAIN : -errno;
 }
 
+int alive_lock(int fd, unsigned int entry)
+{
+	return lock_entries(fd, entry, 1);
+}
+
+int alive_lock_others(int fd, unsigned int entry)
+{
+	unsigned int entries = 1u << GEOMETRY_PROCESSES_LOG2_MAX;
+	int error = entry > 0 ? lock_entries(fd, 0, entry) : 0;
+
+	if (error || entry + 1 >= entries)
+		return error;
+	return lock_entries(fd, entry + 1, entries - entry - 1);
+}
+
 int alive_test(int fd, unsigned int entry)
 {
-	struct flock lock = byte_of(entry);
+	struct flock lock = bytes_of(entry, 1);
 
 	if (fcntl(fd, F_OFD_GETLK, &lock) != 0)
 		return -errno;

@@ -13,6 +13,10 @@
  * 0, -EAGAIN when another holds it, or another negative errno. */
 int alive_lock(int fd, unsigned int entry);
 
+/* Takes the locks of all entries but `entry`, which is the caller's own: nobody else lives in the
+ * region, and nobody can join it while this open file has them. As alive_lock(). */
+int alive_lock_others(int fd, unsigned int entry);
+
 /* 1 if the lock of that entry is held by anyone but this open file, 0 if not, or a negative errno.
  * A read-only descriptor will do. */
 int alive_test(int fd, unsigned int entry);

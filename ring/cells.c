@@ -24,13 +24,13 @@ struct cells cells_of(struct region *region, uint32_t entry)
 /* Makes sure that the page of cell `n` is there. */
 static bool reserve(const struct cells *to, uint32_t n)
 {
-	size_t within = sizeof(struct tally_process_header) + n * sizeof(struct tally_shared_cell);
-	size_t page = within / TALLY_PAGE;
+	uint32_t page = cells_page(n);
 	size_t entry;
 
 	if (!to->region)
 		return true;
-	/* relaxed: this process set the bit itself, after the page was there */
+	/* relaxed: set after the page was there, by this process or, seen by way of the lock, by the
+	 * entry's last owner */
 	if (tally_load_relaxed(&to->process->cell_pages) >> page & 1)
 		return true;
 	entry = (size_t)((unsigned char *)to->process - to->region->base);
@@ -41,7 +41,7 @@ static bool reserve(const struct cells *to, uint32_t n)
 	return true;
 }
 
-static struct tally_shared_cell *find(const struct cells *to, uint64_t key)
+struct tally_shared_cell *cells_find(const struct cells *to, uint64_t key)
 {
 	uint32_t first = TALLY_KEY_DEVICE(key) << 3 | (TALLY_KEY_POOL(key) & 7);
 	uint32_t tries;
@@ -54,12 +54,28 @@ static struct tally_shared_cell *find(const struct cells *to, uint64_t key)
 		if (!reserve(to, n))
 			return NULL;
 		found = tally_load_relaxed(&cell->key); /* relaxed: fields stand by themselves */
+		if (found == key)
+			return cell;
 		if (found == 0 && tally_cas_relaxed(&cell->key, &found, key)) /* likewise */
 			return cell;
 		if (found == key)
 			return cell;
 	}
 	return NULL;
+}
+
+void cells_unrecorded(const struct cells *to, uint64_t count)
+{
+	/* relaxed: Y1 orders it */
+	tally_add_relaxed(&to->process->shared_unrecorded, count);
+	/* Y1' -> Y2: who counts the event knows that it has no record */
+	tally_add_release(&to->process->shared_events, count);
+}
+
+void cells_reject(const struct cells *to)
+{
+	/* relaxed: a count that stands by itself */
+	tally_add_relaxed(&to->process->rejected_events, 1);
 }
 
 static void raise_peak(struct tally_shared_cell *cell, int64_t balance, uint64_t size)
@@ -77,59 +93,68 @@ static void raise_peak(struct tally_shared_cell *cell, int64_t balance, uint64_t
 	tally_add_relaxed(&cell->peak_bytes, size); /* relaxed: likewise */
 }
 
-void cells_count(const struct cells *to)
+/* Adds to what was allocated, and raises the peak. Freed bytes are read first: they only grow, so
+ * the balance is never taken for less than it was. */
+static void allocate(struct tally_shared_cell *cell, uint64_t bytes, int64_t above)
 {
-	/* relaxed: a count that stands by itself */
-	tally_add_relaxed(&to->process->shared_events, 1);
+	uint64_t freed = tally_load_first(&cell->freed_bytes);
+	/* relaxed: stands by itself */
+	uint64_t allocated = tally_add_relaxed(&cell->allocated_bytes, bytes) + bytes;
+
+	raise_peak(cell, (int64_t)(allocated - freed) + above, bytes);
 }
 
-void cells_reject(const struct cells *to)
+void cells_change(struct tally_shared_cell *cell, const struct ledger_sums *change)
 {
-	/* relaxed: a count that stands by itself */
-	tally_add_relaxed(&to->process->rejected_events, 1);
+	/* relaxed, all: each field stands by itself */
+	if (change->allocs) {
+		allocate(cell, change->allocated_bytes, 0);
+		tally_add_relaxed(&cell->allocs, change->allocs);
+	}
+	if (change->frees || change->freed_bytes) {
+		tally_add_relaxed(&cell->freed_bytes, change->freed_bytes);
+		tally_add_relaxed(&cell->frees, change->frees);
+	}
+	if (change->failures) /* relaxed: as above */
+		tally_add_relaxed(&cell->failures, change->failures);
 }
 
 bool cells_push(const struct cells *to, enum tally_kind kind, uint32_t device, uint32_t pool,
 		uint64_t size, uint64_t count)
 {
-	struct ledger_sums sums = ledger_change(kind, size, count);
+	struct ledger_sums change = ledger_change(kind, size, count);
+	struct tally_shared_cell *cell = cells_find(to, TALLY_KEY(device, pool & 0xff));
 
-	sums.event_no = 1;
-	sums.peak_bytes = sums.allocated_bytes;
-	return cells_add(to, TALLY_KEY(device, pool & 0xff), &sums);
+	if (!cell) {
+		cells_reject(to);
+		return false;
+	}
+	cells_unrecorded(to, 1);
+	cells_change(cell, &change);
+	return true;
 }
 
 bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *sums)
 {
-	struct tally_shared_cell *cell = find(to, key);
-	uint64_t change = sums->allocated_bytes - sums->freed_bytes;
-	int64_t above = (int64_t)(sums->peak_bytes - change);
-	int64_t balance;
+	struct tally_shared_cell *cell = cells_find(to, key);
+	int64_t above;
 
 	if (!cell) {
 		/* relaxed: a count that stands by itself */
 		tally_add_relaxed(&to->process->rejected_events, sums->event_no);
 		return false;
 	}
-	/* relaxed, all: each field stands by itself */
-	balance = (int64_t)(tally_add_relaxed(&cell->balance_bytes, change) + change);
-	if (sums->allocated_bytes)
-		tally_add_relaxed(&cell->allocated_bytes, sums->allocated_bytes);
-	if (sums->freed_bytes)
-		tally_add_relaxed(&cell->freed_bytes, sums->freed_bytes);
-	/* relaxed: as above */
-	if (sums->allocs)
-		tally_add_relaxed(&cell->allocs, sums->allocs);
-	if (sums->frees)
-		tally_add_relaxed(&cell->frees, sums->frees);
-	/* relaxed: as above */
-	if (sums->failures)
-		tally_add_relaxed(&cell->failures, sums->failures);
-	tally_add_relaxed(&to->process->shared_events, sums->event_no);
+	cells_unrecorded(to, sums->event_no);
 	/* sums folded in the middle of a push may lack the peak that goes with them */
+	above = (int64_t)(sums->peak_bytes - (sums->allocated_bytes - sums->freed_bytes));
 	if (above < 0)
 		above = 0;
-	raise_peak(cell, balance + above, sums->allocated_bytes);
+	/* relaxed, all: each field stands by itself. Frees first, as their balance stood before. */
+	tally_add_relaxed(&cell->freed_bytes, sums->freed_bytes);
+	tally_add_relaxed(&cell->frees, sums->frees);
+	allocate(cell, sums->allocated_bytes, above);
+	tally_add_relaxed(&cell->allocs, sums->allocs); /* relaxed: as above */
+	tally_add_relaxed(&cell->failures, sums->failures);
 	return true;
 }
 
@@ -154,13 +179,37 @@ void cells_fold(const struct cells *from,
 		sums.frees = tally_swap_relaxed(&cell->frees, 0);
 		sums.failures = tally_swap_relaxed(&cell->failures, 0);
 		sums.peak_bytes = tally_swap_relaxed(&cell->peak_bytes, 0);
-		tally_add_relaxed(&cell->balance_bytes, sums.freed_bytes - sums.allocated_bytes);
 		sums.event_no = sums.allocs + sums.frees + sums.failures;
-		/* relaxed: as above */
-		tally_add_relaxed(&from->process->shared_events, 0 - sums.event_no);
+		cells_unrecorded(from, 0 - sums.event_no);
 		if ((sums.event_no || sums.allocated_bytes || sums.freed_bytes) &&
 		    !give(arg, key, &sums))
 			cells_add(from, key, &sums);
+	}
+}
+
+void cells_book(const struct cells *of)
+{
+	/* own, all: the dead owner's, whose lock is held */
+	uint64_t pages = tally_load_relaxed(&of->process->cell_pages);
+	uint32_t n;
+
+	for (n = 0; n < of->count; n++) {
+		struct tally_shared_cell *cell = &of->cells[n];
+		struct tally_cell_base *base = &cell->base;
+		uint64_t allocated, freed;
+
+		if (!(pages >> cells_page(n) & 1))
+			continue;
+		/* relaxed, all: N1 and N2 keep readers from mixing them with what was before */
+		allocated = tally_load_relaxed(&cell->allocated_bytes);
+		freed = tally_load_relaxed(&cell->freed_bytes);
+		tally_store_relaxed(&base->allocated_bytes, allocated);
+		tally_store_relaxed(&base->freed_bytes, freed);
+		/* relaxed: as above */
+		tally_store_relaxed(&base->allocs, tally_load_relaxed(&cell->allocs));
+		tally_store_relaxed(&base->frees, tally_load_relaxed(&cell->frees));
+		tally_store_relaxed(&base->failures, tally_load_relaxed(&cell->failures));
+		tally_store_relaxed(&cell->peak_bytes, allocated - freed);
 	}
 }
 

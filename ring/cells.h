@@ -22,19 +22,39 @@ struct cells {
 	struct region *region; /* whose pages are reserved on demand; NULL: plain memory */
 };
 
+/* The page of its process entry that cell `n` is in; a cell is within one page. */
+static inline uint32_t cells_page(uint32_t n)
+{
+	return (uint32_t)((sizeof(struct tally_process_header) +
+			   n * sizeof(struct tally_shared_cell)) /
+			  TALLY_PAGE);
+}
+
 /* The shared cells of a region's process entry. */
 struct cells cells_of(struct region *region, uint32_t entry);
 
-/* Counts one event. `count` is the number of allocations a pool_reset releases. False, and counted
- * as rejected: every cell is taken or memory is short. Wait-free, any thread or signal handler. */
+/* Counts one event without a record. `count` is the number of allocations a pool_reset releases.
+ * False, and counted as rejected: every cell is taken or memory is short. Wait-free, any thread or
+ * signal handler, as are the five below. */
 bool cells_push(const struct cells *to, enum tally_kind kind, uint32_t device, uint32_t pool,
 		uint64_t size, uint64_t count);
 
-/* Counts an event that moves no sums. Likewise. */
-void cells_count(const struct cells *to);
+/* The cell of TALLY_KEY() `key`, claimed on first use. NULL: every cell is taken, or memory is
+ * short. */
+struct tally_shared_cell *cells_find(const struct cells *to, uint64_t key);
 
-/* Counts an event that fits nowhere. Likewise. */
+/* Counts events that get no record. */
+void cells_unrecorded(const struct cells *to, uint64_t count);
+
+/* Counts an event that fits nowhere, and takes no number. */
 void cells_reject(const struct cells *to);
+
+/* Adds what one event changes. */
+void cells_change(struct tally_shared_cell *cell, const struct ledger_sums *change);
+
+/* Writes down what the cells of a dead process held. The caller holds its lock; its generation is
+ * 0. May be done again. */
+void cells_book(const struct cells *of);
 
 /* Takes everything out of `from`, cell by cell, and gives each non-empty one to `give` as a half
  * (event_no is the number of its events); what `give` refuses is put back. Each count is taken
@@ -42,7 +62,8 @@ void cells_reject(const struct cells *to);
 void cells_fold(const struct cells *from,
 		bool (*give)(void *arg, uint64_t key, const struct ledger_sums *sums), void *arg);
 
-/* Adds sums taken by cells_fold(). False, and counted as rejected: no room. */
+/* Adds sums taken by cells_fold(), as events without a record. False, and counted as rejected: no
+ * room. */
 bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *sums);
 
 /* Reads one cell, each field by itself; false when it is empty. Any thread or process. */

@@ -8,9 +8,12 @@
 #ifndef RING_FLUSH_H
 #define RING_FLUSH_H
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <tally/atomic.h>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <stdbool.h>
 
 /* Whether this processor has CLFLUSHOPT (CPUID 7, EBX bit 23). */
 static inline bool flush_possible(void)
@@ -25,8 +28,6 @@ static inline void flush_line(const void *line)
 	__asm__ volatile("clflushopt %0" : : "m"(*(const char *)line));
 }
 #elif defined(__aarch64__)
-#include <stdbool.h>
-
 static inline bool flush_possible(void)
 {
 	return true;
@@ -37,8 +38,6 @@ static inline void flush_line(const void *line)
 	__asm__ volatile("dc civac, %0" : : "r"(line) : "memory");
 }
 #else
-#include <stdbool.h>
-
 static inline bool flush_possible(void)
 {
 	return false;
@@ -49,5 +48,18 @@ static inline void flush_line(const void *line)
 	(void)line;
 }
 #endif
+
+/* Whether to call flush_line(): possible here. Asked once. */
+static inline bool flush_wanted(void)
+{
+	static uint64_t known;			      /* 0: not asked yet, 1: no, 2: yes */
+	uint64_t answer = tally_load_relaxed(&known); /* relaxed: any thread finds the same */
+
+	if (answer == 0) {
+		answer = flush_possible() ? 2 : 1;
+		tally_store_relaxed(&known, answer); /* relaxed: as above */
+	}
+	return answer == 2;
+}
 
 #endif

@@ -7,17 +7,20 @@ static size_t pages(size_t bytes)
 	return (bytes + TALLY_PAGE - 1) / TALLY_PAGE * TALLY_PAGE;
 }
 
+static bool is_ring(uint8_t log2)
+{
+	return log2 == 0 || (log2 >= GEOMETRY_RING_LOG2_MIN && log2 <= GEOMETRY_RING_LOG2_MAX);
+}
+
 static bool within_limits(const struct tally_region_header *header)
 {
-	bool ring_ok = header->ring_log2 == 0 || (header->ring_log2 >= GEOMETRY_RING_LOG2_MIN &&
-						  header->ring_log2 <= GEOMETRY_RING_LOG2_MAX);
-
-	return ring_ok && header->lanes_log2 <= GEOMETRY_LANES_LOG2_MAX &&
+	return is_ring(header->ring_log2) && is_ring(header->shared_ring_log2) &&
+	       header->lanes_log2 <= GEOMETRY_LANES_LOG2_MAX &&
 	       header->lane_cells_log2 <= GEOMETRY_CELLS_LOG2_MAX &&
 	       header->shared_cells_log2 <= GEOMETRY_SHARED_LOG2_MAX &&
 	       header->processes_log2 <= GEOMETRY_PROCESSES_LOG2_MAX &&
 	       header->devices_log2 <= GEOMETRY_DEVICES_LOG2_MAX &&
-	       header->tags_log2 <= GEOMETRY_TAGS_LOG2_MAX && header->shared_ring_log2 == 0;
+	       header->tags_log2 <= GEOMETRY_TAGS_LOG2_MAX;
 }
 
 bool geometry_compute(const struct tally_region_header *header, struct geometry *ret_geometry)
@@ -33,6 +36,7 @@ bool geometry_compute(const struct tally_region_header *header, struct geometry 
 	at.devices = 1u << header->devices_log2;
 	at.tags = 1u << header->tags_log2;
 	at.ring_log2 = header->ring_log2;
+	at.shared_ring_log2 = header->shared_ring_log2;
 
 	at.process_at = TALLY_PAGE;
 	at.process_stride = pages(sizeof(struct tally_process_header) +
@@ -46,7 +50,10 @@ bool geometry_compute(const struct tally_region_header *header, struct geometry 
 	at.ring_at = at.lane_at + at.lanes * at.lane_stride;
 	if (at.ring_log2)
 		at.ring_stride = sizeof(struct tally_record) << at.ring_log2;
-	at.size = at.ring_at + at.lanes * at.ring_stride;
+	at.shared_at = at.ring_at + at.lanes * at.ring_stride;
+	if (at.shared_ring_log2)
+		at.shared_size = sizeof(struct tally_record) << at.shared_ring_log2;
+	at.size = at.shared_at + at.shared_size;
 	*ret_geometry = at;
 	return true;
 }

@@ -16,11 +16,12 @@
 #define GEOMETRY_LANES_LOG2_MAX 10
 #define GEOMETRY_CELLS_LOG2 10 /* (device, pool) pairs per lane, and per process's shared cells */
 #define GEOMETRY_CELLS_LOG2_MAX 16
-#define GEOMETRY_SHARED_LOG2_MAX 11 /* so that 64 bits tell of all their pages */
+#define GEOMETRY_SHARED_LOG2_MAX 10 /* so that 64 bits tell of all their pages */
 #define GEOMETRY_DEVICES_LOG2 8
 #define GEOMETRY_DEVICES_LOG2_MAX 16
 #define GEOMETRY_TAGS_LOG2 10
 #define GEOMETRY_TAGS_LOG2_MAX 16
+#define GEOMETRY_PROCESSES_LOG2 8 /* of a region that is joined by name; else there is one */
 #define GEOMETRY_PROCESSES_LOG2_MAX 10
 
 /* Offsets and strides in bytes. Each part starts on a page. */
@@ -30,10 +31,11 @@ struct geometry {
 	size_t device_at;
 	size_t tag_at;
 	size_t lane_at, lane_stride;
-	size_t ring_at, ring_stride; /* ring_stride 0: no records are kept */
+	size_t ring_at, ring_stride;   /* ring_stride 0: no records are kept */
+	size_t shared_at, shared_size; /* shared_size 0: no shared ring */
 	size_t size;
 	uint32_t processes, lanes, lane_cells, shared_cells, devices, tags;
-	uint32_t ring_log2;
+	uint32_t ring_log2, shared_ring_log2;
 };
 
 /* Computes the geometry. False, with nothing written, when a size is beyond its limit: no sum
@@ -43,6 +45,17 @@ bool geometry_compute(const struct tally_region_header *header, struct geometry 
 static inline struct tally_region_state *region_state(unsigned char *base)
 {
 	return (struct tally_region_state *)(base + TALLY_REGION_STATE);
+}
+
+static inline struct tally_shared_ring *region_shared(unsigned char *base)
+{
+	return (struct tally_shared_ring *)(base + TALLY_SHARED_RING);
+}
+
+static inline struct tally_record *region_shared_slots(unsigned char *base,
+						       const struct geometry *at)
+{
+	return (struct tally_record *)(base + at->shared_at);
 }
 
 static inline struct tally_process_header *region_process(unsigned char *base,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lanes off the hot path: claiming and leaving one, its cells, and the reader's drain. */
+/* Lanes off the hot path: the cells of one, and the reader's drain. */
 #include "ring/lane.h"
 
 #include <stddef.h>
@@ -10,104 +10,7 @@
 /* How many records a reader stays behind a writer that is moving. */
 #define DRAIN_DISTANCE 32
 
-static uint64_t owner_word(enum tally_lane_state state, uint32_t entry, uint32_t tid)
-{
-	return (uint64_t)state << 56 | (uint64_t)(entry & 0xffffff) << 32 | tid;
-}
-
-static enum tally_lane_state owner_state(uint64_t owner)
-{
-	return (enum tally_lane_state)(owner >> 56);
-}
-
-/* ---- Claiming -------------------------------------------------------------------------------- */
-
-/* Raises lanes_used to at least `lanes`. Bounded: it only grows, to the number of lanes. */
-static void count_lane(struct region *region, uint32_t lanes)
-{
-	uint64_t *used = &region_state(region->base)->lanes_used;
-	uint64_t now = tally_load_relaxed(used); /* relaxed: the exchange below decides */
-
-	while (now < lanes) {
-		/* U1 -> U2: a lane's first page is reserved before it is counted */
-		tally_fence_release();
-		/* relaxed: after the fence, and a failure only looks again */
-		if (tally_cas_relaxed(used, &now, lanes))
-			break;
-	}
-}
-
-/* A lane nobody had before: its pages are reserved now. */
-static void open_lane(struct region *region, uint32_t lane, struct lane_writer *writer,
-		      uint64_t start_pos)
-{
-	struct tally_lane_header *header = region_lane(region->base, &region->at, lane);
-	const struct geometry *at = &region->at;
-
-	writer->header = header;
-	writer->cells = lane_cells(header);
-	writer->region = region;
-	writer->ring_log2 = at->ring_log2;
-	writer->event_offset = 1 - start_pos;
-	writer->slots = &writer->no_ring;
-	writer->index[0].key = LANE_INDEX_TAKEN;
-	writer->clock = (enum tally_clock)((struct tally_region_header *)region->base)->clock;
-	/* relaxed, all: ring_ready, and lanes_used after them, say that they can be read */
-	tally_store_relaxed(&header->start_pos, start_pos);
-	tally_store_relaxed(&header->publish_pos, start_pos);
-	if (at->ring_stride && region_reserve_all(region, at->ring_at + lane * at->ring_stride,
-						  at->ring_stride) == 0) {
-		writer->slots = region_ring(region->base, at, lane);
-		writer->slot_mask = (1ull << at->ring_log2) - 1;
-		writer->lap_scale = 1ull << (TALLY_LAP_SHIFT - at->ring_log2);
-		tally_store_release(&header->ring_ready, 1); /* U1' -> U2 likewise */
-	}
-	count_lane(region, lane + 1);
-}
-
-struct lane_writer *lane_claim(struct region *region, struct lane_writer *writers, uint32_t entry,
-			       uint32_t tid, uint64_t start_pos)
-{
-	const struct geometry *at = &region->at;
-	uint64_t mine = owner_word(TALLY_LANE_OWNED, entry, tid);
-	uint32_t lane;
-
-	for (lane = 0; lane < at->lanes; lane++) {
-		size_t offset = at->lane_at + lane * at->lane_stride;
-		struct tally_lane_header *header = region_lane(region->base, at, lane);
-		struct lane_writer *writer = &writers[lane];
-		/* relaxed, both: only hints; the exchange below decides */
-		uint64_t used = tally_load_relaxed(&region_state(region->base)->lanes_used);
-		uint64_t owner;
-
-		if (lane >= used && region_reserve(region, offset, TALLY_PAGE) != 0)
-			return NULL;
-		owner = tally_load_relaxed(&header->owner);
-		if (owner_state(owner) != TALLY_LANE_FREE &&
-		    owner != owner_word(TALLY_LANE_EXITED, entry, 0))
-			continue;
-		/* O2 -> O1: what the last owner did, its writer included, is done */
-		if (!tally_cas_acquire(&header->owner, &owner, mine))
-			continue;
-		if (owner_state(owner) == TALLY_LANE_FREE)
-			open_lane(region, lane, writer, start_pos);
-		else
-			lane_settle(writer);
-		writer->tid = tid;
-		writer->tag = 0;
-		return writer;
-	}
-	return NULL;
-}
-
-void lane_leave(struct lane_writer *writer)
-{
-	uint64_t owner = tally_load_relaxed(&writer->header->owner); /* own */
-	uint32_t entry = (uint32_t)(owner >> 32 & 0xffffff);
-
-	/* O1 -> O2: everything this thread did in the lane comes before */
-	tally_store_release(&writer->header->owner, owner_word(TALLY_LANE_EXITED, entry, 0));
-}
+/* ---- Cells ----------------------------------------------------------------------------------- */
 
 static struct tally_cell *find_cell(struct lane_writer *writer, uint64_t key)
 {
@@ -118,47 +21,6 @@ static struct tally_cell *find_cell(struct lane_writer *writer, uint64_t key)
 			return &writer->cells[i];
 	return NULL;
 }
-
-/* The last record that was completed, its position published or not. */
-static bool last_record(const struct lane_writer *writer, struct tally_record *ret_record)
-{
-	if (writer->slots != &writer->no_ring)
-		return lane_last(writer->header, writer->slots, writer->ring_log2, ret_record);
-	*ret_record = writer->no_ring; /* private, and nobody is in a push */
-	return slot_state(ret_record->commit) == TALLY_SLOT_VALID;
-}
-
-void lane_settle(struct lane_writer *writer)
-{
-	struct tally_lane_header *header = writer->header;
-	/* own, both: the last owner's words, seen by O2; it may have stopped between adding a cell
-	 * and knowing it */
-	uint64_t pos = tally_load_relaxed(&header->publish_pos);
-	uint32_t cell_count = (uint32_t)tally_load_relaxed(&header->cell_count);
-	struct tally_record last;
-	struct ledger_sums change;
-	struct tally_cell *cell;
-	uint64_t seq;
-
-	if (cell_count > writer->region->at.lane_cells)
-		return; /* somebody else has written into the region */
-	writer->cell_count = cell_count;
-	if (!last_record(writer, &last))
-		return;
-	if (last.event_no == pos + writer->event_offset)
-		/* L3' -> R3: the push that never returned stopped before this step */
-		tally_store_release(&header->publish_pos, pos + 1);
-	cell = find_cell(writer, TALLY_KEY(last.where >> 48, last.where >> 40 & 0xff));
-	if (!cell)
-		return;
-	seq = tally_load_relaxed(&cell->seq); /* own, both */
-	if (last.event_no <= tally_load_relaxed(&ledger_half(cell, seq)->event_no))
-		return;
-	change = ledger_change((enum tally_kind)slot_kind(last.commit), last.size, last.buffer_id);
-	ledger_commit(cell, seq, &change, ledger_prepare(cell, seq, &change, last.event_no));
-}
-
-/* ---- Cells ----------------------------------------------------------------------------------- */
 
 static struct tally_cell *add_cell(struct lane_writer *writer, uint64_t key)
 {
@@ -205,8 +67,7 @@ const struct lane_target *lane_target_slow(struct lane_writer *writer, uint32_t 
 		target->cell = add_cell(writer, key);
 	if (!target->cell)
 		return NULL;
-	target->where = (uint64_t)device << 48 | (uint64_t)(pool & 0xff) << 40 |
-			(uint64_t)(pool >> 24) << 32;
+	target->where = lane_where(device, pool);
 	tally_fence_signal(); /* the key last: it says that the rest is there */
 	target->key = given;
 	return target;
@@ -217,7 +78,7 @@ void lane_note(struct lane_writer *writer, uint32_t device, uint64_t tag,
 {
 	/* own: only this thread writes it */
 	uint64_t pos = tally_load_relaxed(&writer->header->publish_pos);
-	uint64_t where = (uint64_t)device << 48;
+	uint64_t where = lane_where(device, 0);
 	uint64_t current = writer->tag;
 	struct lane_slot begun;
 
@@ -268,18 +129,6 @@ void lane_count(const struct tally_lane_header *header, uint64_t *ret_events,
 	*ret_events = unrecorded + pushed;
 	/* relaxed: set once, before the first event */
 	*ret_unrecorded = tally_load_relaxed(&header->ring_ready) ? unrecorded : *ret_events;
-}
-
-static bool may_flush(void)
-{
-	static uint64_t known;			      /* 0: not asked yet, 1: no, 2: yes */
-	uint64_t answer = tally_load_relaxed(&known); /* relaxed: any thread finds the same */
-
-	if (answer == 0) {
-		answer = flush_possible() ? 2 : 1;
-		tally_store_relaxed(&known, answer); /* relaxed: as above */
-	}
-	return answer == 2;
 }
 
 /* Begins at the oldest record that is still there. */
@@ -342,7 +191,7 @@ void lane_drain(struct lane_reader *reader, bool to_end, bool writer_gone,
 	uint64_t publish_pos = tally_load_acquire(&reader->header->publish_pos);
 	uint64_t end = publish_pos + (writer_gone ? 1 : 0);
 	uint64_t budget = size + size / 2;
-	bool flush = may_flush();
+	bool flush = flush_wanted();
 
 	if (!reader->started)
 		start(reader, publish_pos);
@@ -362,6 +211,9 @@ void lane_drain(struct lane_reader *reader, bool to_end, bool writer_gone,
 		case SLOT_LAPPED:
 			jump(reader, writer_gone);
 			break;
+		case SLOT_ABORTED:
+			reader->quarantine = "a slot of the shared ring in a lane";
+			return;
 		case SLOT_EARLY:
 			if (reader->pos != publish_pos) /* else: the writer died before L2 */
 				reader->quarantine = "a published position holds an older record";

@@ -66,19 +66,26 @@ static inline bool lane_in_range(uint32_t device, uint32_t pool)
 	return device < TALLY_DEVICES && (pool & 0x00ffffff) < TALLY_POOLS;
 }
 
-/* Claims a free lane, or one whose thread has gone, for thread `tid` of process entry `entry`;
- * writers is the process's array with one writer per lane. start_pos is the first position of a
- * lane that had no owner yet. NULL when all are taken or memory is short. Wait-free but for the
- * system calls that reserve pages of a lane used for the first time. */
+/* A record's word `where`, but for the thread id. */
+static inline uint64_t lane_where(uint32_t device, uint32_t pool)
+{
+	return (uint64_t)device << 48 | (uint64_t)(pool & 0xff) << 40 |
+	       (uint64_t)(pool >> 24) << 32;
+}
+
+/* Claims a lane for thread `tid` of process entry `entry`: a free one, one whose thread has gone,
+ * or one that lanes_book() has retired; writers is the process's array with one writer per lane.
+ * start_pos is the first position of a lane that had no owner yet. NULL when all are taken or
+ * memory is short. Wait-free but for the system calls that reserve pages of a new lane. */
 struct lane_writer *lane_claim(struct region *region, struct lane_writer *writers, uint32_t entry,
 			       uint32_t tid, uint64_t start_pos);
 
 /* Leaves the lane to the next thread. The owner alone, outside a push. */
 void lane_leave(struct lane_writer *writer);
 
-/* Finishes what a push that never returned has left behind: applies the last valid record when
- * the ledger is behind it. The owner alone. */
-void lane_settle(struct lane_writer *writer);
+/* Finishes the lanes of a dead process, writes down what they held, and retires them. The caller
+ * holds the lock of `entry`, whose generation is 0. May be done again, from the start. */
+void lanes_book(struct region *region, uint32_t entry);
 
 /* Where events of (device, pool) go, made on first use. NULL: out of range, or the directory is
  * full, or memory is short. The owner alone. */

@@ -16,6 +16,7 @@
 
 #include "ring/alive.h"
 #include "ring/clock.h"
+#include "ring/owner.h"
 #include "tally/atomic.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -86,16 +87,17 @@ int region_reserve(struct region *region, size_t offset, size_t size)
 	size_t first = offset / TALLY_PAGE * TALLY_PAGE;
 	size_t bytes = (offset + size - first + TALLY_PAGE - 1) / TALLY_PAGE * TALLY_PAGE;
 	/* relaxed, all: a hint, and nobody minds a try more or less */
-	uint64_t refusals = tally_load_relaxed(&region->refusals);
+	uint64_t *refusals = bytes == TALLY_PAGE ? &region->refusals : &region->large_refusals;
+	uint64_t left = tally_load_relaxed(refusals);
 	int error;
 
-	if (bytes == TALLY_PAGE && refusals > 0) {
-		tally_store_relaxed(&region->refusals, refusals - 1);
+	if (left > 0) {
+		tally_store_relaxed(refusals, left - 1);
 		return -ENOSPC;
 	}
 	error = reserve(region, first, bytes);
-	if (error && bytes == TALLY_PAGE) /* relaxed: as above */
-		tally_store_relaxed(&region->refusals, REGION_REFUSALS);
+	if (error) /* relaxed: as above */
+		tally_store_relaxed(refusals, REGION_REFUSALS);
 	return error;
 }
 
@@ -140,11 +142,21 @@ static void close_file(struct region *region)
 	region->open_fd = NULL;
 }
 
+/* The name of a file that could not be made without one, until it is published. */
+static void hidden_path(const struct region *region, char path[REGION_PATH_MAX + 1])
+{
+	char name[REGION_NAME_MAX];
+
+	region_name(name, (uint32_t)geteuid(), (uint32_t)getpid(), region->id);
+	snprintf(path, REGION_PATH_MAX + 1, "%.*s.%s",
+		 (int)(strlen(region->path) - strlen(region->name)), region->path, name);
+}
+
 /* Opens an unnamed file, or one with a hidden name where the file system has none of those. */
 static int open_new(struct region *region, const char *dir)
 {
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	char path[REGION_PATH_MAX];
+	char path[REGION_PATH_MAX + 1];
 
 	if (fd >= 0 && access("/proc/self/fd", X_OK) != 0) {
 		close(fd); /* it could not be linked later */
@@ -152,7 +164,7 @@ static int open_new(struct region *region, const char *dir)
 		errno = EOPNOTSUPP;
 	}
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
-		snprintf(path, sizeof(path), "%s/.%s", dir, region->name);
+		hidden_path(region, path);
 		fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
 		region->hidden_name = fd >= 0;
 	}
@@ -179,28 +191,13 @@ static int fit_file_size(struct tally_region_header *header, struct geometry *re
 		header->flags |= TALLY_REGION_SMALL_FILES;
 		if (header->lanes_log2 > 0)
 			header->lanes_log2--;
+		else if (header->shared_ring_log2 > 0)
+			header->shared_ring_log2 = 0;
 		else if (header->ring_log2 > 0)
 			header->ring_log2 = 0;
 		else
 			return -EFBIG;
 	}
-}
-
-static int random_id(uint64_t *ret_id)
-{
-	uint64_t id = 0;
-
-	/* 16 and up: smaller values have a meaning of their own as a generation */
-	while (id < 16)
-		if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
-			return -errno;
-	*ret_id = id;
-	return 0;
-}
-
-static void copy_text(char *to, size_t size, const char *from)
-{
-	snprintf(to, size, "%s", from ? from : "");
 }
 
 static int map_and_lock(struct region *region, const struct region_config *config)
@@ -229,8 +226,6 @@ static int map_and_lock(struct region *region, const struct region_config *confi
 
 static void fill(struct region *region, struct tally_region_header *header)
 {
-	struct tally_process_header *process = region_process(region->base, &region->at, 0);
-
 	header->magic = TALLY_MAGIC;
 	header->abi_version = TALLY_ABI_VERSION;
 	header->byte_order = TALLY_BYTE_ORDER;
@@ -238,24 +233,14 @@ static void fill(struct region *region, struct tally_region_header *header)
 	header->creator_pid = (uint32_t)getpid();
 	header->creator_uid = (uint32_t)geteuid();
 	header->region_id = region->id;
-	copy_text(header->creator_comm, sizeof(header->creator_comm),
-		  program_invocation_short_name);
+	snprintf(header->creator_comm, sizeof(header->creator_comm), "%s",
+		 program_invocation_short_name ? program_invocation_short_name : "");
 	header->signature = tally_abi_signature();
 	header->clock = clock_choose();
 	header->start_ticks = clock_ticks((enum tally_clock)header->clock);
 	header->start_monotonic_ns = clock_monotonic_ns();
 	header->start_realtime_ns = clock_realtime_ns();
 	memcpy(region->base, header, sizeof(*header));
-	/* relaxed, both: nobody else can see the file yet */
-	tally_store_relaxed(&process->cell_pages, 1);
-	tally_store_relaxed(&process->generation, region->id);
-}
-
-/* The name of a file that could not be made without one, until it is published. */
-static void hidden_path(const struct region *region, char path[REGION_PATH_MAX + 1])
-{
-	snprintf(path, REGION_PATH_MAX + 1, "%.*s.%s",
-		 (int)(strlen(region->path) - strlen(region->name)), region->path, region->name);
 }
 
 void region_discard(struct region *region)
@@ -287,19 +272,20 @@ int region_create(const struct region_config *config, struct region *ret_region)
 		.shared_cells_log2 = GEOMETRY_CELLS_LOG2,
 		.devices_log2 = GEOMETRY_DEVICES_LOG2,
 		.tags_log2 = GEOMETRY_TAGS_LOG2,
-		.flags = config->flags,
+		.processes_log2 = config->name ? GEOMETRY_PROCESSES_LOG2 : 0,
+		.shared_ring_log2 = (uint8_t)config->ring_log2,
+		.flags = config->flags | (config->name ? TALLY_REGION_JOINED : 0),
 		.run_id = config->run_id,
-		.parent_id = config->parent_id,
-		.inherited_bytes = (uint64_t)config->inherited_bytes,
-		.inherited_allocs = (uint64_t)config->inherited_allocs,
 	};
-	int error = random_id(&region.id);
+	int error = owner_generation(&region.id);
 
 	if (error)
 		return error;
 	if (sysconf(_SC_PAGESIZE) != TALLY_PAGE)
 		return -EOPNOTSUPP;
 	region_name(region.name, (uint32_t)geteuid(), (uint32_t)getpid(), region.id);
+	if (config->name)
+		snprintf(region.name, sizeof(region.name), "%s", config->name);
 	if (snprintf(region.path, sizeof(region.path), "%s/%s", config->dir, region.name) >=
 	    (int)sizeof(region.path) - 1)
 		return -ENAMETOOLONG;
@@ -315,6 +301,7 @@ int region_create(const struct region_config *config, struct region *ret_region)
 		return error;
 	}
 	fill(&region, &header);
+	owner_begin(&region, config, region.id);
 	*ret_region = region;
 	return 0;
 }
@@ -326,7 +313,9 @@ int region_publish(struct region *region)
 
 	if (region->hidden_name) {
 		hidden_path(region, from);
-		result = rename(from, region->path);
+		result = link(from, region->path);
+		if (result == 0)
+			unlink(from);
 	} else {
 		snprintf(from, sizeof(from), "/proc/self/fd/%d", region->fd);
 		result = linkat(AT_FDCWD, from, AT_FDCWD, region->path, AT_SYMLINK_FOLLOW);

@@ -31,10 +31,12 @@ bool region_name_loose(const char *name);
 
 struct region_config {
 	const char *dir;
+	const char *name;   /* NULL, or of a region for several processes: a file name in `dir` */
 	uint32_t ring_log2; /* 0: totals only */
 	uint32_t lanes_log2;
 	uint32_t flags; /* TALLY_REGION_... */
-	uint64_t run_id, parent_id;
+	uint64_t run_id;
+	uint64_t parent; /* generation of the process this one was forked from, or 0 */
 	int64_t inherited_bytes, inherited_allocs;
 	int *open_fd;	   /* NULL, or told the descriptor while there is one, else -1 */
 	void *place;	   /* NULL, or addresses left by region_blank() to map it at, */
@@ -46,11 +48,14 @@ struct region {
 	unsigned char *base; /* NULL: none */
 	struct geometry at;
 	uint64_t id;
-	int fd;		   /* until it is published, else -1 */
-	int *open_fd;	   /* as in the configuration */
-	bool hidden_name;  /* made without O_TMPFILE: has a temporary name until published */
-	uint64_t refusals; /* a page was refused: so many more tries are not worth it */
-	bool in_place;	   /* mapped at config->place */
+	uint32_t entry;	     /* this process's */
+	uint64_t generation; /* of this process; the id where there is but one */
+	int fd;		     /* until it is published, else -1 */
+	int *open_fd;	     /* as in the configuration */
+	bool hidden_name;    /* made without O_TMPFILE: has a temporary name until published */
+	/* A page, or several, were refused: so many more tries are not worth it. */
+	uint64_t refusals, large_refusals;
+	bool in_place; /* mapped at config->place */
 	char name[REGION_NAME_MAX];
 	char path[REGION_PATH_MAX];
 };
@@ -59,8 +64,8 @@ struct region {
  * Negative errno when it cannot be: -EFBIG when RLIMIT_FSIZE leaves no room at all. */
 int region_create(const struct region_config *config, struct region *ret_region);
 
-/* Links it to its name and closes the descriptor; the mapping keeps the lock. On failure the
- * region is as it was. */
+/* Links it to its name and closes the descriptor; the mapping keeps the lock. On failure, -EEXIST
+ * where somebody has that name, the region is as it was. */
 int region_publish(struct region *region);
 
 /* Takes back a region that was not published: mapping, descriptor, hidden name. */
@@ -74,8 +79,8 @@ void region_unlink(const struct region *region);
 void region_blank(void *base, size_t size);
 
 /* Makes sure that [offset, offset + size) can be written without a fault that kills. 0, or
- * -ENOSPC, -ENOMEM, ... After a refused page the next REGION_REFUSALS single pages are refused
- * without asking, so that a full file system does not cost every push a system call. */
+ * -ENOSPC, -ENOMEM, ... After a refusal the next REGION_REFUSALS requests for a single page, or for
+ * several, are refused without asking, so that a full file system does not cost every push a system call. */
 #define REGION_REFUSALS 1024
 int region_reserve(struct region *region, size_t offset, size_t size);
 
@@ -105,9 +110,10 @@ int region_open(int dir_fd, const char *name, struct region_view *ret_view,
 		char why[REGION_WHY_MAX]);
 void region_close(struct region_view *view);
 
-/* The same to write into the shared cells of somebody else's region, which must have `flags`. The
- * caller is not an owner: liveness is not its own. Only base, at and id of *ret_region are set. */
-int region_join(const char *dir, const char *name, uint32_t flags, struct region *ret_region);
+/* The same to write into somebody else's region, which must have `flags`: nothing of it is the
+ * caller's. Of *ret_region base, at, id, path and fd are set; close_fd: the descriptor is closed. */
+int region_open_shared(const char *dir, const char *name, uint32_t flags, bool close_fd,
+		       struct region *ret_region);
 
 /* 1 if the process of `entry` lives, 0 if not, or a negative errno. */
 int region_alive(const struct region_view *view, uint32_t entry);

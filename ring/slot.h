@@ -136,7 +136,7 @@
 
 #define SLOT_LAP_MASK ((1ull << TALLY_LAP_BITS) - 1)
 
-enum slot_sight { SLOT_VALID, SLOT_EARLY, SLOT_LAPPED };
+enum slot_sight { SLOT_VALID, SLOT_EARLY, SLOT_LAPPED, SLOT_ABORTED };
 
 /* The lap of position `pos`, where the commit word has it. */
 static __always_inline uint64_t slot_lap(uint64_t pos, uint32_t ring_log2)
@@ -159,6 +159,12 @@ static __always_inline uint64_t slot_valid(uint64_t writing)
 	return writing ^ (uint64_t)(TALLY_SLOT_WRITING ^ TALLY_SLOT_VALID) << TALLY_STATE_SHIFT;
 }
 
+/* The same once its owner has died. */
+static __always_inline uint64_t slot_aborted(uint64_t writing)
+{
+	return writing ^ (uint64_t)(TALLY_SLOT_WRITING ^ TALLY_SLOT_ABORTED) << TALLY_STATE_SHIFT;
+}
+
 static inline enum tally_slot_state slot_state(uint64_t commit)
 {
 	return (enum tally_slot_state)(commit >> TALLY_STATE_SHIFT & TALLY_STATE_MASK);
@@ -174,18 +180,40 @@ static inline uint32_t slot_kind(uint64_t commit)
 	return (uint32_t)(commit >> TALLY_KIND_SHIFT & TALLY_KIND_MASK);
 }
 
+static inline uint32_t slot_owner(uint64_t commit)
+{
+	return (uint32_t)(commit >> TALLY_OWNER_SHIFT & TALLY_OWNER_MASK);
+}
+
+/* How many laps the slot is ahead of slot_lap() `lap`, modulo 2^40. */
+static inline uint64_t slot_ahead(uint64_t commit, uint64_t lap)
+{
+	return ((commit >> TALLY_LAP_SHIFT) - (lap >> TALLY_LAP_SHIFT)) & SLOT_LAP_MASK;
+}
+
+/* Of a slot that is not FREE: `ahead` means that it is of an older lap. */
+static inline bool slot_is_older(uint64_t ahead)
+{
+	return ahead >= 1ull << (TALLY_LAP_BITS - 1);
+}
+
 /* What a slot with this commit word is to a reader at `pos`. */
 static inline enum slot_sight slot_sight(uint64_t commit, uint64_t pos, uint32_t ring_log2)
 {
-	uint64_t want = slot_lap(pos, ring_log2);
-	uint64_t ahead = ((commit >> TALLY_LAP_SHIFT) - (want >> TALLY_LAP_SHIFT)) & SLOT_LAP_MASK;
-	enum tally_slot_state state = slot_state(commit);
+	uint64_t ahead = slot_ahead(commit, slot_lap(pos, ring_log2));
 
-	if (state == TALLY_SLOT_FREE)
+	if (slot_state(commit) == TALLY_SLOT_FREE || slot_is_older(ahead))
 		return SLOT_EARLY;
-	if (ahead == 0)
-		return state == TALLY_SLOT_VALID ? SLOT_VALID : SLOT_EARLY;
-	return ahead < 1ull << (TALLY_LAP_BITS - 1) ? SLOT_LAPPED : SLOT_EARLY;
+	if (ahead != 0)
+		return SLOT_LAPPED;
+	switch (slot_state(commit)) {
+	case TALLY_SLOT_VALID:
+		return SLOT_VALID;
+	case TALLY_SLOT_ABORTED:
+		return SLOT_ABORTED;
+	default:
+		return SLOT_EARLY;
+	}
 }
 
 /* Copies the record at `pos` into *ret_record, which is written only on SLOT_VALID. Wait-free, any

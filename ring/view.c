@@ -180,7 +180,8 @@ int region_alive(const struct region_view *view, uint32_t entry)
 	return alive_test(view->fd, entry);
 }
 
-int region_join(const char *dir, const char *name, uint32_t flags, struct region *ret_region)
+int region_open_shared(const char *dir, const char *name, uint32_t flags, bool close_fd,
+		       struct region *ret_region)
 {
 	struct region region = { .fd = -1 };
 	struct region_view view;
@@ -188,18 +189,22 @@ int region_join(const char *dir, const char *name, uint32_t flags, struct region
 	int error, fd;
 
 	snprintf(region.path, sizeof(region.path), "%s/%s", dir, name);
+	snprintf(region.name, sizeof(region.name), "%s", name);
 	fd = open(region.path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	error = load(fd, PROT_READ | PROT_WRITE, &view, why);
-	close(fd);
+	if (!error && ((view.header.flags & flags) != flags ||
+		       madvise(view.base, view.at.size, MADV_DONTFORK) != 0)) {
+		munmap(view.base, view.at.size);
+		error = -EBADMSG;
+	}
+	if (error || close_fd)
+		close(fd);
 	if (error)
 		return error;
-	if ((view.header.flags & flags) != flags ||
-	    madvise(view.base, view.at.size, MADV_DONTFORK) != 0) {
-		munmap(view.base, view.at.size);
-		return -EBADMSG;
-	}
+	if (!close_fd)
+		region.fd = fd;
 	region.base = view.base;
 	region.at = view.at;
 	region.id = view.header.region_id;

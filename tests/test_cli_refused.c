@@ -58,7 +58,7 @@ static const struct edit {
 	size_t offset, size;
 	uint64_t value;
 } edits[] = {
-	{ { "version 2", 5, true }, AT(abi_version), 4, 2 },
+	{ { "another version", 5, true }, AT(abi_version), 4, TALLY_ABI_VERSION + 1 },
 	{ { "version 0", 5, true }, AT(abi_version), 4, 0 },
 	{ { "version of all ones", 5, true }, AT(abi_version), 4, UINT32_MAX },
 	{ { "other byte order", 5, true }, AT(byte_order), 4, 0x04030201 },

@@ -10,7 +10,8 @@
 
 /* Functions that a push enters only when it is not an ordinary one: a thread's first, a cell's
  * first, one that interrupts another; and the clock of machines without a usable counter. */
-static const char *const cold[] = { "push_slow", "lane_target_slow", "clock_monotonic_ns" };
+static const char *const cold[] = { "push_slow", "push_aside", "lane_target_slow",
+				    "clock_monotonic_ns" };
 
 /* ---- The code -------------------------------------------------------------------------------- */
 

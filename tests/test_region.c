@@ -145,9 +145,10 @@ static void region_is_not_seen_before_it_is_published_and_whole_then(void **stat
 					.lanes_log2 = 3,
 					.flags = TALLY_REGION_BAD_LANES,
 					.run_id = 11,
-					.parent_id = 22,
+					.parent = 22,
 					.inherited_bytes = -33,
 					.inherited_allocs = 44 };
+	const struct tally_process_header *process;
 	const struct tally_region_header *header;
 	struct region_view view;
 	struct region region;
@@ -167,6 +168,7 @@ static void region_is_not_seen_before_it_is_published_and_whole_then(void **stat
 
 	view = open_view(region.name);
 	header = &view.header;
+	process = region_process(view.base, &view.at, 0);
 	assert_int_equal(header->creator_pid, getpid());
 	assert_int_equal(header->creator_uid, geteuid());
 	assert_int_equal(header->region_id, region.id);
@@ -176,9 +178,9 @@ static void region_is_not_seen_before_it_is_published_and_whole_then(void **stat
 	assert_int_equal(header->lanes_log2, 3);
 	assert_int_equal(header->flags, TALLY_REGION_BAD_LANES);
 	assert_int_equal(header->run_id, 11);
-	assert_int_equal(header->parent_id, 22);
-	assert_int_equal((int64_t)header->inherited_bytes, -33);
-	assert_int_equal(header->inherited_allocs, 44);
+	assert_int_equal(process->parent, 22);
+	assert_int_equal((int64_t)process->inherited_bytes, -33);
+	assert_int_equal(process->inherited_allocs, 44);
 	assert_true(header->start_monotonic_ns > 0 && header->start_monotonic_ns <= now_ns());
 	assert_memory_equal(&view.at, &region.at, sizeof(view.at));
 	assert_memory_equal(view.base, region.base, TALLY_PAGE);

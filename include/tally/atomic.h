@@ -28,6 +28,13 @@ static inline uint64_t tally_load_acquire(const uint64_t *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
+/* Reads the word; later accesses stay after it. For an order among this thread's own accesses, which
+ * no release of another answers. */
+static inline uint64_t tally_load_first(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
 /* Writes the word; orders nothing. */
 static inline void tally_store_relaxed(uint64_t *word, uint64_t value)
 {
@@ -64,6 +71,12 @@ static inline uint64_t tally_add_relaxed(uint64_t *word, uint64_t value)
 	return __atomic_fetch_add(word, value, __ATOMIC_RELAXED);
 }
 
+/* The same; earlier accesses stay before it. Pairs with an acquire load. */
+static inline uint64_t tally_add_release(uint64_t *word, uint64_t value)
+{
+	return __atomic_fetch_add(word, value, __ATOMIC_RELEASE);
+}
+
 /* Sets bits of the word; earlier accesses stay before it. Pairs with an acquire load. */
 static inline void tally_or_release(uint64_t *word, uint64_t bits)
 {
@@ -87,6 +100,13 @@ static inline void tally_fence_total(void)
 static inline bool tally_cas_acquire(uint64_t *word, uint64_t *expected, uint64_t value)
 {
 	return __atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+/* The same; earlier accesses stay before it as well. */
+static inline bool tally_cas_both(uint64_t *word, uint64_t *expected, uint64_t value)
+{
+	return __atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_ACQ_REL,
 					   __ATOMIC_RELAXED);
 }
 

@@ -21,9 +21,15 @@
  *	TALLY_RING=N     records per thread, a power of two from 64 to 1048576, default 2048;
  *	                 0 keeps totals only. An unusable value keeps totals only and is shown.
  *	TALLY_LANES=N    threads with a ring of their own at a time, a power of two from 1 to
- *	                 1024, default 64; events of more threads count without records
+ *	                 1024, default 64; more threads use a ring that they share
  *	TALLY_KEEP=1     leave the region in place after a clean exit
  *	TALLY_DIR=PATH   where regions are made, default /dev/shm
+ *	TALLY_REGION=/NAME
+ *	                 one region for all processes of this user that say the same name: 1 to 32
+ *	                 letters, digits, ".", "_", "-". The first one makes it, with its TALLY_RING
+ *	                 and TALLY_LANES; up to 256 live in it at a time. Ignored under `tally run`,
+ *	                 which reports on each process. Who cannot join has a region of its own, and
+ *	                 that is shown.
  *	TALLY_RUN=HEX, TALLY_RUN_REGION=NAME
  *	                 set by `tally run`: the run this process belongs to, and where its events
  *	                 are counted should it be unable to make a region
@@ -59,7 +65,7 @@ enum tally_pool {
 
 /* ---- Pushes: wait-free, no system call after a thread's first on a (device, pool) -------------
  * device 0 .. 65535, pool 0 .. 255 (a kernel kind or-ed in); anything else is counted as rejected.
- * Signal handlers may call them: an event that interrupts another is counted without a record. */
+ * Signal handlers may call them: an event that interrupts another goes to the shared ring. */
 
 /* `size` bytes were allocated under the name `buffer_id` (an address or handle). */
 void tally_alloc(uint32_t device, uint32_t pool, uint64_t buffer_id, uint64_t size);
@@ -140,6 +146,8 @@ int tally_shutdown(void);
 struct tally_status {
 	int armed;
 	int region_error; /* 0, or the negative errno that kept the region from being made */
+	int join_error;	  /* 0, or the one that kept TALLY_REGION from being joined: -EUSERS: 256
+			     processes live in it; -EPROTO: it has another version; ... */
 	uint64_t unplaced_events; /* counted in this process alone, where nobody sees them */
 	uint64_t rejected_events; /* out of range, or no room for another (device, pool) */
 	char region[64];	  /* file name of the region, "" if none */
