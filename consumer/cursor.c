@@ -103,8 +103,8 @@ static void take_shared(void *arg, const struct tally_record *record)
 
 static void drain_shared(struct process *process, bool to_end, bool gone)
 {
-	/* Y2 -> Y1: every number counted here belongs to a slot that the drain will find claimed, or
-	 * to an event that was counted as unrecorded before */
+	/* Y2 -> Y1: every number counted here belongs to a slot that the drain will find claimed,
+	 * or to an event that was counted as unrecorded before */
 	process->shared_events = tally_load_acquire(&header_of(process)->shared_events);
 	if (!process->shared_known)
 		process->shared_first = process->shared_events;
@@ -113,7 +113,7 @@ static void drain_shared(struct process *process, bool to_end, bool gone)
 		shared_drain(&process->shared, to_end, gone, take_shared, process);
 }
 
-/* ---- Looking -----------------------------------------------------------------------------------*/
+/* ---- Looking --------------------------------------------------------------------------------- */
 
 int cursor_look(struct process *process, bool read_records, bool gone)
 {

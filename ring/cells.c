@@ -29,8 +29,8 @@ static bool reserve(const struct cells *to, uint32_t n)
 
 	if (!to->region)
 		return true;
-	/* relaxed: set after the page was there, by this process or, seen by way of the lock, by the
-	 * entry's last owner */
+	/* relaxed: set after the page was there, by this process or, seen by way of the lock, by
+	 * the entry's last owner */
 	if (tally_load_relaxed(&to->process->cell_pages) >> page & 1)
 		return true;
 	entry = (size_t)((unsigned char *)to->process - to->region->base);
@@ -97,7 +97,7 @@ static void raise_peak(struct tally_shared_cell *cell, int64_t balance, uint64_t
  * the balance is never taken for less than it was. */
 static void allocate(struct tally_shared_cell *cell, uint64_t bytes, int64_t above)
 {
-	uint64_t freed = tally_load_first(&cell->freed_bytes);
+	uint64_t freed = tally_load_first(&cell->freed_bytes); /* own order: before the add */
 	/* relaxed: stands by itself */
 	uint64_t allocated = tally_add_relaxed(&cell->allocated_bytes, bytes) + bytes;
 

@@ -80,7 +80,8 @@ void region_blank(void *base, size_t size);
 
 /* Makes sure that [offset, offset + size) can be written without a fault that kills. 0, or
  * -ENOSPC, -ENOMEM, ... After a refusal the next REGION_REFUSALS requests for a single page, or for
- * several, are refused without asking, so that a full file system does not cost every push a system call. */
+ * several, are refused without asking, so that a full file system does not cost every push a
+ * system call. */
 #define REGION_REFUSALS 1024
 int region_reserve(struct region *region, size_t offset, size_t size);
 
@@ -111,7 +112,8 @@ int region_open(int dir_fd, const char *name, struct region_view *ret_view,
 void region_close(struct region_view *view);
 
 /* The same to write into somebody else's region, which must have `flags`: nothing of it is the
- * caller's. Of *ret_region base, at, id, path and fd are set; close_fd: the descriptor is closed. */
+ * caller's. Of *ret_region base, at, id, path, name and fd are set; close_fd: the descriptor is
+ * closed. */
 int region_open_shared(const char *dir, const char *name, uint32_t flags, bool close_fd,
 		       struct region *ret_region);
 

@@ -53,7 +53,7 @@ static bool make_ready(const struct shared_ring *ring)
 
 static bool is_ready(const struct shared_ring *ring)
 {
-	/* U2 -> U1: who sees the flag finds the pages */
+	/* U2'''''''' -> U1: who sees the flag finds the pages */
 	return tally_load_acquire(&state_of(ring)->shared_ready) == 1;
 }
 

@@ -45,8 +45,9 @@ struct shared_event {
 struct shared_ring shared_of(struct region *region, uint32_t entry);
 
 /* Records one event, and takes its number. False, with no number taken: there is no ring, no memory
- * for it, or SHARED_TRIES tickets in a row met a slot that was being written. Lock-free, at most SHARED_TRIES rounds; any thread or signal
- * handler, but for the first push of a process, which makes a system call. */
+ * for it, or SHARED_TRIES tickets in a row met a slot that was being written. Lock-free, at most
+ * SHARED_TRIES rounds; any thread or signal handler; but for a process's first push, which may make
+ * a system call. */
 bool shared_push(const struct shared_ring *ring, const struct shared_event *event);
 
 /* Frees the slots in which entry `entry` died writing. The caller holds its lock. */

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The protocol: how one record, one ledger cell and one lane pass from a producer to its readers.
+/* The protocol: how a record, a ledger cell, a lane and a process entry pass from one to another.
  *
  * WHAT IS SHARED, AND WHO WRITES IT
  *
  *	word                      writer                      readers
- *	record, all 8 words       the lane's owner            any, through slot_read()
+ *	record in a lane          the lane's owner            any, through slot_read()
+ *	record in the shared      who claimed the slot        any, through slot_read()
+ *	  ring
+ *	reserve_pos               any pusher (atomic add)     any
  *	lane publish_pos,         the lane's owner            any
  *	  unrecorded, cell_count,
  *	  cells
  *	lane owner                whoever claims or leaves    claimers
- *	shared cells, process     any thread of the process   any
- *	  header                    (atomic adds)
+ *	shared cells, counts of   any thread of the process   any
+ *	  the process entry         (atomic adds)
+ *	identity of the process   who took the entry; its     any
+ *	  entry, bases              lock is its right
  *	entries (device, tag,     who moved it to WRITING     any, once VALID
  *	  pool)
  *	header                    its creator, before the     any
@@ -20,7 +25,12 @@
  *
  * A SLOT AND ITS STATES
  *
- *	FREE --owner--> WRITING(lap n) --owner--> VALID(lap n) --owner--> WRITING(lap n+1) ...
+ *	in a lane, all moves by its owner:
+ *	FREE ----> WRITING(lap n) ----> VALID(lap n) ----> WRITING(lap n+1) ...
+ *
+ *	in the shared ring, a and b being any pushers, laps ascending:
+ *	FREE --a--> WRITING(n, a) --a--> VALID(n, a) --b--> WRITING(m, b) ...
+ *	            WRITING(n, a) --who takes dead a's entry--> ABORTED(n, a) --b--> WRITING(m, b)
  *
  * Position p belongs to slot p mod ring size, lap p / ring size (mod 2^40). A slot is valid for p
  * if and only if its state is VALID and its lap is p's: nothing is ever zeroed, and a stale or a
@@ -29,6 +39,7 @@
  *
  *	VALID, lap of p           the record                  SLOT_VALID
  *	older, or WRITING it      not there yet               SLOT_EARLY
+ *	ABORTED, lap of p         its writer has died         SLOT_ABORTED
  *	a newer lap               overwritten: count the gap  SLOT_LAPPED
  *
  * A PUSH INTO A LANE (lane_push())
@@ -48,6 +59,22 @@
  * without a ring publishes into one private line that nobody reads: ring_ready is 0, and all its
  * events are unrecorded.
  *
+ * A PUSH INTO THE SHARED RING (shared_push())
+ *
+ *	T1  p := reserve_pos, reserve_pos + 1     add, release: a ticket
+ *	a slot that is WRITING, or not older than p's lap, is passed over: another ticket, at most
+ *	SHARED_TRIES of them; then the event counts without a record
+ *	C2  commit := WRITING, lap, entry         CAS from what was found, acquire; else a ticket
+ *	Y1  event_no := shared_events + 1         add, release
+ *	L1  release fence
+ *	the payload                               relaxed
+ *	C1  commit := VALID, lap, entry           release
+ *	the sums of the event, in the process's shared cells      adds, relaxed
+ *
+ * So a slot has one writer at a time: who claims it has moved it from a state in which nobody
+ * writes to WRITING, in one exchange of the word that also says the lap and who. A slot of an owner
+ * that lives is never taken away, however long it stands; it costs the others a ticket a lap.
+ *
  * A READ (slot_read(), ledger_read())
  *
  *	R1  load commit, acquire; not VALID for p: say so
@@ -58,7 +85,38 @@
  *	the half that seq names           relaxed
  *	K2  acquire fence; load seq again: another value, try again, a bounded number of times
  *
- * WHAT A DEATH LEAVES BEHIND
+ * A DRAIN OF THE SHARED RING (shared_drain())
+ *
+ *	Y2  load shared_events of the entries, acquire
+ *	T2  e := reserve_pos, acquire
+ *	the holes kept from before: those that are VALID now, by ascending position
+ *	the positions not looked at yet, up to e; what is SLOT_EARLY there becomes a hole
+ *
+ * A hole is a slot whose record may still come. It ends when it is read, when its slot shows a
+ * newer lap or ABORTED, or when no process of the region lives. Nothing is waited for. One thread's
+ * records stay in order: its ticket below e was taken after its last publication, T1, so a drain
+ * that goes by the one finds the other. Lost are the numbers without a record that was read, as
+ * shared_events counts, of each entry, those that claimed a slot and those that got none.
+ *
+ * TAKING A PROCESS ENTRY (join_region(), owner_book(), owner_begin())
+ *
+ *	the lock of its byte; who gets it is alone with it, as the last owner is dead
+ *	generation := 0                                   relaxed
+ *	N1  release fence
+ *	each lane of the entry is settled, its cells' bases := their sums
+ *	O1  the lane's owner := RETIRED                   release
+ *	C1  each slot that is WRITING for the entry := ABORTED   CAS, release
+ *	bases of its shared cells and counts := their sums
+ *	its identity
+ *	N3  generation := a new one                       release
+ *
+ * Sums are those of all owners; what the present one did is what they have above the base. Each
+ * step writes what is so already, should it be done twice: who dies on the way leaves generation 0,
+ * and the next one begins again. A reader loads the generation before, N4, and behind a fence, N2,
+ * once more: if it is another or 0, what was read between is dropped. What lanes hold that are
+ * RETIRED or of an owner that is dead, and what bases say, is abandoned.
+ *
+ * WHAT A DEATH LEAVES BEHIND, in a lane
  *
  *	before L2     the slot is FREE, of an older lap, or WRITING, and publish_pos names it: a
  *	              reader stays before it. The event was never published and counts nowhere.
@@ -68,6 +126,14 @@
  *	              applies it. The half named by seq is whole.
  * So ledger <= truth <= ledger + 1 event per lane, and what was published counts.
  *
+ * In the shared ring
+ *
+ *	T1 .. C2      a ticket that nobody will use: the slot's next lap ends the hole
+ *	C2 .. C1      a slot that is WRITING until somebody takes the entry; its number, if it had
+ *	              one by then, is lost
+ *	behind C1     sums that lack the event, wholly or in some fields: each field is at most
+ *	              one event behind
+ *
  * PAIRS: each release, and the acquire that makes it work
  *
  *	L1 -> R2  a reader that copied any payload word of lap n+1 sees, at its second look, the
@@ -75,6 +141,16 @@
  *	R2 -> L1  the same pair from the reader's side
  *	L2 -> R1  VALID is seen with the payload behind it
  *	R1 -> L2
+ *	C1 -> R1  likewise in the shared ring
+ *	R1 -> C1
+ *	C1 -> C2  the payload of a slot's last owner is written before that of the next
+ *	C2 -> C1
+ *	T1 -> T2  what a thread published before it took a ticket is seen by who sees the ticket:
+ *	          each add continues the release sequence of all before it
+ *	T2 -> T1
+ *	Y1 -> Y2  a number that is counted has a slot that is claimed, at a position below the e
+ *	          that is loaded next, or was counted as unrecorded before
+ *	Y2 -> Y1
  *	L3 -> R3  who sees publish_pos = p finds every slot before p valid or overwritten
  *	R3 -> L3
  *	G1 -> K2  the seq stored by the update before is seen by whoever sees a word of this one:
@@ -87,8 +163,13 @@
  *	O1 -> O2  who leaves a lane has finished with it and with its private writer state; who
  *	          claims it continues from there
  *	O2 -> O1
- *	U1 -> U2  lanes_used, ring_ready, and each reserved page's bit or flag, is set after the
- *	          reservation
+ *	N1 -> N2  who has read a word of a base that belongs to the next owner sees that the
+ *	          generation is no longer the one before
+ *	N2 -> N1
+ *	N3 -> N4  who sees a generation sees its identity and its bases
+ *	N4 -> N3
+ *	U1 -> U2  lanes_used, ring_ready, shared_ready, and each reserved page's bit or flag, is
+ *	          set after the reservation
  *	U2 -> U1
  *	E1 -> E2  an entry is VALID after its words were written
  *	E2 -> E1
@@ -108,8 +189,10 @@
  * PROGRESS
  *
  *	lane_push()          wait-free, no locked instruction, reads no word another thread writes
- *	cells_push()         wait-free: bounded by the number of shared cells
- *	slot_read(), ledger_read(), lane_drain()  wait-free, bounded tries
+ *	shared_push()        lock-free; at most SHARED_TRIES tickets, three locked instructions when
+ *	                     the first one is good
+ *	cells_find()         wait-free: bounded by the number of shared cells
+ *	slot_read(), ledger_read(), lane_drain(), shared_drain()  wait-free, bounded tries
  *	lane_claim()         wait-free, bounded by the number of lanes
  *	region_*(), entries_*()  may make system calls
  *
@@ -222,7 +305,7 @@ static inline enum slot_sight slot_read(const struct tally_record *slot, uint64_
 					uint32_t ring_log2, struct tally_record *ret_record)
 {
 	struct tally_record copy;
-	/* R1 -> L2: VALID is seen with the payload behind it */
+	/* R1 -> L2, C1: VALID is seen with the payload behind it */
 	uint64_t commit = tally_load_acquire(&slot->commit);
 	enum slot_sight sight = slot_sight(commit, pos, ring_log2);
 

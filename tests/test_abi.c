@@ -132,7 +132,8 @@ static void signature_changes_with_any_offset_size_or_bit_field(void **state)
 		"s/uint64_t freez;/uint64_t frees;/;"
 		"s/(cell_half|shared_cell), allocs, 24/\\1, allocs, 32/;"
 		"s/(cell_half|shared_cell), frees, 32/\\1, frees, 24/;"
-		"s/(cell_base), allocs, 16/\\1, allocs, 24/; s/(cell_base), frees, 24/\\1, frees, 16/",
+		"s/(cell_base), allocs, 16/\\1, allocs, 24/;"
+		"s/(cell_base), frees, 24/\\1, frees, 16/",
 		/* two change names, and nothing else */
 		"s/allocs/freez/g; s/frees/allocs/g; s/freez/frees/g",
 		/* one is cut in half, and nothing moves */

@@ -28,8 +28,8 @@ static inline uint64_t tally_load_acquire(const uint64_t *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
-/* Reads the word; later accesses stay after it. For an order among this thread's own accesses, which
- * no release of another answers. */
+/* Reads the word; later accesses stay after it. For an order among this
+ * thread's own accesses, which no release of another answers. */
 static inline uint64_t tally_load_first(const uint64_t *word)
 {
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);

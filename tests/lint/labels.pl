@@ -8,7 +8,8 @@
 #     `L3 -> R2: why` or `L3 -> R2, R5: why`, on its lines or ending within the 3 lines above;
 #   - a relaxed access has a comment within the 6 lines above that says why relaxed is enough, with
 #     the word "relaxed" or "own...", or has a label; one that follows such an access directly
-#     shares its comment. A signal fence has a comment of any kind;
+#     shares its comment, as has one of the thread's own order (first). A signal fence has a
+#     comment of any kind;
 #   - a label stands at one place; others that play the same part write it `L3'`, `L3''`, ...;
 #   - what X names as its partner names X in turn;
 #   - the pairs in the code and those on the page, the comment on top of ring/slot.h with its lines
@@ -99,7 +100,7 @@ sub check_file
 			my ($it, $above) = @_;
 			return $it->{first} <= $last && $it->{last} >= $first - $above;
 		};
-		if ($name =~ /_(relaxed|signal)$/) {
+		if ($name =~ /_(relaxed|signal|first)$/) {
 			my $words = $1 eq 'signal' ? qr/\w/ : qr/relaxed|\bown/i;
 			my @near = grep { $near->($_, 6) } @labels;
 			$_->{used} = 1 for @near;
