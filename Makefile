@@ -8,7 +8,7 @@
 #	producer/adapters/malloc/*.c  libtally-malloc.so, on top of libtally.so
 #	consumer/*.c                  libtally-consumer.a, libtally-consumer.so
 #	consumer/cli/*.c              tally
-#	bench/NAME.c                  bench/NAME, each with bench/harness.c
+#	bench/NAME.c                  bench/NAME, each with bench/harness.c and bench/pair.c
 #	tests/test_NAME.c             tests/test_NAME, each with tests/support.c: cmocka programs
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
 #	tests/prog/static_NAME.c      the same, linked statically
@@ -175,7 +175,7 @@ $(foreach f,ring producer consumer,$(eval $(call inside,$(f))))
 
 TALLY := $(BUILD)/tally
 names = $(patsubst %.c,$(BUILD)/%,$(call sources,$(1)))
-BENCHES := $(filter-out %/harness,$(call names,bench))
+BENCHES := $(filter-out %/harness %/pair,$(call names,bench))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/test_*.c)))
 PROG_STATIC := $(filter $(BUILD)/tests/prog/static_%,$(call names,tests/prog))
 PROG_LIBS := $(patsubst %,%.so,$(filter $(BUILD)/tests/prog/lib%,$(call names,tests/prog)))
@@ -197,8 +197,8 @@ $(TALLY): $(call objects,consumer/cli) $(LIB)-consumer.a
 	$(call link,-pie $(SANITIZE),$(LIB)-consumer.a $(LIBS_CONSUMER) -ljansson)
 
 # As an application uses it: the push goes through libtally.so.
-$(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(filter %/harness.o,$(call objects,bench)) \
-		$(LIB).so $(INSIDE)
+$(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(LIB).so $(INSIDE) \
+		$(filter %/harness.o %/pair.o,$(call objects,bench))
 	$(call link,-pie $(rpath_bench),$(LIB).so $(OBJ)/consumer.a \
 		$(OBJ)/ring.a $(LIBS_CONSUMER) -lm)
 

@@ -80,7 +80,7 @@ static void drain_to_end(struct lane_reader *reader)
 
 /* ---- The shared ring ------------------------------------------------------------------------- */
 
-static bool shared_ready(struct process *process)
+static bool see_shared(struct process *process)
 {
 	const struct region_view *view = &process->view;
 
@@ -109,7 +109,7 @@ static void drain_shared(struct process *process, bool to_end, bool gone)
 	if (!process->shared_known)
 		process->shared_first = process->shared_events;
 	process->shared_known = true;
-	if (shared_ready(process))
+	if (see_shared(process))
 		shared_drain(&process->shared, to_end, gone, take_shared, process);
 }
 
@@ -196,12 +196,6 @@ static struct account account_lane(const struct lane_watch *lane, bool read_reco
 	return is;
 }
 
-/* Positions whose record may yet come. */
-static uint64_t outstanding(const struct shared_reader *reader)
-{
-	return reader->idle_pos - reader->scan_pos + reader->hole_count;
-}
-
 /* A number belongs to a record that was read, to an event without one, or to a record that is lost;
  * but as long as the process lives it may belong to one that is still to come. */
 static struct account account_shared(const struct process *process, bool read_records, bool gone)
@@ -223,7 +217,7 @@ static struct account account_shared(const struct process *process, bool read_re
 	if (is.missed > unread)
 		is.missed = unread;
 	unread -= is.missed;
-	later = gone ? 0 : outstanding(&process->shared);
+	later = gone ? 0 : shared_outstanding(&process->shared);
 	is.overwritten = unread > later ? unread - later : 0;
 	return is;
 }

@@ -145,7 +145,7 @@ static void fold(const struct cells *to)
 	notes = tally_swap_relaxed(&state->notes, 0);
 	rejected = tally_swap_relaxed(&state->process.rejected_events, 0);
 	tally_add_relaxed(&to->process->rejected_events, rejected);
-	cells_unrecorded(to, notes);
+	cells_unrecorded(to->process, notes);
 }
 
 void build_fold_late(void)

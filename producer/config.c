@@ -132,6 +132,11 @@ int config_apply(const struct tally_options *options)
 				return -EINVAL;
 			changed.flags &= ~TALLY_REGION_BAD_LANES;
 		}
+		if (options->region) {
+			if (!join_name(changed.region, options->region))
+				return -EINVAL;
+			changed.flags &= ~TALLY_REGION_BAD_NAME;
+		}
 		if (options->totals_only)
 			changed.ring_log2 = 0;
 		if (options->keep)

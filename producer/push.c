@@ -23,7 +23,8 @@ struct aside {
 	uint32_t device;
 	uint32_t pool;
 	uint64_t tag;
-	bool sums; /* false: a mark or a description, which moves none */
+	bool sums;   /* false: a mark or a description, which moves none */
+	bool nested; /* the thread's tickets are another push's, or another ring's */
 };
 
 static uint32_t thread_id(struct thread_state *thread)
@@ -37,16 +38,19 @@ static uint32_t thread_id(struct thread_state *thread)
 static bool record(const struct shared_ring *ring, enum tally_clock clock,
 		   const struct aside *aside, const struct lane_event *event)
 {
+	struct thread_state *thread = &tally_thread;
+	uint64_t other = 0;
+	uint64_t *ticket = aside->nested ? &other : &thread->ticket;
 	struct shared_event shared = {
 		.time = event->time ? event->time : clock_ticks(clock),
 		.kind = event->kind,
 		.buffer_id = event->buffer_id,
 		.size = event->size,
-		.where = lane_where(aside->device, aside->pool) | thread_id(&tally_thread),
+		.where = lane_where(aside->device, aside->pool) | thread_id(thread),
 		.label = aside->tag,
 	};
 
-	return shared_push(ring, &shared);
+	return (shared_ready(ring) || shared_reserve(ring)) && shared_push(ring, &shared, ticket);
 }
 
 /* Counts it in `to`: the record first, the sums second. */
@@ -63,8 +67,8 @@ static void count(const struct cells *to, const struct shared_ring *ring, enum t
 			return;
 		}
 	}
-	if (!ring->slots || !record(ring, clock, aside, event))
-		cells_unrecorded(to, 1);
+	if (!record(ring, clock, aside, event))
+		cells_unrecorded(to->process, 1);
 	if (cell)
 		cells_change(cell, &change);
 }
@@ -92,13 +96,14 @@ static void push_early(const struct aside *aside, const struct lane_event *event
 }
 
 /* Into the region's shared ring and cells, or the static ones as long as there is no region. */
-static void push_shared(uint64_t armed, const struct aside *aside, const struct lane_event *event)
+static void push_shared(uint64_t armed, struct aside *aside, const struct lane_event *event)
 {
 	struct process_state *process = &tally_private.in.process;
 	struct shared_ring ring;
 	enum tally_clock clock;
 	struct cells to = { .process = NULL };
 
+	aside->nested = aside->nested || tally_thread.generation != armed;
 	/* Copies: should a handler fork here, the child comes back to wiped state. */
 	if (armed >= GENERATION_MIN) {
 		to = process->cells;
@@ -144,7 +149,7 @@ static void push_attached(struct aside *aside, struct lane_event *event)
 			 * on this one. */
 			if (tally_private.in.process.clock == CLOCK_PROCESSOR &&
 			    CLOCK_PROCESSOR != TALLY_CLOCK_MONOTONIC)
-				next = armed;
+				next = thread->lane ? armed : THREAD_LANELESS(armed);
 		}
 		if (lane && event->time == 0)
 			event->time = clock_ticks(lane->clock);
@@ -173,6 +178,8 @@ static void push_any(struct aside *aside, struct lane_event *event)
 	if (thread->armed == THREAD_BUSY) {
 		uint64_t armed = process_look();
 
+		aside->nested = true;
+
 		if (aside->sums)
 			aside->tag = tags_current(thread, armed);
 		if (armed != ARMED_OFF)
@@ -197,15 +204,11 @@ void push_note(uint32_t device, uint64_t tag, struct lane_event *event)
 	push_any(&aside, event);
 }
 
-/* What the hot path cannot do with the thread marked busy: a push without a lane, one to a cell
- * there is no room for, one out of range. Returns what makes the thread free again. In registers,
- * as is the one below, so that the hot path needs no memory for it. */
-__attribute__((noinline)) static uint64_t push_aside(enum tally_kind kind, uint64_t time,
-						     uint32_t device, uint32_t pool,
-						     uint64_t buffer_id, uint64_t size)
+/* Whatever cannot be done in a lane, with the thread marked busy. */
+__attribute__((noinline, cold)) static void push_rest(uint64_t armed, enum tally_kind kind,
+						      uint64_t time, uint32_t device, uint32_t pool,
+						      uint64_t buffer_id, uint64_t size)
 {
-	struct thread_state *thread = &tally_thread;
-	uint64_t armed = process_look();
 	int saved_errno = errno;
 	struct lane_event event = {
 		.time = time,
@@ -216,21 +219,55 @@ __attribute__((noinline)) static uint64_t push_aside(enum tally_kind kind, uint6
 	struct aside aside = {
 		.device = device,
 		.pool = pool,
-		.tag = tags_current(thread, armed),
+		.tag = tags_current(&tally_thread, armed),
 		.sums = true,
 	};
 
 	push_shared(armed, &aside, &event);
 	errno = saved_errno;
-	/* Now and then a lane is asked for again. In a child that a handler has forked just now
-	 * nothing is as it was. */
-	if (armed < GENERATION_MIN || thread->generation != armed ||
-	    (!thread->lane && ++thread->laneless >= LANELESS_PUSHES))
-		return ARMED_OFF;
-	return armed;
 }
 
-/* Everything else that is not the hot path: a thread's first push, one that interrupts another. */
+/* The shared ring's own hot path: into a ring that is ready and a cell that is there. False, with
+ * nothing counted: otherwise. */
+static __always_inline bool push_ready(uint64_t armed, enum tally_kind kind, uint64_t time,
+				       uint32_t device, uint32_t pool, uint64_t buffer_id,
+				       uint64_t size)
+{
+	const struct process_state *process = &tally_private.in.process;
+	struct thread_state *thread = &tally_thread;
+	/* Copies: should a handler fork here, the child comes back to wiped state. */
+	struct shared_ring ring = process->shared;
+	struct tally_shared_cell *cell;
+	struct shared_event event = {
+		.time = time,
+		.kind = kind,
+		.buffer_id = buffer_id,
+		.size = size,
+		.where = lane_where(device, pool) | thread->tid,
+	};
+	struct cells to = { .count = process->cells.count };
+
+	tally_fence_signal(); /* the copies are taken here, and not again */
+	if (!ring.process || !ring.head || to.count == 0 || !lane_in_range(device, pool) ||
+	    !thread->tid || !shared_ready(&ring))
+		return false;
+	to.process = ring.process;
+	to.cells = process_cells(ring.process);
+	cell = cells_found(&to, TALLY_KEY(device, pool & 0xff));
+	if (!cell)
+		return false;
+	event.label = tags_current(thread, armed);
+	if (__builtin_expect(!shared_push(&ring, &event, &thread->ticket), 0))
+		cells_unrecorded(ring.process, 1);
+	if (kind == TALLY_KIND_ALLOC)
+		cells_alloc(cell, size);
+	else
+		cells_free(cell, size);
+	return true;
+}
+
+/* Everything that is not a hot path: a thread's first push, one that interrupts another. In
+ * registers, as are those below, so that the hot path needs no memory for it. */
 __attribute__((noinline, cold)) static void push_slow(enum tally_kind kind, uint64_t time,
 						      uint32_t device, uint32_t pool,
 						      uint64_t buffer_id, uint64_t size)
@@ -245,6 +282,43 @@ __attribute__((noinline, cold)) static void push_slow(enum tally_kind kind, uint
 	push_event(device, pool, &event);
 }
 
+/* A push of a thread that is not attached to a lane, or is busy. */
+static __always_inline void push_other(enum tally_kind kind, uint64_t time, uint32_t device,
+				       uint32_t pool, uint64_t buffer_id, uint64_t size)
+{
+	struct thread_state *thread = &tally_thread;
+	uint64_t armed = process_look();
+	uint64_t next = THREAD_LANELESS(armed);
+
+	if (armed < GENERATION_MIN || thread->armed != next) {
+		push_slow(kind, time, device, pool, buffer_id, size);
+		return;
+	}
+	time = time ? time : clock_ticks(CLOCK_PROCESSOR);
+	thread->armed = THREAD_BUSY;
+	tally_fence_signal(); /* a handler from here on finds the thread busy */
+	if (!push_ready(armed, kind, time, device, pool, buffer_id, size))
+		push_rest(armed, kind, time, device, pool, buffer_id, size);
+	/* Now and then a lane is asked for again. In a child that a handler has forked just now
+	 * nothing is as it was. */
+	if (thread->generation != armed || ++thread->laneless >= LANELESS_PUSHES)
+		next = ARMED_OFF;
+	tally_fence_signal(); /* everything above is done before the thread is free again */
+	thread->armed = next;
+}
+
+__attribute__((noinline)) static void
+push_other_alloc(uint64_t time, uint32_t device, uint32_t pool, uint64_t buffer_id, uint64_t size)
+{
+	push_other(TALLY_KIND_ALLOC, time, device, pool, buffer_id, size);
+}
+
+__attribute__((noinline)) static void push_other_free(uint64_t time, uint32_t device, uint32_t pool,
+						      uint64_t buffer_id, uint64_t size)
+{
+	push_other(TALLY_KIND_FREE, time, device, pool, buffer_id, size);
+}
+
 /* The hot path. A function of its own per kind, so that nothing is set up for it when off. */
 static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t time,
 				 uint32_t device, uint32_t pool, uint64_t buffer_id, uint64_t size)
@@ -255,7 +329,10 @@ static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t 
 	struct lane_event event;
 
 	if (__builtin_expect(thread->armed != armed, 0)) {
-		push_slow(kind, time, device, pool, buffer_id, size);
+		if (kind == TALLY_KIND_ALLOC)
+			push_other_alloc(time, device, pool, buffer_id, size);
+		else
+			push_other_free(time, device, pool, buffer_id, size);
 		return;
 	}
 	event.time = time ? time : clock_ticks(CLOCK_PROCESSOR);
@@ -264,7 +341,7 @@ static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t 
 	lane = thread->lane;  /* NULL in a child that a handler forked just now */
 	target = lane ? lane_target(lane, device, pool) : NULL;
 	if (__builtin_expect(target == NULL, 0)) {
-		armed = push_aside(kind, event.time, device, pool, buffer_id, size);
+		push_rest(process_look(), kind, event.time, device, pool, buffer_id, size);
 	} else {
 		event.kind = kind;
 		event.buffer_id = buffer_id;

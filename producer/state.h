@@ -8,8 +8,8 @@
  *	thread.armed    ARMED_OFF         not attached (the initial value)
  *	                THREAD_BUSY       inside a push or a slow path: an event that interrupts
  *	                                  it goes to the shared ring and cells
- *	                a generation      attached: thread.lane is its own, or NULL as none was
- *	                                  free
+ *	                a generation      attached: thread.lane is its own
+ *	                THREAD_LANELESS() of a generation: attached, but no lane was free
  */
 #ifndef PRODUCER_STATE_H
 #define PRODUCER_STATE_H
@@ -28,7 +28,8 @@
 #define ARMED_UNDECIDED 0u
 #define ARMED_OFF 1u
 #define THREAD_BUSY 2u
-#define GENERATION_MIN 16u /* region ids, which serve as generations, are not below it */
+#define THREAD_LANELESS(generation) (~(generation))
+#define GENERATION_MIN 16u /* region ids, which serve as generations, are between it and 2^63 */
 
 /* Everything that must not survive a fork. The kernel wipes its pages in the child
  * (MADV_WIPEONFORK), also after a raw clone(). */
@@ -71,7 +72,7 @@ static inline uint64_t process_look(void)
 	return tally_load_acquire(&tally_private.in.process.armed);
 }
 
-#define TAGS_DEEP 16
+#define TAGS_DEEP 12
 
 /* At most 64 bytes of static thread-local storage. */
 struct thread_state {
@@ -84,6 +85,7 @@ struct thread_state {
 	uint32_t excluded : 8;	  /* nesting of tally_thread_exclude() */
 	uint16_t depth;		  /* of tags pushed, also beyond TAGS_DEEP */
 	uint16_t laneless;	  /* pushes since a lane was last asked for */
+	uint64_t ticket;	  /* the next one for the shared ring of that generation */
 	uint16_t tags[TAGS_DEEP];
 };
 
@@ -170,7 +172,12 @@ void fork_setup(void);
 /* ---- tags.c ---------------------------------------------------------------------------------- */
 
 /* The thread's current tag, in the region of generation `armed`; 0 is none. */
-uint16_t tags_current(const struct thread_state *thread, uint64_t armed);
+static inline uint16_t tags_current(const struct thread_state *thread, uint64_t armed)
+{
+	uint16_t shown = thread->depth < TAGS_DEEP ? thread->depth : TAGS_DEEP;
+
+	return shown && thread->generation == armed ? thread->tags[shown - 1] : 0;
+}
 
 /* Makes it the one that its lane's records carry. */
 void tags_apply(struct thread_state *thread);

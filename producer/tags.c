@@ -30,13 +30,6 @@ static uint16_t intern(struct thread_state *thread, const char *name)
 	return tag;
 }
 
-uint16_t tags_current(const struct thread_state *thread, uint64_t armed)
-{
-	uint16_t shown = thread->depth < TAGS_DEEP ? thread->depth : TAGS_DEEP;
-
-	return shown && thread->generation == armed ? thread->tags[shown - 1] : 0;
-}
-
 void tags_apply(struct thread_state *thread)
 {
 	/* The lane may be one of a region that another thread has shut down. */

@@ -64,6 +64,7 @@ void thread_attach(struct thread_state *thread, uint64_t armed)
 	if (thread->generation != armed) {
 		thread->depth = 0; /* the other region's tags mean nothing here */
 		thread->generation = armed;
+		thread->ticket = 0;
 	}
 	thread->laneless = 0;
 	thread->lane = NULL;

@@ -43,7 +43,7 @@ static bool reserve(const struct cells *to, uint32_t n)
 
 struct tally_shared_cell *cells_find(const struct cells *to, uint64_t key)
 {
-	uint32_t first = TALLY_KEY_DEVICE(key) << 3 | (TALLY_KEY_POOL(key) & 7);
+	uint32_t first = cells_place(key);
 	uint32_t tries;
 
 	for (tries = 0; tries < to->count; tries++) {
@@ -64,12 +64,12 @@ struct tally_shared_cell *cells_find(const struct cells *to, uint64_t key)
 	return NULL;
 }
 
-void cells_unrecorded(const struct cells *to, uint64_t count)
+void cells_unrecorded(struct tally_process_header *process, uint64_t count)
 {
 	/* relaxed: Y1 orders it */
-	tally_add_relaxed(&to->process->shared_unrecorded, count);
+	tally_add_relaxed(&process->shared_unrecorded, count);
 	/* Y1' -> Y2: who counts the event knows that it has no record */
-	tally_add_release(&to->process->shared_events, count);
+	tally_add_release(&process->shared_events, count);
 }
 
 void cells_reject(const struct cells *to)
@@ -78,7 +78,7 @@ void cells_reject(const struct cells *to)
 	tally_add_relaxed(&to->process->rejected_events, 1);
 }
 
-static void raise_peak(struct tally_shared_cell *cell, int64_t balance, uint64_t size)
+void cells_raise_peak(struct tally_shared_cell *cell, int64_t balance, uint64_t size)
 {
 	uint64_t peak = tally_load_relaxed(&cell->peak_bytes); /* relaxed: only ever raised */
 	int tries;
@@ -93,29 +93,16 @@ static void raise_peak(struct tally_shared_cell *cell, int64_t balance, uint64_t
 	tally_add_relaxed(&cell->peak_bytes, size); /* relaxed: likewise */
 }
 
-/* Adds to what was allocated, and raises the peak. Freed bytes are read first: they only grow, so
- * the balance is never taken for less than it was. */
-static void allocate(struct tally_shared_cell *cell, uint64_t bytes, int64_t above)
-{
-	uint64_t freed = tally_load_first(&cell->freed_bytes); /* own order: before the add */
-	/* relaxed: stands by itself */
-	uint64_t allocated = tally_add_relaxed(&cell->allocated_bytes, bytes) + bytes;
-
-	raise_peak(cell, (int64_t)(allocated - freed) + above, bytes);
-}
-
 void cells_change(struct tally_shared_cell *cell, const struct ledger_sums *change)
 {
+	if (change->allocs)
+		cells_alloc(cell, change->allocated_bytes);
 	/* relaxed, all: each field stands by itself */
-	if (change->allocs) {
-		allocate(cell, change->allocated_bytes, 0);
-		tally_add_relaxed(&cell->allocs, change->allocs);
-	}
 	if (change->frees || change->freed_bytes) {
 		tally_add_relaxed(&cell->freed_bytes, change->freed_bytes);
 		tally_add_relaxed(&cell->frees, change->frees);
 	}
-	if (change->failures) /* relaxed: as above */
+	if (change->failures)
 		tally_add_relaxed(&cell->failures, change->failures);
 }
 
@@ -129,7 +116,7 @@ bool cells_push(const struct cells *to, enum tally_kind kind, uint32_t device, u
 		cells_reject(to);
 		return false;
 	}
-	cells_unrecorded(to, 1);
+	cells_unrecorded(to->process, 1);
 	cells_change(cell, &change);
 	return true;
 }
@@ -137,6 +124,7 @@ bool cells_push(const struct cells *to, enum tally_kind kind, uint32_t device, u
 bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *sums)
 {
 	struct tally_shared_cell *cell = cells_find(to, key);
+	uint64_t allocated, freed;
 	int64_t above;
 
 	if (!cell) {
@@ -144,7 +132,7 @@ bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *s
 		tally_add_relaxed(&to->process->rejected_events, sums->event_no);
 		return false;
 	}
-	cells_unrecorded(to, sums->event_no);
+	cells_unrecorded(to->process, sums->event_no);
 	/* sums folded in the middle of a push may lack the peak that goes with them */
 	above = (int64_t)(sums->peak_bytes - (sums->allocated_bytes - sums->freed_bytes));
 	if (above < 0)
@@ -152,7 +140,10 @@ bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *s
 	/* relaxed, all: each field stands by itself. Frees first, as their balance stood before. */
 	tally_add_relaxed(&cell->freed_bytes, sums->freed_bytes);
 	tally_add_relaxed(&cell->frees, sums->frees);
-	allocate(cell, sums->allocated_bytes, above);
+	freed = tally_load_first(&cell->freed_bytes); /* own order, as in cells_alloc() */
+	allocated = tally_add_relaxed(&cell->allocated_bytes, sums->allocated_bytes) +
+		    sums->allocated_bytes;
+	cells_raise_peak(cell, (int64_t)(allocated - freed) + above, sums->allocated_bytes);
 	tally_add_relaxed(&cell->allocs, sums->allocs); /* relaxed: as above */
 	tally_add_relaxed(&cell->failures, sums->failures);
 	return true;
@@ -180,7 +171,7 @@ void cells_fold(const struct cells *from,
 		sums.failures = tally_swap_relaxed(&cell->failures, 0);
 		sums.peak_bytes = tally_swap_relaxed(&cell->peak_bytes, 0);
 		sums.event_no = sums.allocs + sums.frees + sums.failures;
-		cells_unrecorded(from, 0 - sums.event_no);
+		cells_unrecorded(from->process, 0 - sums.event_no);
 		if ((sums.event_no || sums.allocated_bytes || sums.freed_bytes) &&
 		    !give(arg, key, &sums))
 			cells_add(from, key, &sums);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <tally/abi.h>
+#include <tally/atomic.h>
 
 #include "ring/ledger.h"
 #include "ring/region.h"
@@ -21,6 +22,12 @@ struct cells {
 	uint32_t count;	       /* a power of two */
 	struct region *region; /* whose pages are reserved on demand; NULL: plain memory */
 };
+
+/* Where the cell of a key is looked for first. */
+static inline uint32_t cells_place(uint64_t key)
+{
+	return TALLY_KEY_DEVICE(key) << 3 | (TALLY_KEY_POOL(key) & 7);
+}
 
 /* The page of its process entry that cell `n` is in; a cell is within one page. */
 static inline uint32_t cells_page(uint32_t n)
@@ -43,13 +50,50 @@ bool cells_push(const struct cells *to, enum tally_kind kind, uint32_t device, u
  * short. */
 struct tally_shared_cell *cells_find(const struct cells *to, uint64_t key);
 
+/* The same, or NULL when it is not where it is looked for first; nothing is claimed. */
+static inline struct tally_shared_cell *cells_found(const struct cells *to, uint64_t key)
+{
+	uint32_t n = cells_place(key) & (to->count - 1);
+	struct tally_shared_cell *cell = &to->cells[n];
+
+	/* relaxed, both: fields stand by themselves; the bit was set after the page was there, by
+	 * this process or, seen by way of the lock, by the entry's last owner */
+	if (!(tally_load_relaxed(&to->process->cell_pages) >> cells_page(n) & 1) ||
+	    tally_load_relaxed(&cell->key) != key)
+		return NULL;
+	return cell;
+}
+
 /* Counts events that get no record. */
-void cells_unrecorded(const struct cells *to, uint64_t count);
+void cells_unrecorded(struct tally_process_header *process, uint64_t count);
 
 /* Counts an event that fits nowhere, and takes no number. */
 void cells_reject(const struct cells *to);
 
-/* Adds what one event changes. */
+/* Raises the peak to `balance`; of an event of `size` bytes. */
+void cells_raise_peak(struct tally_shared_cell *cell, int64_t balance, uint64_t size);
+
+/* Adds one allocation, one free, or whatever one event changes. */
+static inline void cells_alloc(struct tally_shared_cell *cell, uint64_t size)
+{
+	/* own order: freed bytes only grow, so the balance is never taken for less than it was */
+	uint64_t freed = tally_load_first(&cell->freed_bytes);
+	/* relaxed, all: each word stands by itself */
+	uint64_t allocated = tally_add_relaxed(&cell->allocated_bytes, size) + size;
+	int64_t balance = (int64_t)(allocated - freed);
+
+	if (balance > (int64_t)tally_load_relaxed(&cell->peak_bytes))
+		cells_raise_peak(cell, balance, size);
+	tally_add_relaxed(&cell->allocs, 1);
+}
+
+static inline void cells_free(struct tally_shared_cell *cell, uint64_t size)
+{
+	/* relaxed, both: each word stands by itself */
+	tally_add_relaxed(&cell->freed_bytes, size);
+	tally_add_relaxed(&cell->frees, 1);
+}
+
 void cells_change(struct tally_shared_cell *cell, const struct ledger_sums *change);
 
 /* Writes down what the cells of a dead process held. The caller holds its lock; its generation is

@@ -21,6 +21,8 @@ int owner_generation(uint64_t *ret_generation)
 	while (generation < 16)
 		if (getrandom(&generation, sizeof(generation), 0) != (ssize_t)sizeof(generation))
 			return -errno;
+		else
+			generation >>= 1;
 	*ret_generation = generation;
 	return 0;
 }

@@ -8,8 +8,8 @@
 
 #include "ring/region.h"
 
-/* A random number that names one process image: 16 and up, as smaller ones have a meaning of their
- * own where generations are kept. 0 or a negative errno. */
+/* A random number that names one process image: from 16 to 2^63, as others have a meaning of
+ * their own where generations are kept. 0 or a negative errno. */
 int owner_generation(uint64_t *ret_generation);
 
 /* Writes who owns region->entry from now on. The caller holds its lock; an earlier owner has been

@@ -12,6 +12,7 @@
 
 /* How many records a reader stays behind writers that are moving. */
 #define DRAIN_DISTANCE 32
+_Static_assert(DRAIN_DISTANCE % SHARED_GROUP == 0, "groups are read whole");
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
@@ -20,7 +21,7 @@ struct shared_ring shared_of(struct region *region, uint32_t entry)
 	const struct geometry *at = &region->at;
 	struct shared_ring ring = {
 		.head = region_shared(region->base),
-		.events = &region_process(region->base, &region->at, entry)->shared_events,
+		.process = region_process(region->base, &region->at, entry),
 		.entry = entry,
 		.region = region,
 	};
@@ -33,90 +34,16 @@ struct shared_ring shared_of(struct region *region, uint32_t entry)
 	return ring;
 }
 
-/* The region's state, by the ring's own pointers, as `region` may have been wiped by a fork. */
-static struct tally_region_state *state_of(const struct shared_ring *ring)
+bool shared_reserve(const struct shared_ring *ring)
 {
-	return region_state((unsigned char *)ring->head - TALLY_SHARED_RING);
-}
-
-/* Reserves the ring on its first use. Another process, or thread, may do the same at once; so
- * nothing is taken back should it fail. */
-static bool make_ready(const struct shared_ring *ring)
-{
+	if (!ring->slots)
+		return false;
+	/* Nothing is taken back should it fail: somebody else may have begun to use it. */
 	if (region_reserve(ring->region, ring->region->at.shared_at,
 			   ring->region->at.shared_size) != 0)
 		return false;
 	/* U1'''' -> U2: the ring's pages are reserved before the flag says so */
-	tally_store_release(&state_of(ring)->shared_ready, 1);
-	return true;
-}
-
-static bool is_ready(const struct shared_ring *ring)
-{
-	/* U2'''''''' -> U1: who sees the flag finds the pages */
-	return tally_load_acquire(&state_of(ring)->shared_ready) == 1;
-}
-
-/* Whether a pusher at `lap` may take a slot that has this commit word. */
-static bool is_claimable(uint64_t commit, uint64_t lap)
-{
-	switch (slot_state(commit)) {
-	case TALLY_SLOT_FREE:
-		return true;
-	case TALLY_SLOT_WRITING:
-		return false;
-	default:
-		return slot_is_older(slot_ahead(commit, lap));
-	}
-}
-
-/* Takes tickets until a slot is claimed; its commit word meanwhile is *ret_writing. NULL: none. */
-static struct tally_record *claim(const struct shared_ring *ring, enum tally_kind kind,
-				  uint64_t *ret_writing)
-{
-	int tries;
-
-	for (tries = 0; tries < SHARED_TRIES; tries++) {
-		/* T1 -> T2: this thread's records so far, before its next position */
-		uint64_t pos = tally_add_release(&ring->head->reserve_pos, 1);
-		struct tally_record *slot = &ring->slots[pos & ring->slot_mask];
-		uint64_t lap = (pos & ~ring->slot_mask) * ring->lap_scale;
-		uint64_t writing = slot_commit(lap, TALLY_SLOT_WRITING, kind) | ring->entry;
-		/* relaxed: the exchange decides */
-		uint64_t found = tally_load_relaxed(&slot->commit);
-
-		/* C2 -> C1: what the slot's last owner wrote is before what is written now */
-		if (is_claimable(found, lap) && tally_cas_acquire(&slot->commit, &found, writing)) {
-			*ret_writing = writing;
-			return slot;
-		}
-	}
-	return NULL;
-}
-
-bool shared_push(const struct shared_ring *ring, const struct shared_event *event)
-{
-	struct tally_record *slot;
-	uint64_t writing, event_no;
-
-	if (!ring->slots || (!is_ready(ring) && !make_ready(ring)))
-		return false;
-	slot = claim(ring, event->kind, &writing);
-	if (!slot)
-		return false;
-	/* Y1 -> Y2: who counts the number finds the slot claimed */
-	event_no = tally_add_release(ring->events, 1) + 1;
-	tally_fence_release(); /* L1' -> R2: the mark before any payload word */
-	/* relaxed: C1 publishes them together */
-	tally_store_relaxed(&slot->time, event->time);
-	tally_store_relaxed(&slot->buffer_id, event->buffer_id);
-	tally_store_relaxed(&slot->size, event->size);
-	tally_store_relaxed(&slot->lane_balance, 0);
-	tally_store_relaxed(&slot->event_no, event_no);
-	tally_store_relaxed(&slot->where, event->where);
-	tally_store_relaxed(&slot->label, event->label);
-	/* C1 -> R1, C2: payload before VALID */
-	tally_store_release(&slot->commit, slot_valid(writing));
+	tally_store_release(&region_state(ring->region->base)->shared_ready, 1);
 	return true;
 }
 
@@ -125,7 +52,7 @@ void shared_abort(struct region *region, uint32_t entry)
 	struct shared_ring ring = shared_of(region, entry);
 	uint64_t n;
 
-	if (!ring.slots || !is_ready(&ring))
+	if (!shared_ready(&ring))
 		return;
 	for (n = 0; n <= ring.slot_mask; n++) {
 		/* relaxed: the exchange decides */
@@ -140,6 +67,8 @@ void shared_abort(struct region *region, uint32_t entry)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+#define WORD_BITS 64
+
 static uint64_t size_of(const struct shared_reader *reader)
 {
 	return 1ull << reader->ring_log2;
@@ -153,16 +82,16 @@ int shared_reader_open(struct shared_reader *reader, unsigned char *base, const 
 	reader->head = region_shared(base);
 	reader->slots = region_shared_slots(base, at);
 	reader->ring_log2 = at->shared_ring_log2;
-	reader->holes = malloc(size * sizeof(*reader->holes));
+	reader->holes = calloc(size / WORD_BITS, sizeof(*reader->holes));
 	reader->hole_pos = malloc(size * sizeof(*reader->hole_pos));
 	reader->found = malloc(size * sizeof(*reader->found));
 	if (!reader->holes || !reader->hole_pos || !reader->found) {
 		shared_reader_close(reader);
 		return -ENOMEM;
 	}
-	memset(reader->hole_pos, 0xff, size * sizeof(*reader->hole_pos));
 	/* relaxed: written before shared_ready */
 	reader->scan_pos = tally_load_relaxed(&region_state(base)->shared_start);
+	reader->scan_pos -= reader->scan_pos % SHARED_GROUP;
 	reader->idle_pos = reader->scan_pos;
 	return 0;
 }
@@ -175,51 +104,75 @@ void shared_reader_close(struct shared_reader *reader)
 	memset(reader, 0, sizeof(*reader));
 }
 
-static void accept(struct shared_reader *reader, const struct tally_record *record,
-		   void (*take)(void *arg, const struct tally_record *record), void *arg)
+uint64_t shared_outstanding(const struct shared_reader *reader)
 {
-	if (slot_version(record->commit) != TALLY_RECORD_VERSION)
+	return reader->idle_pos - reader->scan_pos + reader->writing;
+}
+
+struct taker {
+	void (*take)(void *arg, const struct tally_record *record);
+	void *arg;
+};
+
+/* Reads the record at `pos` if it is there still: overwritten, it is lost, as its number tells. */
+static void read_one(struct shared_reader *reader, uint64_t pos, const struct taker *taker)
+{
+	const struct tally_record *slot = &reader->slots[pos & (size_of(reader) - 1)];
+	struct tally_record record;
+
+	if (slot_read(slot, pos, reader->ring_log2, &record) != SLOT_VALID)
+		return;
+	if (slot_version(record.commit) != TALLY_RECORD_VERSION)
 		reader->quarantine = "a record of an unknown version";
-	else if (take)
-		take(arg, record);
+	else if (taker->take)
+		taker->take(taker->arg, &record);
+	if (flush_wanted())
+		flush_line(slot);
 }
 
-/* The scan's position, in slot n, has no record yet. */
-static void add_hole(struct shared_reader *reader, uint64_t n)
+/* ---- Holes ----------------------------------------------------------------------------------- */
+
+static bool is_hole(const struct shared_reader *reader, uint64_t n)
 {
-	if (reader->hole_pos[n] != SHARED_NO_HOLE)
-		return; /* an earlier lap's is open still */
-	reader->hole_pos[n] = reader->scan_pos;
-	reader->holes[reader->hole_count++] = (uint32_t)n;
+	return reader->holes[n / WORD_BITS] >> n % WORD_BITS & 1;
 }
 
-/* What has become of a hole: the position of a record that is to be read, or SHARED_NO_HOLE. The
- * positions in it that are past hope leave it; closed when none is left. */
-static uint64_t look_at_hole(struct shared_reader *reader, uint32_t slot, bool writers_gone)
+static void set_hole(struct shared_reader *reader, uint64_t n, bool open)
 {
-	uint64_t size = size_of(reader);
-	uint64_t pos = reader->hole_pos[slot];
-	/* R1' -> C1: VALID is seen with the payload behind it */
-	uint64_t commit = tally_load_acquire(&reader->slots[slot].commit);
+	uint64_t bit = 1ull << n % WORD_BITS;
+
+	if (open)
+		reader->holes[n / WORD_BITS] |= bit;
+	else
+		reader->holes[n / WORD_BITS] &= ~bit;
+}
+
+/* What has become of the hole in slot n. True: *ret_pos is of a record that is to be read.
+ * Positions that are past hope leave the hole; without any it is closed. */
+static bool look_at_hole(struct shared_reader *reader, uint64_t n, bool writers_gone,
+			 uint64_t *ret_pos)
+{
+	uint64_t pos = reader->hole_pos[n];
+	/* R1' -> C1: VALID is seen, and all that its thread published before */
+	uint64_t commit = tally_load_acquire(&reader->slots[n].commit);
 	enum tally_slot_state state = slot_state(commit);
 	uint64_t ahead = slot_ahead(commit, slot_lap(pos, reader->ring_log2));
-	uint64_t found = SHARED_NO_HOLE;
+	bool found = false;
 
+	reader->writing += state == TALLY_SLOT_WRITING;
 	if (state != TALLY_SLOT_FREE && !slot_is_older(ahead)) {
 		pos += ahead << reader->ring_log2; /* where the slot is now */
 		if ((int64_t)(pos - reader->scan_pos) >= 0) {
 			pos = reader->scan_pos; /* the scan will come by there */
-		} else if (state == TALLY_SLOT_VALID) {
-			found = pos;
-			pos += size;
-		} else if (state == TALLY_SLOT_ABORTED || writers_gone) {
-			reader->died++;
-			pos += size;
+		} else if (state != TALLY_SLOT_WRITING || writers_gone) {
+			found = state == TALLY_SLOT_VALID;
+			reader->died += !found;
+			*ret_pos = pos;
+			pos += size_of(reader);
 		}
 	}
-	if (writers_gone || (int64_t)(pos - reader->scan_pos) >= 0)
-		pos = SHARED_NO_HOLE;
-	reader->hole_pos[slot] = pos;
+	reader->hole_pos[n] = pos;
+	set_hole(reader, n, !writers_gone && (int64_t)(pos - reader->scan_pos) < 0);
 	return found;
 }
 
@@ -230,77 +183,92 @@ static int by_position(const void *a, const void *b)
 	return (behind > 0) - (behind < 0);
 }
 
-/* Reads what holes have become, in the order of positions: a thread's tickets ascend. */
-static void read_holes(struct shared_reader *reader, bool writers_gone,
-		       void (*take)(void *arg, const struct tally_record *record), void *arg)
+/* Reads what holes have become, in the order of positions. They are looked at from the last slot to
+ * the first: who finds a record in a group finds, behind it, what its thread published before. */
+static void read_holes(struct shared_reader *reader, bool writers_gone, const struct taker *taker)
 {
-	uint32_t n, open = 0;
+	uint64_t n = size_of(reader);
 	size_t found = 0, i;
 
-	for (n = 0; n < reader->hole_count; n++) {
-		uint32_t slot = reader->holes[n];
-		uint64_t pos = SHARED_NO_HOLE;
-
-		if (reader->hole_pos[slot] != SHARED_NO_HOLE)
-			pos = look_at_hole(reader, slot, writers_gone);
-		if (pos != SHARED_NO_HOLE)
-			reader->found[found++] = pos;
-		if (reader->hole_pos[slot] != SHARED_NO_HOLE)
-			reader->holes[open++] = slot;
+	while (n-- > 0) {
+		if (reader->holes[n / WORD_BITS] == 0)
+			n -= n % WORD_BITS; /* none in this word */
+		else if (is_hole(reader, n))
+			found += look_at_hole(reader, n, writers_gone, &reader->found[found]);
 	}
-	reader->hole_count = open;
 	qsort(reader->found, found, sizeof(*reader->found), by_position);
-	for (i = 0; i < found && !reader->quarantine; i++) {
-		uint64_t pos = reader->found[i];
-		struct tally_record record;
+	for (i = 0; i < found && !reader->quarantine; i++)
+		read_one(reader, reader->found[i], taker);
+}
 
-		/* Overwritten meanwhile: lost, as its number tells. */
-		if (slot_read(&reader->slots[pos & (size_of(reader) - 1)], pos, reader->ring_log2,
-			      &record) == SLOT_VALID)
-			accept(reader, &record, take, arg);
+/* ---- Groups ---------------------------------------------------------------------------------- */
+
+/* A position that has no record yet, or never gets one. Holes of earlier laps are over when the
+ * slot has come this far. */
+static void note(struct shared_reader *reader, uint64_t pos, uint64_t commit)
+{
+	uint64_t n = pos & (size_of(reader) - 1);
+	enum slot_sight sight = slot_sight(commit, pos, reader->ring_log2);
+
+	reader->died += sight == SLOT_ABORTED;
+	if (sight != SLOT_EARLY) {
+		set_hole(reader, n, false);
+		return;
 	}
+	if (!is_hole(reader, n)) /* else an earlier lap's is open still */
+		reader->hole_pos[n] = pos;
+	set_hole(reader, n, true);
+	reader->writing += slot_state(commit) == TALLY_SLOT_WRITING;
+}
+
+/* The next group: looked at from its last position to its first, then read from the first. What was
+ * published only after its look is left for the next drain, or it might come before what its
+ * thread published earlier. */
+static void read_group(struct shared_reader *reader, const struct taker *taker)
+{
+	bool valid[SHARED_GROUP];
+	uint64_t n;
+
+	for (n = SHARED_GROUP; n-- > 0;) {
+		uint64_t pos = reader->scan_pos + n;
+		const struct tally_record *slot = &reader->slots[pos & (size_of(reader) - 1)];
+		/* R1'' -> C1: as above */
+		uint64_t commit = tally_load_acquire(&slot->commit);
+
+		valid[n] = slot_sight(commit, pos, reader->ring_log2) == SLOT_VALID;
+		note(reader, pos, commit);
+	}
+	for (n = 0; n < SHARED_GROUP && !reader->quarantine; n++)
+		if (valid[n])
+			read_one(reader, reader->scan_pos + n, taker);
+	reader->scan_pos += SHARED_GROUP;
 }
 
 void shared_drain(struct shared_reader *reader, bool to_end, bool writers_gone,
 		  void (*take)(void *arg, const struct tally_record *record), void *arg)
 {
+	struct taker taker = { .take = take, .arg = arg };
 	uint64_t size = size_of(reader);
-	/* T2 -> T1: first of all, so that what a thread published before it took a ticket below
+	/* T2 -> T1: first of all, so that what a thread published before it took a group below
 	 * `end` is seen by all that follows */
 	uint64_t reserve_pos = tally_load_acquire(&reader->head->reserve_pos);
-	uint64_t end = reserve_pos;
-	bool flush = flush_wanted();
+	uint64_t end = reserve_pos - reserve_pos % SHARED_GROUP;
 
 	if (reader->quarantine)
 		return;
-	if ((int64_t)(end - reader->idle_pos) < 0) {
+	if ((int64_t)(reserve_pos - reader->idle_pos) < 0) {
 		reader->quarantine = "a position that goes back";
 		return;
 	}
-	read_holes(reader, writers_gone, take, arg);
+	reader->writing = 0;
+	read_holes(reader, writers_gone, &taker);
 	if (end - reader->scan_pos > size) /* lapped; of what is left some will go meanwhile */
 		reader->scan_pos = end - size + (writers_gone ? 0 : size / 8);
 	if (!to_end && reserve_pos != reader->idle_pos)
 		end -= DRAIN_DISTANCE;
 	reader->idle_pos = reserve_pos;
-	for (; (int64_t)(end - reader->scan_pos) > 0 && !reader->quarantine; reader->scan_pos++) {
-		uint64_t n = reader->scan_pos & (size - 1);
-		struct tally_record record;
-		enum slot_sight sight = slot_read(&reader->slots[n], reader->scan_pos,
-						  reader->ring_log2, &record);
-
-		if (sight == SLOT_EARLY) {
-			add_hole(reader, n);
-			continue;
-		}
-		reader->hole_pos[n] = SHARED_NO_HOLE; /* of earlier laps: nothing will come */
-		if (sight == SLOT_VALID) {
-			accept(reader, &record, take, arg);
-			if (flush)
-				flush_line(&reader->slots[n]);
-		}
-		reader->died += sight == SLOT_ABORTED;
-	}
+	while ((int64_t)(end - reader->scan_pos) > 0 && !reader->quarantine)
+		read_group(reader, &taker);
 	if (writers_gone)
-		read_holes(reader, true, take, arg);
+		read_holes(reader, true, &taker);
 }

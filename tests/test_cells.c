@@ -53,7 +53,7 @@ static void every_kind_is_added_to_its_cell(void **state)
 	assert_true(cells_push(&to, TALLY_KIND_FREE, 3, 7, 30, 0));
 	assert_true(cells_push(&to, TALLY_KIND_ALLOC_FAILED, 3, 7, 1 << 20, 0));
 	assert_true(cells_push(&to, TALLY_KIND_POOL_RESET, 3, 7, 120, 2));
-	cells_unrecorded(&to, 1);
+	cells_unrecorded(to.process, 1);
 	sums = sums_in(&to, 3, 7);
 	assert_int_equal(sums.allocated_bytes, 150);
 	assert_int_equal(sums.freed_bytes, 150);

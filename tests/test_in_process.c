@@ -310,7 +310,7 @@ static void records_carry_the_tag_of_their_thread(void **state)
 	tally_tag_pop();
 	for (i = 1; i <= 20; i++)
 		tally_tag_push(text("deep %d", i));
-	tally_alloc(1, 1, 0, 0); /* 7: the 16th stays */
+	tally_alloc(1, 1, 0, 0); /* 7: the 12th stays */
 	for (i = 0; i < 10; i++)
 		tally_tag_pop();
 	tally_alloc(1, 1, 0, 0); /* 8: the 10th again */

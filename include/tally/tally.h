@@ -88,8 +88,8 @@ uint64_t tally_now(void);
  * Names are copied, cut at 55 bytes, and interned: at most 1024 different ones a process; records
  * beyond carry no tag. Not for signal handlers. */
 
-/* Records of this thread carry `name` until the matching pop. Nests; from the 17th level on the
- * 16th's tag stays. */
+/* Records of this thread carry `name` until the matching pop. Nests; from the 13th level on
+ * the 12th's tag stays. */
 void tally_tag_push(const char *name);
 void tally_tag_pop(void);
 
@@ -128,12 +128,14 @@ struct tally_options {
 	uint32_t lanes;	       /* as TALLY_LANES */
 	int totals_only;       /* no records at all */
 	int keep;	       /* as TALLY_KEEP=1 */
+	const char *region;    /* as TALLY_REGION, also under `tally run` */
 };
 
 /* Arms this process and makes its region; options may be NULL. Events pushed before are not
- * counted unless TALLY=1 was set. -EINVAL: a size that is not usable; -EALREADY: armed before
- * (nothing changed); else why the region could not be made (-ENOSPC, -EACCES, -ENOENT, -EMFILE,
- * -ENOMEM, ...): then the process is armed all the same, and counts (see tally_status()). */
+ * counted unless TALLY=1 was set. -EINVAL: a size or name that is not usable; -EALREADY: armed
+ * before (nothing changed); else why the region could not be made (-ENOSPC, -EACCES, -ENOENT,
+ * -EMFILE, -ENOMEM, ...): then the process is armed all the same, and counts (see
+ * tally_status()). */
 int tally_init(const struct tally_options *options);
 
 /* 1 if a push would count, else 0. */

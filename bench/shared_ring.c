@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a push into the shared ring costs, alone and with another process, beside other ways to do
+ * it; and what it costs through the library, beside a push into a lane.
+ *
+ * Every contender takes a timestamp and writes the same record. In each round all are measured, one
+ * after the other, so that ratios hold whatever the machine is doing.
+ */
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <tally/tally.h>
+#include <unistd.h>
+
+#include "bench/harness.h"
+#include "bench/other_claims.h"
+#include "bench/pair.h"
+#include "ring/clock.h"
+#include "ring/join.h"
+#include "ring/lane.h"
+
+#define CALLS 20000
+#define PAIR_CALLS 200000
+#define PAIR_ROUNDS 41
+#define RING_LOG2 11 /* as a default one */
+
+enum way { GROUPS, POSITION, SINGLES, WAYS };
+
+static struct figure in_lane = { .name = "push into a lane", .unit = "ns" };
+static struct figure shared_full = { .name = "push without a lane", .unit = "ns" };
+static struct figure alone[WAYS] = {
+	{ .name = "ring alone: tickets in groups", .unit = "ns" },
+	{ .name = "ring alone: CAS on the position", .unit = "ns" },
+	{ .name = "ring alone: tickets one by one", .unit = "ns" },
+};
+
+enum job { JOB_GROUPS, JOB_POSITION, JOB_SINGLES, JOB_LIBRARY, JOBS };
+
+static struct pair_figure together[JOBS] = {
+	{ .name = "two processes: tickets in groups" },
+	{ .name = "two processes: CAS on the position" },
+	{ .name = "two processes: tickets one by one" },
+	{ .name = "two processes: push without a lane" },
+};
+
+/* ---- Bare rings, one for each way, in memory that both processes share ----------------------- */
+
+struct bare {
+	unsigned char page[TALLY_PAGE] __attribute__((aligned(TALLY_PAGE)));
+	struct tally_record slots[1u << RING_LOG2];
+	struct {
+		struct tally_process_header process;
+		uint64_t lost;
+	} of[2] __attribute__((aligned(128)));
+};
+
+static struct bare *bares;
+static enum tally_clock bench_clock;
+
+static struct shared_ring ring_of(enum way way, unsigned int me)
+{
+	struct bare *bare = &bares[way];
+	struct shared_ring ring = {
+		.head = region_shared(bare->page),
+		.slots = bare->slots,
+		.slot_mask = (1u << RING_LOG2) - 1,
+		.lap_scale = 1ull << (TALLY_LAP_SHIFT - RING_LOG2),
+		.process = &bare->of[me].process,
+		.entry = me,
+	};
+
+	return ring;
+}
+
+static void make_bares(void)
+{
+	int way;
+
+	bares = mmap(NULL, WAYS * sizeof(*bares), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (bares == MAP_FAILED) {
+		perror("bench/shared_ring");
+		exit(1);
+	}
+	for (way = 0; way < WAYS; way++)
+		tally_store_release(&region_state(bares[way].page)->shared_ready, 1);
+	bench_clock = clock_choose();
+}
+
+static __always_inline void push_bare(enum way way, unsigned int me, uint64_t calls)
+{
+	struct shared_ring ring = ring_of(way, me);
+	uint64_t ticket = 0, lost = 0, i;
+
+	for (i = 0; i < calls; i++) {
+		struct shared_event event = {
+			.time = clock_ticks(bench_clock),
+			.kind = TALLY_KIND_ALLOC,
+			.buffer_id = i,
+			.size = 64,
+			.where = lane_where(0, TALLY_POOL_DRAM) | me,
+		};
+
+		switch (way) {
+		case GROUPS:
+			lost += !shared_push(&ring, &event, &ticket);
+			break;
+		case POSITION:
+			lost += !push_by_position(&ring, &event);
+			break;
+		default:
+			lost += !push_one_by_one(&ring, &event);
+		}
+	}
+	bares[way].of[me].lost += lost;
+}
+
+static double time_groups(void)
+{
+	double start = now_ns();
+
+	push_bare(GROUPS, 0, CALLS);
+	return (now_ns() - start) / CALLS;
+}
+
+static double time_position(void)
+{
+	double start = now_ns();
+
+	push_bare(POSITION, 0, CALLS);
+	return (now_ns() - start) / CALLS;
+}
+
+static double time_singles(void)
+{
+	double start = now_ns();
+
+	push_bare(SINGLES, 0, CALLS);
+	return (now_ns() - start) / CALLS;
+}
+
+/* ---- Through the library: one region for both processes, with a single lane ------------------ */
+
+static char region[JOIN_NAME_MAX];
+
+static void push_pairs(uint64_t calls)
+{
+	uint64_t i;
+
+	for (i = 0; i < calls / 2; i++) {
+		tally_alloc(0, TALLY_POOL_DRAM, i, 64);
+		tally_free(0, TALLY_POOL_DRAM, i, 64);
+	}
+}
+
+static double time_library(void)
+{
+	double start = now_ns();
+
+	push_pairs(CALLS);
+	return (now_ns() - start) / CALLS;
+}
+
+static void join_bench(void)
+{
+	struct tally_options options = { .region = region, .lanes = 1 };
+	int error = tally_init(&options);
+	struct tally_status status;
+
+	tally_status(&status);
+	if (error || status.join_error) {
+		fprintf(stderr, "bench/shared_ring: no region could be joined in /dev/shm\n");
+		exit(1);
+	}
+	push_pairs(2);
+}
+
+/* ---- Rounds ---------------------------------------------------------------------------------- */
+
+static void job_groups(unsigned int me)
+{
+	push_bare(GROUPS, me, PAIR_CALLS);
+}
+
+static void job_position(unsigned int me)
+{
+	push_bare(POSITION, me, PAIR_CALLS);
+}
+
+static void job_singles(unsigned int me)
+{
+	push_bare(SINGLES, me, PAIR_CALLS);
+}
+
+static void job_library(unsigned int me)
+{
+	(void)me;
+	push_pairs(PAIR_CALLS);
+}
+
+static const pair_job jobs[JOBS] = { job_groups, job_position, job_singles, job_library };
+
+static sem_t to_laneless, to_main;
+
+/* The process's main thread has the region's only lane; this one has none. */
+static void *laneless(void *unused)
+{
+	int i;
+
+	pin(0);
+	for (i = 0; i < ROUNDS; i++) {
+		sem_wait(&to_laneless);
+		if (i == 0)
+			time_library();
+		figure_time(&shared_full, time_library);
+		sem_post(&to_main);
+	}
+	return unused;
+}
+
+static void *laneless_pairs(void *unused)
+{
+	int i, job;
+
+	pin(0);
+	for (i = 0; i < PAIR_ROUNDS; i++)
+		for (job = 0; job < JOBS; job++)
+			pair_time(&together[job], (size_t)job, PAIR_CALLS);
+	return unused;
+}
+
+static void run_thread(void *(*body)(void *))
+{
+	pthread_t thread;
+	int i;
+
+	pthread_create(&thread, NULL, body, NULL);
+	for (i = 0; i < ROUNDS && body == laneless; i++) {
+		figure_time(&in_lane, time_library);
+		figure_time(&alone[GROUPS], time_groups);
+		figure_time(&alone[POSITION], time_position);
+		figure_time(&alone[SINGLES], time_singles);
+		sem_post(&to_laneless);
+		sem_wait(&to_main);
+	}
+	pthread_join(thread, NULL);
+}
+
+static void print_losses(void)
+{
+	static const char *const names[WAYS] = { "groups", "CAS", "one by one" };
+	int way;
+
+	printf("lost by the producers, tries exhausted:");
+	for (way = 0; way < WAYS; way++)
+		printf(" %s %llu%s", names[way],
+		       (unsigned long long)(bares[way].of[0].lost + bares[way].of[1].lost),
+		       way < WAYS - 1 ? "," : "\n");
+}
+
+int main(void)
+{
+	int way, job;
+	bool two = processors() > 1;
+
+	if (tally_enabled()) {
+		fprintf(stderr, "bench/shared_ring: unset TALLY, it makes its own region\n");
+		return 2;
+	}
+	snprintf(region, sizeof(region), "/bench-%d", (int)getpid());
+	make_bares();
+	sem_init(&to_laneless, 0, 0);
+	sem_init(&to_main, 0, 0);
+	machine_print();
+	join_bench(); /* takes the only lane */
+	if (two && pair_open(join_bench, jobs) != 0)
+		two = false;
+	pin(0);
+	run_thread(laneless);
+	if (two) {
+		run_thread(laneless_pairs);
+		pair_close();
+	}
+	figure_print(&in_lane);
+	figure_print(&shared_full);
+	for (way = 0; way < WAYS; way++)
+		figure_print(&alone[way]);
+	for (job = 0; job < JOBS && two; job++)
+		pair_print(&together[job]);
+	if (!two)
+		printf("two processes: need a second processor: absent\n");
+	print_losses();
+	printf("without a lane / lane  %6.2f     goal: at most 1.7\n",
+	       figure_ratio(&shared_full, &in_lane));
+	if (two)
+		printf("two processes          %6.1f M/s with everything, %.1f M/s the bare ring  "
+		       "   goal: at least 25\n",
+		       pair_median(&together[JOB_LIBRARY]), pair_median(&together[JOB_GROUPS]));
+	tally_shutdown();
+	return 0;
+}
