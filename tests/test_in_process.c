@@ -331,7 +331,7 @@ static void records_carry_the_tag_of_their_thread(void **state)
 	assert_string_equal(tag_of(&view, 4), "layer 1");
 	assert_string_equal(tag_of(&view, 5), "");
 	assert_int_equal(strlen(tag_of(&view, 6)), 55); /* cut */
-	assert_string_equal(tag_of(&view, 7), "deep 16");
+	assert_string_equal(tag_of(&view, 7), "deep 12");
 	assert_string_equal(tag_of(&view, 8), "deep 10");
 	region_close(&view);
 	assert_int_equal(tally_shutdown(), 0);
