@@ -307,7 +307,7 @@ static void join_runner(struct process_state *process)
 	process->shared.slots = NULL;
 	if (!producer_config.run_region[0] ||
 	    region_open_shared(producer_config.dir, producer_config.run_region, TALLY_REGION_RUNNER,
-			       true, &process->guest) != 0)
+			       NULL, &process->guest) != 0)
 		return;
 	process->cells = cells_of(&process->guest, 0);
 	producer_kept.guest = process->guest.base;

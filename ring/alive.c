@@ -7,8 +7,6 @@
 #include <tally/abi.h>
 #include <unistd.h>
 
-#include "ring/geometry.h"
-
 static struct flock bytes_of(unsigned int entry, unsigned int count)
 {
 	struct flock lock = {
@@ -37,12 +35,11 @@ int alive_lock(int fd, unsigned int entry)
 
 int alive_lock_others(int fd, unsigned int entry)
 {
-	unsigned int entries = 1u << GEOMETRY_PROCESSES_LOG2_MAX;
 	int error = entry > 0 ? lock_entries(fd, 0, entry) : 0;
 
-	if (error || entry + 1 >= entries)
+	if (error || entry + 1 >= ALIVE_ENTRIES)
 		return error;
-	return lock_entries(fd, entry + 1, entries - entry - 1);
+	return lock_entries(fd, entry + 1, ALIVE_ENTRIES - entry - 1);
 }
 
 int alive_test(int fd, unsigned int entry)

@@ -9,6 +9,11 @@
 #ifndef RING_ALIVE_H
 #define RING_ALIVE_H
 
+#include "ring/geometry.h"
+
+/* Entries that a region can have; who removes a file locks them all. */
+#define ALIVE_ENTRIES (1u << GEOMETRY_PROCESSES_LOG2_MAX)
+
 /* Takes the lock of process entry `entry` through a descriptor open for writing.
  * 0, -EAGAIN when another holds it, or another negative errno. */
 int alive_lock(int fd, unsigned int entry);

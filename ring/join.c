@@ -19,6 +19,9 @@
  * it; more often than this is not chance. */
 #define JOIN_TRIES 100
 
+/* How often is looked whether somebody who removes the file has done so. */
+#define REMOVE_TRIES 10000
+
 bool join_name(char name[REGION_NAME_MAX], const char *given)
 {
 	const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
@@ -83,34 +86,23 @@ static int enter(struct region *region, const struct region_config *config)
 	return 0;
 }
 
-static void forget(struct region *region, const struct region_config *config)
-{
-	munmap(region->base, region->at.size);
-	close(region->fd);
-	if (config->open_fd)
-		*config->open_fd = -1;
-}
-
 static int join(const struct region_config *config, struct region *ret_region)
 {
+	int own_fd = -1;
+	int *open_fd = config->open_fd ? config->open_fd : &own_fd;
 	struct region region;
-	int error = region_open_shared(config->dir, config->name, TALLY_REGION_JOINED, false,
+	int error = region_open_shared(config->dir, config->name, TALLY_REGION_JOINED, open_fd,
 				       &region);
 
 	if (error)
 		return error;
-	if (config->open_fd)
-		*config->open_fd = region.fd;
 	error = enter(&region, config);
+	region_close_file(&region); /* the mapping keeps the open file, and so the lock */
 	if (error) {
-		forget(&region, config);
+		munmap(region.base, region.at.size);
 		return error;
 	}
 	madvise(region.base, region.at.size, MADV_DONTDUMP);
-	close(region.fd); /* the mapping keeps the open file, and so the lock */
-	if (config->open_fd)
-		*config->open_fd = -1;
-	region.fd = -1;
 	*ret_region = region;
 	return 0;
 }
@@ -131,20 +123,43 @@ static int make(const struct region_config *config, struct region *ret_region)
 	return 0;
 }
 
+/* Every entry is locked also while somebody removes the file, and then so are those that do not
+ * exist. */
+static bool is_being_removed(const struct region_config *config)
+{
+	char path[REGION_PATH_MAX];
+	bool removed = true;
+	int fd, tries;
+
+	snprintf(path, sizeof(path), "%s/%s", config->dir, config->name);
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	for (tries = 0; tries < REMOVE_TRIES && removed; tries++) {
+		removed = alive_test(fd, ALIVE_ENTRIES - 1) == 1;
+		if (removed && tries > 0)
+			sched_yield();
+	}
+	removed = tries > 1;
+	close(fd);
+	return removed;
+}
+
 int join_region(const struct region_config *config, struct region *ret_region)
 {
-	int tries, error = -EBUSY;
+	int tries, error = -EAGAIN;
 
 	for (tries = 0; tries < JOIN_TRIES; tries++) {
 		error = join(config, ret_region);
 		if (error == -ENOENT)
 			error = make(config, ret_region);
-		/* Every entry is locked also while somebody removes the file. */
-		if (error != -EAGAIN && error != -EUSERS)
+		if (error == -EUSERS && is_being_removed(config))
+			error = -EAGAIN;
+		if (error != -EAGAIN)
 			return error;
 		sched_yield();
 	}
-	return error == -EAGAIN ? -EBUSY : error;
+	return -EBUSY;
 }
 
 static bool is_named(int fd, const char *path)

@@ -132,7 +132,7 @@ void *region_map(int fd, size_t size, int protection, void *place)
 
 /* ---- Making ---------------------------------------------------------------------------------- */
 
-static void close_file(struct region *region)
+void region_close_file(struct region *region)
 {
 	if (region->fd >= 0)
 		close(region->fd);
@@ -255,7 +255,7 @@ void region_discard(struct region *region)
 		hidden_path(region, path);
 		unlink(path);
 	}
-	close_file(region);
+	region_close_file(region);
 	region->base = NULL;
 }
 
@@ -322,7 +322,7 @@ int region_publish(struct region *region)
 	}
 	if (result != 0)
 		return -errno;
-	close_file(region); /* the mapping keeps the open file, and so the lock */
+	region_close_file(region); /* the mapping keeps the open file, and so the lock */
 	region->hidden_name = false;
 	return 0;
 }

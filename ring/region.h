@@ -68,6 +68,9 @@ int region_create(const struct region_config *config, struct region *ret_region)
  * where somebody has that name, the region is as it was. */
 int region_publish(struct region *region);
 
+/* Closes the descriptor, if there is one; a mapping keeps the lock. */
+void region_close_file(struct region *region);
+
 /* Takes back a region that was not published: mapping, descriptor, hidden name. */
 void region_discard(struct region *region);
 
@@ -112,9 +115,9 @@ int region_open(int dir_fd, const char *name, struct region_view *ret_view,
 void region_close(struct region_view *view);
 
 /* The same to write into somebody else's region, which must have `flags`: nothing of it is the
- * caller's. Of *ret_region base, at, id, path, name and fd are set; close_fd: the descriptor is
- * closed. */
-int region_open_shared(const char *dir, const char *name, uint32_t flags, bool close_fd,
+ * caller's. Of *ret_region base, at, id, path, name and fd are set. open_fd: NULL, and the
+ * descriptor is closed; or it stays open and is told as in region_config, from the start. */
+int region_open_shared(const char *dir, const char *name, uint32_t flags, int *open_fd,
 		       struct region *ret_region);
 
 /* 1 if the process of `entry` lives, 0 if not, or a negative errno. */

@@ -180,31 +180,31 @@ int region_alive(const struct region_view *view, uint32_t entry)
 	return alive_test(view->fd, entry);
 }
 
-int region_open_shared(const char *dir, const char *name, uint32_t flags, bool close_fd,
+int region_open_shared(const char *dir, const char *name, uint32_t flags, int *open_fd,
 		       struct region *ret_region)
 {
-	struct region region = { .fd = -1 };
+	struct region region = { .fd = -1, .open_fd = open_fd };
 	struct region_view view;
 	char why[REGION_WHY_MAX];
-	int error, fd;
+	int error;
 
 	snprintf(region.path, sizeof(region.path), "%s/%s", dir, name);
 	snprintf(region.name, sizeof(region.name), "%s", name);
-	fd = open(region.path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
+	region.fd = open(region.path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (region.fd < 0)
 		return -errno;
-	error = load(fd, PROT_READ | PROT_WRITE, &view, why);
+	if (open_fd)
+		*open_fd = region.fd; /* at once: no lock is held yet */
+	error = load(region.fd, PROT_READ | PROT_WRITE, &view, why);
 	if (!error && ((view.header.flags & flags) != flags ||
 		       madvise(view.base, view.at.size, MADV_DONTFORK) != 0)) {
 		munmap(view.base, view.at.size);
 		error = -EBADMSG;
 	}
-	if (error || close_fd)
-		close(fd);
+	if (error || !open_fd)
+		region_close_file(&region);
 	if (error)
 		return error;
-	if (!close_fd)
-		region.fd = fd;
 	region.base = view.base;
 	region.at = view.at;
 	region.id = view.header.region_id;
