@@ -4,7 +4,8 @@
  * The kernel wipes tally_private in the child, also after a raw clone(); the region is not mapped
  * there (MADV_DONTFORK). The handlers do the rest for fork(): they carry over the heap's balance
  * and put plain memory where the region was. A raw clone() out of a signal handler that interrupted
- * a push has no such handlers, and the child must not return into that push.
+ * a push has no such handlers, and the child must not return into that push. Under an emulator that
+ * heeds no advice the handlers do all of it, and nothing does it for a raw clone().
  */
 #include <pthread.h>
 #include <sched.h>
@@ -60,9 +61,10 @@ static void fork_parent(void)
 /* Puts plain memory where a mapping was. False: something else is there by now. */
 static bool fill_hole(void *base, size_t size)
 {
+	int fixed = producer_kept.stays ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+
 	return mmap(base, size, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-		    0) == base;
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0) == base;
 }
 
 /* Only the forking thread is here. If the fork came out of a signal handler that interrupted a
@@ -102,8 +104,9 @@ static void fork_child(void)
 
 void fork_ask_for_wipe(void)
 {
+	producer_kept.stays = !region_advice_heeded(&tally_private);
 	/* Whole pages of the system's, or what lies behind would be wiped as well. */
-	if (sysconf(_SC_PAGESIZE) == TALLY_PAGE &&
+	if (!producer_kept.stays && sysconf(_SC_PAGESIZE) == TALLY_PAGE &&
 	    madvise(&tally_private, sizeof(tally_private), MADV_WIPEONFORK) == 0)
 		tally_store_relaxed(&producer_kept.wipes, 1); /* relaxed: all store the same */
 }

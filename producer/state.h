@@ -105,6 +105,7 @@ struct kept {
 	size_t writers_size;
 	int open_fd;	 /* of a region being made: in a fork child it would keep the lock */
 	uint64_t wipes;	 /* 1: the kernel wipes tally_private in a fork child */
+	bool stays;	 /* a fork child has the mappings too, whatever was asked for */
 	bool handlers;	 /* pthread_atfork() is done */
 	bool inherits;	 /* this process's first region opens with the three below */
 	uint64_t parent; /* its generation */

@@ -50,9 +50,16 @@ bool region_name_loose(const char *name)
 	return strncmp(name, "tally-", 6) == 0;
 }
 
+bool region_advice_heeded(void *page)
+{
+	static const int no_advice = -1; /* the kernel knows none of this number */
+
+	return madvise(page, TALLY_PAGE, no_advice) != 0;
+}
+
 /* ---- Reserving ------------------------------------------------------------------------------- */
 
-/* Kernels before 5.14: through the file, by its name once the descriptor is closed. */
+/* Kernels before 5.14, and emulators: through the file, by name once the descriptor is closed. */
 static int reserve_by_file(const struct region *region, size_t offset, size_t size)
 {
 	struct rlimit limit;
@@ -75,9 +82,9 @@ static int reserve(const struct region *region, size_t first, size_t bytes)
 {
 	if (!region->base)
 		return -EINVAL; /* wiped: this is a fork child, inside what its parent was doing */
-	if (madvise(region->base + first, bytes, MADV_POPULATE_WRITE) == 0)
+	if (!region->by_file && madvise(region->base + first, bytes, MADV_POPULATE_WRITE) == 0)
 		return 0;
-	if (errno == EINVAL)
+	if (region->by_file || errno == EINVAL)
 		return reserve_by_file(region, first, bytes);
 	return errno == EFAULT ? -ENOSPC : -errno; /* EFAULT: a touch would have been a SIGBUS */
 }
@@ -221,6 +228,7 @@ static int map_and_lock(struct region *region, const struct region_config *confi
 	if (madvise(region->base, region->at.size, MADV_DONTFORK) != 0)
 		return -errno;
 	madvise(region->base, region->at.size, MADV_DONTDUMP);
+	region->by_file = !region_advice_heeded(region->base);
 	return region_reserve(region, 0, region->at.process_at + TALLY_PAGE);
 }
 

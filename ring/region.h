@@ -56,6 +56,7 @@ struct region {
 	/* A page, or several, were refused: so many more tries are not worth it. */
 	uint64_t refusals, large_refusals;
 	bool in_place; /* mapped at config->place */
+	bool by_file;  /* pages are not reserved by madvise() */
 	char name[REGION_NAME_MAX];
 	char path[REGION_PATH_MAX];
 };
@@ -76,6 +77,10 @@ void region_discard(struct region *region);
 
 /* Unlinks it. The mapping stays. */
 void region_unlink(const struct region *region);
+
+/* Whether madvise() is in earnest. An emulator of another processor (qemu-user) answers 0 to any
+ * advice, also where the kernel does something that we rely on, and does nothing. */
+bool region_advice_heeded(void *page);
 
 /* Puts private anonymous memory in place of a mapping: the lock and the memory go, the addresses
  * stay harmless to a push that is still in flight. */

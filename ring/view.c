@@ -206,6 +206,7 @@ int region_open_shared(const char *dir, const char *name, uint32_t flags, int *o
 	if (error)
 		return error;
 	region.base = view.base;
+	region.by_file = !region_advice_heeded(region.base);
 	region.at = view.at;
 	region.id = view.header.region_id;
 	*ret_region = region;
