@@ -22,8 +22,10 @@ ABI := 0
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 BUILD ?= build
-# A flavour is another BUILD with SAN=address,undefined or SAN=thread, and CC=clang.
+# A flavour is another BUILD with SAN=address,undefined or SAN=thread, and CC=clang; or with
+# ARM64=1 and the cross compiler's tools.
 SAN ?=
+ARM64 ?=
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -35,7 +37,8 @@ Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: all deps demo check check-asan check-tsan check-marked lint format bench install clean help
+.PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format bench install
+.PHONY: clean help
 all:
 
 # ---- Flags ---------------------------------------------------------------------------------------
@@ -53,13 +56,26 @@ FLOORS.tests/prog := tests
 FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli bench tests tests/prog
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
-# Internal calls to exported functions stay calls within the library.
-SHARED := -fPIC -fvisibility=hidden -fno-semantic-interposition -fno-plt
+# Internal calls to exported functions stay calls within the library. Other linkers than that of
+# x86-64 leave a call by a table as it is, also where it leads to the same library.
+MACHINE := $(if $(ARM64),aarch64,$(shell uname -m))
+SHARED := -fPIC -fvisibility=hidden -fno-semantic-interposition \
+	$(if $(filter x86_64,$(MACHINE)),-fno-plt)
 # Found without a call. The price: libtally.so takes its few bytes from the static TLS surplus.
 TLS := -ftls-model=initial-exec
 # Else the compiler makes a calloc of our malloc and memset, which would call itself.
 ALLOCATOR := -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
 PLACES := -DBUILD_DIR='"$(abspath $(BUILD))"' -DSOURCE_DIR='"$(CURDIR)"'
+
+ifneq ($(ARM64),)
+# Debian's libraries for arm64, in a folder of their own; qemu lets a program find them there.
+ROOT := $(abspath $(BUILD))/root
+ROOT_LIB := $(ROOT)/usr/lib/aarch64-linux-gnu
+ROOT_SEE := -isystem $(ROOT)/usr/include -isystem $(ROOT)/usr/include/aarch64-linux-gnu
+ROOT_LINK := -L$(ROOT_LIB) -Wl,-rpath-link,$(ROOT_LIB)
+EMULATOR := qemu-aarch64 -L $(ROOT)
+PLACES += -DEMULATOR='"qemu-aarch64", "-L", "$(ROOT)"'
+endif
 
 FLAGS.ring := $(SHARED)
 FLAGS.producer := $(SHARED) $(TLS)
@@ -71,9 +87,9 @@ FLAGS.tests := -fPIE $(PLACES)
 FLAGS.tests/prog := -fPIC $(PLACES)
 
 WARN := -Wall -Wextra -Wconversion -Werror
-BASE := -std=gnu17 -pthread -D_GNU_SOURCE -DTALLY_VERSION='"$(VERSION)"' $(WARN)
+BASE := -std=gnu17 -pthread -D_GNU_SOURCE -DTALLY_VERSION='"$(VERSION)"' $(WARN) $(ROOT_SEE)
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-LINK := -pthread -Wl,--as-needed -Wl,-z,relro,-z,now
+LINK := -pthread -Wl,--as-needed -Wl,-z,relro,-z,now $(ROOT_LINK)
 LINK_SHARED := $(LINK) -shared -Wl,-z,defs
 # Never unloaded: threads may be in a push, or have a destructor of ours still to run.
 LINK_LOADED := $(LINK_SHARED) -Wl,-z,nodelete
@@ -81,8 +97,15 @@ LIBS_CONSUMER := -lurcu-bp -lurcu-cds
 
 # A goal that is a job installs what it needs before anything is compiled; `make` alone does not.
 jobs = $(filter $(1),$(MAKECMDGOALS))
-READY := $(if $(call jobs,deps demo check check-asan check-tsan lint bench),deps)
-DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san)
+READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
+	bench),deps)
+DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san) \
+	$(if $(call jobs,check-arm64),arm64)
+ifdef ROOT
+READY += $(ROOT)/done
+$(ROOT)/done: tests/arm64-root.sh
+	@$< $(@D)
+endif
 
 # ---- Objects -------------------------------------------------------------------------------------
 # What is loaded into strangers (shared libraries) and the strangers (tests/prog) stay plain in a
@@ -228,18 +251,25 @@ SCRIPTS := $(sort $(wildcard tests/test_*.sh tests/test_*.py))
 check: all $(TESTS) $(ALL_PROGS)
 	$(Q)$(RUN) $(TESTS) $(SCRIPTS) tests/lint/headers.sh tests/lint/install.sh
 
-# The tests that say they run under a sanitizer, with the words `sanitizers: address, thread`.
+# The tests that say they run under a sanitizer, with the words `sanitizers: address, thread`, or
+# emulated on arm64, with `also on: arm64`.
 SAN_CC ?= clang
-flavour = $(MAKE) --no-print-directory CC=$(SAN_CC) check-marked
+flavour = $(MAKE) --no-print-directory check-marked
 check-asan: deps
-	+$(Q)$(flavour) BUILD=$(BUILD)/asan SAN=address,undefined MARK=address
+	+$(Q)$(flavour) CC=$(SAN_CC) BUILD=$(BUILD)/asan SAN=address,undefined \
+		MARK='sanitizers:.*address'
 check-tsan: deps
-	+$(Q)$(flavour) BUILD=$(BUILD)/tsan SAN=thread MARK=thread
+	+$(Q)$(flavour) CC=$(SAN_CC) BUILD=$(BUILD)/tsan SAN=thread MARK='sanitizers:.*thread'
+ARM64_CC ?= aarch64-linux-gnu-gcc
+ARM64_TOOLS := $(foreach t,LD=ld AR=ar OBJCOPY=objcopy,$(subst =,=aarch64-linux-gnu-,$(t)))
+check-arm64: deps
+	+$(Q)$(flavour) CC='$(ARM64_CC)' $(ARM64_TOOLS) BUILD=$(BUILD)/arm64 ARM64=1 \
+		MARK='also on:.*arm64'
 ifdef MARK
-MARKED := $(shell grep -l 'sanitizers:.*$(MARK)' /dev/null $(wildcard tests/test_*.c))
+MARKED := $(shell grep -l '$(MARK)' /dev/null $(wildcard tests/test_*.c))
 MARKED := $(patsubst %.c,$(BUILD)/%,$(MARKED))
 check-marked: all $(MARKED) $(ALL_PROGS)
-	$(Q)SAN=$(SAN) $(RUN) $(MARKED)
+	$(Q)SAN=$(SAN) EMULATOR='$(EMULATOR)' $(RUN) $(MARKED)
 endif
 
 # Each is a test case of its own; selftest breaks something for each, to see it fail.
@@ -287,6 +317,7 @@ help:
 	@echo 'make demo       install what is missing, build, and follow real programs'
 	@echo 'make check      install what is missing, build, and run every test'
 	@echo 'make check-asan, make check-tsan   the marked tests under sanitizers'
+	@echo 'make check-arm64   the marked tests built for arm64, under qemu'
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C sources'
 	@echo 'make bench      build and run the benchmarks'

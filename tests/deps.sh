@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing on a Debian machine, saying what and why; silent when nothing is.
-# usage: tests/deps.sh build|lint|san ...    (the groups of packages wanted)
+# usage: tests/deps.sh build|lint|san|arm64 ...    (the groups of packages wanted)
 set -u -o pipefail
 
 # group  package  command it brings ("-": ask dpkg)  why
@@ -26,6 +26,9 @@ lint  cppcheck        cppcheck      checks the C sources statically
 san   clang           clang         builds for the sanitizers
 san   libclang-rt-dev -             the sanitizers themselves
 san   llvm            llvm-symbolizer  names the lines in their reports
+arm64 gcc-aarch64-linux-gnu  aarch64-linux-gnu-gcc  compiles for arm64
+arm64 libc6-dev-arm64-cross  -        the C library of arm64
+arm64 qemu-user       qemu-aarch64    runs the tests that are built for arm64
 '
 
 has() # package command

@@ -19,7 +19,7 @@ unset ${!TALLY*} LD_PRELOAD # a user's own settings are not what is tested
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1 second_deadlock_stack=1}
-before=()
+read -ra before <<<"${EMULATOR:-}" # what a test of another architecture runs under
 # clang 14's ThreadSanitizer cannot live with all the address randomness of newer kernels.
 if [[ ${SAN:-} == *thread* ]] && setarch -R true 2>/dev/null; then
 	before=(setarch -R)

@@ -273,6 +273,31 @@ uint64_t mix(uint64_t x) /* splitmix64 */
 
 /* ---- Programs -------------------------------------------------------------------------------- */
 
+/* Whether it is one of the programs that we have built. */
+static bool is_ours(const char *word)
+{
+	const char *dir = built("");
+	struct stat status;
+
+	return strncmp(word, dir, strlen(dir)) == 0 && !strstr(word, ".so") &&
+	       stat(word, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & S_IXUSR);
+}
+
+void execute(const char *const *argv)
+{
+	static const char *const emulator[] = { EMULATOR_FIRST NULL };
+	const char *all[100], *const *word;
+	size_t count = 0;
+
+	for (; *argv && count < COUNT(all) - COUNT(emulator) - 1; argv++) {
+		for (word = emulator; *word && is_ours(*argv); word++)
+			all[count++] = *word;
+		all[count++] = *argv;
+	}
+	all[count] = NULL;
+	execvp(all[0], (char *const *)all);
+}
+
 /* In the child: becomes the program. */
 static void become(const struct command *command, int in, int out, int err)
 {
@@ -286,7 +311,7 @@ static void become(const struct command *command, int in, int out, int err)
 		putenv((char *)*env); /* without a '=' it removes */
 	if (command->cwd && chdir(command->cwd) != 0)
 		_exit(99);
-	execvp(command->argv[0], (char *const *)command->argv);
+	execute(command->argv);
 	dprintf(2, "test: cannot run %s: %s\n", command->argv[0], strerror(errno));
 	_exit(99);
 }

@@ -20,6 +20,8 @@
 /* cmocka.h wants the four above */
 #include <cmocka.h>
 
+#include "tests/emulator.h"
+
 /* How long anything may take that is waited for. Long, as a machine may be busy: a test that
  * depends on it has already gone wrong. */
 #define DEADLINE_S 60
@@ -41,6 +43,13 @@ extern void (*test_let_go)(void);
 		print_message("skipped: " __VA_ARGS__);                                            \
 		print_message("\n");                                                               \
 		skip();                                                                            \
+	} while (0)
+
+/* For what no emulator does as the kernel and the processor do. */
+#define SKIP_EMULATED(why)                                                                         \
+	do {                                                                                       \
+		if (EMULATED)                                                                      \
+			SKIP("emulated: " why);                                                    \
 	} while (0)
 
 /* Skips the test where no pseudo-terminal can be had (a chroot without /dev/pts). */
@@ -98,6 +107,10 @@ struct outcome {
 };
 
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* As execvp() of its first word; programs of ours among its words get the emulator in front of
+ * them, where there is one. */
+void execute(const char *const *argv);
 
 /* Runs a program to its end and says what it did. */
 struct outcome run(const struct command *command);

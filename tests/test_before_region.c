@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pushes while the region is being made, and when none can be: each is counted, or said not to be
- * with its number. */
+ * with its number.
+ * also on: arm64 */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

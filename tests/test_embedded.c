@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A program that embeds the producer: 64 devices, nine pools, every count compared with the truth
- * that the program itself has kept; through the consumer's API and through `tally ps`. */
+ * that the program itself has kept; through the consumer's API and through `tally ps`.
+ * also on: arm64 */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A consumer that comes after a million events reports the totals of one that was there before. */
+/* A consumer that comes after a million events reports the totals of one that was there before.
+ * also on: arm64 */
 #include <signal.h>
 #include <stdio.h>
 #include <tally/tally.h>

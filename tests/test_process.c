@@ -3,7 +3,8 @@
  *
  * tests/prog/life.c plays each scenario and writes down what each process image pushed on device 5,
  * pool dram; here it runs under `tally run`, with the adapter, and both are compared.
- */
+ *
+ * also on: arm64 */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -154,6 +155,7 @@ static void child_of_a_child_is_counted_apart(void **state)
 static void clone_child_without_handlers_is_counted_apart(void **state)
 {
 	(void)state;
+	SKIP_EMULATED("MADV_WIPEONFORK is not heeded");
 	live("clone");
 	assert_int_equal(image_count, 2);
 }
@@ -161,6 +163,7 @@ static void clone_child_without_handlers_is_counted_apart(void **state)
 static void vfork_child_counts_in_its_parent_until_it_execs(void **state)
 {
 	(void)state;
+	SKIP_EMULATED("vfork() is a fork()");
 	live("vfork");
 	assert_int_equal(image_count, 2);
 }
@@ -199,10 +202,12 @@ static void daemon_that_closes_all_descriptors_is_counted(void **state)
 
 static void daemon_that_outlives_the_command_is_listed_as_alive(void **state)
 {
-	json_t *json = live_with("daemon", "stays", "TALLY_RING=64"), *process;
+	json_t *json, *process;
 	size_t i, alive = 0;
 
 	(void)state;
+	SKIP_EMULATED("PR_SET_CHILD_SUBREAPER is refused: the daemon would not come to us");
+	json = live_with("daemon", "stays", "TALLY_RING=64");
 	assert_int_equal(image_count, 2);
 	json_array_foreach(json_get(json, "processes"), i, process) {
 		if (!json_flag(process, "alive"))

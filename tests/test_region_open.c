@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening a region: what is no region, or one of another kind or user, is refused with a reason.
- * sanitizers: address */
+ * sanitizers: address; also on: arm64 */
 #include "ring/region.h"
 
 #include <dirent.h>

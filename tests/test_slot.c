@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A slot: what a reader makes of every state and lap it may find, and of one that changes.
- * sanitizers: address */
+ * sanitizers: address; also on: arm64 */
 #include "ring/slot.h"
 
 #include <string.h>
