@@ -11,6 +11,10 @@
 #include <tally/atomic.h>
 #include <unistd.h>
 
+#include "consumer/guard.h"
+#include "ring/alive.h"
+#include "ring/join.h"
+
 #define DEFAULT_DIR "/dev/shm"
 
 int attach_open(struct attach *attach, const struct tally_consumer_options *options)
@@ -55,12 +59,8 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 
 void attach_close(struct attach *attach)
 {
-	size_t n;
-
-	for (n = 0; n < attach->process_count; n++)
-		process_free(attach->processes[n]);
+	list_free(attach);
 	known_free(&attach->known);
-	free(attach->processes);
 	free(attach->name);
 	closedir(attach->dir);
 }
@@ -97,36 +97,20 @@ static void refuse(struct attach *attach, struct known *known, uint32_t pid, int
 		attach->options.refused(attach->options.refused_arg, &refusal);
 }
 
-static bool starts_after(const struct process *a, const struct process *b)
-{
-	if (a->said.start_realtime_ns != b->said.start_realtime_ns)
-		return a->said.start_realtime_ns > b->said.start_realtime_ns;
-	if (a->said.pid != b->said.pid)
-		return a->said.pid > b->said.pid;
-	return a->said.region_id > b->said.region_id;
-}
-
 /* Follows an opened region, which it takes over. */
 static int follow(struct attach *attach, struct known *known, struct region_view *view)
 {
-	size_t n = attach->process_count;
-	struct process **all = known_room(attach->processes, n, &attach->process_room);
-	struct process *process;
+	struct region_watch *region = watch_new(known->name, view);
 
-	if (!all)
+	if (!region)
 		return -ENOMEM;
-	attach->processes = all;
-	process = process_new(known->name, view);
-	if (!process)
+	if (list_region(attach, region) != 0) {
+		region->view.base = NULL; /* stays the caller's */
+		watch_free(region);
 		return -ENOMEM;
-	while (n > 0 && starts_after(attach->processes[n - 1], process)) {
-		attach->processes[n] = attach->processes[n - 1];
-		n--;
 	}
-	attach->processes[n] = process;
-	attach->process_count++;
 	known->state = KNOWN_FOLLOWED;
-	known->process = process;
+	known->region = region;
 	return 0;
 }
 
@@ -155,10 +139,15 @@ static int check_wanted(const struct attach *attach, const struct region_view *v
 /* A lent region says nothing as long as nobody counts in it. */
 static bool is_empty(const struct region_view *view)
 {
+	uint64_t guests;
+
 	if (!(view->header.flags & TALLY_REGION_RUNNER))
 		return false;
+	guard_begin(view);
 	/* relaxed: a count that stands by itself */
-	return tally_load_relaxed(&region_process(view->base, &view->at, 0)->guests) == 0;
+	guests = tally_load_relaxed(&region_process(view->base, &view->at, 0)->guests);
+	guard_end();
+	return guests == 0;
 }
 
 static void try_open(struct attach *attach, struct known *known, uint32_t uid)
@@ -170,6 +159,11 @@ static void try_open(struct attach *attach, struct known *known, uint32_t uid)
 
 	if (error == -ENOENT) {
 		known->look = 0; /* it has gone meanwhile */
+		return;
+	}
+	if (error && attach->options.pid && known->joined &&
+	    view.header.creator_pid != attach->options.pid) {
+		known->state = KNOWN_OTHER; /* nothing says that it is about that process */
 		return;
 	}
 	if (error) {
@@ -211,36 +205,62 @@ static bool is_stray(const struct attach *attach, const char *name)
 	       status.st_uid == geteuid();
 }
 
+/* A joined region may have any process in it. */
 static bool is_wanted(const struct attach *attach, const char *name, uint32_t uid, uint32_t pid)
 {
 	if (attach->name)
 		return strcmp(attach->name, name) == 0;
-	if (attach->options.pid)
+	if (attach->options.pid && pid)
 		return attach->options.pid == pid;
-	return uid == geteuid();
+	return uid == geteuid() || (attach->options.pid && geteuid() == 0);
 }
 
-static int visit(struct attach *attach, const char *name)
+/* Names of joined regions are used again: whether this one has another file by now. If so, it is
+ * looked at as if never seen. */
+static bool is_replaced(struct attach *attach, struct known *known, uint64_t ino)
+{
+	struct stat status;
+
+	if (!known->joined || known->ino == ino)
+		return false;
+	known->ino = ino;
+	if (known->state == KNOWN_FOLLOWED && known->region) {
+		const struct region_view *view = &known->region->view;
+
+		if (fstatat(dirfd(attach->dir), known->name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+		    (status.st_dev == view->dev && status.st_ino == view->ino))
+			return false;
+		known->region->file_gone = true;
+		known->region = NULL;
+	}
+	return true;
+}
+
+static int visit(struct attach *attach, const char *name, uint64_t ino)
 {
 	uint32_t uid = geteuid(), pid = 0;
 	struct known *known = known_find(&attach->known, name);
-	bool parsed;
+	bool parsed, joined;
 
 	if (known) {
 		known->look = attach->look;
-		if (known->state != KNOWN_LATER && known->state != KNOWN_EMPTY)
+		if (known->state != KNOWN_LATER && known->state != KNOWN_EMPTY &&
+		    !is_replaced(attach, known, ino))
 			return 0;
 	}
-	parsed = region_name_parse(name, &uid, &pid);
+	joined = join_name_parse(name, &uid);
+	parsed = joined || region_name_parse(name, &uid, &pid);
 	if (parsed || attach->name ? !is_wanted(attach, name, uid, pid) : !is_stray(attach, name))
 		return 0;
 	if (!known) {
 		known = known_add(&attach->known, name);
 		if (!known)
 			return -ENOMEM;
-		known->state = KNOWN_OTHER;
-		known->look = attach->look;
+		known->joined = joined;
+		known->ino = ino;
 	}
+	known->look = attach->look;
+	known->state = KNOWN_OTHER;
 	if (parsed || attach->name)
 		try_open(attach, known, uid);
 	else
@@ -274,7 +294,7 @@ static void look_again(struct attach *attach)
 	for (n = 0; n < attach->known.count; n++) {
 		struct known *known = attach->known.all[n];
 
-		if (known->look != attach->look && known->process &&
+		if (known->look != attach->look && known->region &&
 		    fstatat(dirfd(attach->dir), known->name, &status, AT_SYMLINK_NOFOLLOW) == 0)
 			known->look = attach->look;
 	}
@@ -294,7 +314,7 @@ int attach_scan(struct attach *attach)
 		if (!entry)
 			break;
 		if (entry->d_name[0] != '.')
-			error = visit(attach, entry->d_name);
+			error = visit(attach, entry->d_name, entry->d_ino);
 	}
 	if (!error && errno)
 		return -errno;
@@ -316,50 +336,39 @@ uint32_t attach_refused(const struct attach *attach)
 	return refused;
 }
 
-void attach_unlink(const struct attach *attach, const struct process *process)
+static bool is_file_of(const struct attach *attach, const struct region_watch *region)
 {
-	int dir_fd = dirfd(attach->dir);
 	struct stat status;
 
-	if (fstatat(dir_fd, process->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    status.st_dev == process->view.dev && status.st_ino == process->view.ino)
-		unlinkat(dir_fd, process->name, 0);
+	return fstatat(dirfd(attach->dir), region->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       status.st_dev == region->view.dev && status.st_ino == region->view.ino;
 }
 
-/* Takes a process out of the list. */
-static void drop(struct attach *attach, size_t n)
+void attach_unlink(const struct attach *attach, const struct region_watch *region)
 {
-	struct process *process = attach->processes[n];
-	size_t i;
+	int fd = -1;
 
-	for (i = 0; i < attach->known.count; i++)
-		if (attach->known.all[i]->process == process)
-			attach->known.all[i]->process = NULL;
-	attach->process_count--;
-	memmove(&attach->processes[n], &attach->processes[n + 1],
-		(attach->process_count - n) * sizeof(struct process *));
-	process_free(process);
-}
-
-void attach_reject(struct attach *attach, struct process *process, const char *message)
-{
-	struct known *known = known_find(&attach->known, process->name);
-	size_t n;
-
-	if (known && known->process == process)
-		refuse(attach, known, process->said.pid, -EBADMSG, message);
-	for (n = 0; n < attach->process_count; n++)
-		if (attach->processes[n] == process) {
-			drop(attach, n);
+	/* Nobody joins while all entries are locked. */
+	if (region->joined) {
+		fd = openat(dirfd(attach->dir), region->name,
+			    O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
 			return;
-		}
+	}
+	if ((fd < 0 || (alive_lock(fd, 0) == 0 && alive_lock_others(fd, 0) == 0)) &&
+	    is_file_of(attach, region))
+		unlinkat(dirfd(attach->dir), region->name, 0);
+	if (fd >= 0)
+		close(fd);
 }
 
-void attach_drop_leaving(struct attach *attach)
+void attach_reject(struct attach *attach, struct region_watch *region, const char *message)
 {
-	size_t n = attach->process_count;
+	struct known *known = known_find(&attach->known, region->name);
 
-	while (n-- > 0)
-		if (attach->processes[n]->leaving)
-			drop(attach, n);
+	if (known && known->region == region) {
+		refuse(attach, known, region->view.header.creator_pid, -EBADMSG, message);
+		known->region = NULL;
+	}
+	list_drop(attach, region);
 }

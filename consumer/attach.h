@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "consumer/known.h"
-#include "consumer/process.h"
+#include "consumer/watch.h"
 
 struct attach {
 	struct tally_consumer_options options; /* with a copy of name */
@@ -21,7 +21,10 @@ struct attach {
 	uint64_t look;
 	struct known_list known;
 
-	struct process **processes; /* ordered by start, pid */
+	struct region_watch **regions;
+	size_t region_count, region_room;
+
+	struct process **processes; /* those that are shown, ordered by start, pid */
 	size_t process_count, process_room;
 
 	int first_error; /* of the first refusal, 0 if there was none */
@@ -41,13 +44,27 @@ bool attach_changed(const struct attach *attach);
 /* How many files in the directory are refused. */
 uint32_t attach_refused(const struct attach *attach);
 
-/* Removes the file of a process, if it is still the file that was opened. */
-void attach_unlink(const struct attach *attach, const struct process *process);
+/* Removes the file of a region whose processes are all dead, if it is still the file that was
+ * opened, and nobody joins it meanwhile. */
+void attach_unlink(const struct attach *attach, const struct region_watch *region);
 
-/* A region turned out to be broken: it is refused from now on, and its process forgotten. */
-void attach_reject(struct attach *attach, struct process *process, const char *message);
+/* A region turned out to be broken: it is refused from now on, and its processes forgotten. */
+void attach_reject(struct attach *attach, struct region_watch *region, const char *message);
 
-/* Forgets processes that were marked as leaving. */
-void attach_drop_leaving(struct attach *attach);
+/* ---- list.c ---------------------------------------------------------------------------------- */
+
+/* Adds a region that is followed from now on. 0 or -ENOMEM. */
+int list_region(struct attach *attach, struct region_watch *region);
+
+/* Shows the rows of a region that were read whole, if they are asked for. 0 or -ENOMEM. */
+int list_rows(struct attach *attach, struct region_watch *region);
+
+/* Forgets a region with all its rows. */
+void list_drop(struct attach *attach, struct region_watch *region);
+
+/* Forgets rows that were marked as leaving, and regions that nothing is left of. */
+void list_drop_leaving(struct attach *attach);
+
+void list_free(struct attach *attach);
 
 #endif

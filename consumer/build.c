@@ -95,7 +95,7 @@ static const char *name_of_pool(const struct picture *picture, uint32_t pool)
 	size_t n;
 
 	for (n = 0; n < picture->process_count && !name && pool >= FIXED_POOLS; n++)
-		name = describe_pool(picture->processes[n], pool);
+		name = describe_pool(picture->processes[n]->region, pool);
 	return name;
 }
 
@@ -115,7 +115,7 @@ static void fill_processes(const struct picture *picture, struct tally_snapshot 
 			const struct sum *sum = &process->sums.all[i];
 
 			fill_pool(&pools[filled++], sum,
-				  describe_pool(process, TALLY_KEY_POOL(sum->key)));
+				  describe_pool(process->region, TALLY_KEY_POOL(sum->key)));
 		}
 		snapshot->events += view->events;
 		snapshot->records_read += view->records_read;
@@ -178,7 +178,7 @@ void build_fill(const struct picture *picture, const struct layout *layout, unsi
 	struct tally_snapshot snapshot = {
 		.realtime_ns = clock_realtime_ns(),
 		.monotonic_ns = clock_monotonic_ns(),
-		.complete = picture->refused_files == 0,
+		.complete = picture->refused_files == 0 && !picture->partial,
 		.refused_files = picture->refused_files,
 		.device_count = layout->devices,
 		.pool_count = picture->over_all->count,

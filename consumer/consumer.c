@@ -59,7 +59,8 @@ static void pass_interval(struct tally_consumer *consumer, uint64_t look_ns)
 		uint64_t now_ns = clock_monotonic_ns();
 
 		if (now_ns >= end_ns ||
-		    (now_ns >= early_ns && attach_changed(&consumer->look.attach)))
+		    (now_ns >= early_ns &&
+		     (consumer->look.due || attach_changed(&consumer->look.attach))))
 			return;
 		if (!consumer->look.attach.options.read_records || now_ns + pause_ns >= end_ns) {
 			sleep_until(consumer, end_ns);

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Draining a region's lanes, and accounting for every event that had no record to be read. */
+/* Draining a region's lanes, each process's part of a lane by itself.
+ *
+ * A lane's events are numbered through over all its owners. In a joined region a drain stops at the
+ * position up to which they are surely the row's: it was loaded before the owner was looked at
+ * once more.
+ */
 #include "consumer/cursor.h"
 
 #include <errno.h>
@@ -7,248 +12,279 @@
 #include <string.h>
 #include <tally/atomic.h>
 
+#include "consumer/census.h"
+#include "consumer/shared_cursor.h"
+
 /* A drain reads at most a ring and a half; nobody writes any more, so a few get to the end. */
 #define FINAL_DRAINS 4
 
-static struct tally_process_header *header_of(const struct process *process)
-{
-	return region_process(process->view.base, &process->view.at, 0);
-}
-
-static int make_room(struct process *process, uint32_t lanes)
+static int make_room(struct region_watch *region, uint32_t lanes)
 {
 	struct lane_watch *all;
-	uint32_t room = process->lane_room ? process->lane_room : 1;
+	uint32_t room = region->lane_room ? region->lane_room : 1;
 
-	if (lanes <= process->lane_room)
+	if (lanes <= region->lane_room)
 		return 0;
 	while (room < lanes)
 		room *= 2;
-	all = realloc(process->lanes, room * sizeof(*all));
+	all = realloc(region->lanes, room * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	memset(all + process->lane_room, 0, (room - process->lane_room) * sizeof(*all));
-	process->lanes = all;
-	process->lane_room = room;
+	memset(all + region->lane_room, 0, (room - region->lane_room) * sizeof(*all));
+	region->lanes = all;
+	region->lane_room = room;
 	return 0;
 }
 
-static int notice_lanes(struct process *process)
+static int notice_lanes(struct region_watch *region)
 {
-	const struct region_view *view = &process->view;
+	const struct region_view *view = &region->view;
 	/* U2'''' -> U1: the first page of every lane counted here is reserved */
 	uint64_t used = tally_load_acquire(&region_state(view->base)->lanes_used);
 	uint32_t n;
 
 	if (used > view->at.lanes)
 		used = view->at.lanes;
-	if (make_room(process, (uint32_t)used) != 0)
+	if (make_room(region, (uint32_t)used) != 0)
 		return -ENOMEM;
-	for (n = process->lane_count; n < used; n++) {
-		process->lanes[n].reader.header = region_lane(view->base, &view->at, n);
-		process->lanes[n].reader.ring_log2 = view->at.ring_log2;
+	for (n = region->lane_count; n < used; n++) {
+		region->lanes[n].reader.header = region_lane(view->base, &view->at, n);
+		region->lanes[n].reader.ring_log2 = view->at.ring_log2;
 	}
-	if (used > process->lane_count)
-		process->lane_count = (uint32_t)used;
+	if (used > region->lane_count)
+		region->lane_count = (uint32_t)used;
 	return 0;
 }
 
 /* Whether the lane's ring can be touched. */
-static bool ring_ready(const struct process *process, uint32_t n)
+static bool ring_ready(const struct region_watch *region, uint32_t n)
 {
-	struct lane_reader *reader = &process->lanes[n].reader;
+	struct lane_reader *reader = &region->lanes[n].reader;
 
 	if (reader->slots)
 		return true;
 	/* U2''''' -> U1: the ring's pages are reserved */
-	if (!process->view.at.ring_stride || tally_load_acquire(&reader->header->ring_ready) != 1)
+	if (!region->view.at.ring_stride || tally_load_acquire(&reader->header->ring_ready) != 1)
 		return false;
-	reader->slots = region_ring(process->view.base, &process->view.at, n);
+	reader->slots = region_ring(region->view.base, &region->view.at, n);
 	return true;
 }
 
-static void drain_to_end(struct lane_reader *reader)
+/* ---- Parts of a lane ------------------------------------------------------------------------- */
+
+/* The position after so many of the lane's events. */
+static uint64_t position(const struct lane_reader *reader, uint64_t events, uint64_t unrecorded)
+{
+	/* relaxed: written before ring_ready */
+	return tally_load_relaxed(&reader->header->start_pos) + events - unrecorded;
+}
+
+uint64_t cursor_part_start(const struct lane_watch *lane)
+{
+	return position(&lane->reader, lane->base_events, lane->base_unrecorded);
+}
+
+/* Drains once, and adds what came of it to the part, unless it is NULL. */
+static void drain_once(struct lane_watch *lane, bool to_end, bool gone, struct account *part)
+{
+	struct lane_reader *reader = &lane->reader;
+	uint64_t seen = reader->seen, lost = reader->lost;
+
+	lane_drain(reader, to_end, gone, NULL, NULL);
+	if (!part)
+		return;
+	part->seen += reader->seen - seen;
+	part->overwritten += reader->lost - lost;
+}
+
+static void drain_to_end(struct lane_watch *lane, struct account *part)
 {
 	uint64_t before;
 	int drains = 0;
 
 	do {
-		before = reader->pos;
-		lane_drain(reader, true, true, NULL, NULL);
-	} while (reader->pos != before && ++drains < FINAL_DRAINS);
+		before = lane->reader.pos;
+		drain_once(lane, true, true, part);
+	} while (lane->reader.pos != before && ++drains < FINAL_DRAINS);
 }
 
-/* ---- The shared ring ------------------------------------------------------------------------- */
-
-static bool see_shared(struct process *process)
+/* The first drain: passes over what earlier owners left. Of what was gone before, that is missed
+ * which lies in the row's part. */
+static void begin(struct lane_watch *lane)
 {
-	const struct region_view *view = &process->view;
+	struct lane_reader *reader = &lane->reader;
+	uint64_t start = cursor_part_start(lane), idle_pos = reader->idle_pos;
+	int64_t missed;
 
-	if (process->shared.slots)
-		return true;
-	/* U2''''''' -> U1: the ring's pages are reserved */
-	if (!view->at.shared_size ||
-	    tally_load_acquire(&region_state(view->base)->shared_ready) != 1)
-		return false;
-	return shared_reader_open(&process->shared, view->base, &view->at) == 0;
+	reader->stops = true;
+	reader->stop_pos = start;
+	drain_to_end(lane, NULL);
+	reader->idle_pos = idle_pos;
+	missed = (int64_t)(position(reader, 0, 0) + reader->missed - start);
+	lane->part.missed = missed > 0 ? (uint64_t)missed : 0;
 }
 
-static void take_shared(void *arg, const struct tally_record *record)
+/* The row's part ends where it was seen last: what was left of it is read, and its account closed.
+ */
+static void end_part(struct lane_watch *lane, bool read_records)
 {
-	struct process *process = arg;
+	struct lane_reader *reader = &lane->reader;
+	struct account *closed = &lane->row->closed;
+	struct account is;
 
-	process->shared_seen++;
-	process->shared_old += record->event_no <= process->shared_first;
+	if (read_records && reader->slots && !lane->row->ended) {
+		reader->stops = true;
+		reader->stop_pos = position(reader, lane->events, lane->unrecorded);
+		drain_to_end(lane, &lane->part);
+	}
+	is = account_lane(lane, read_records);
+	closed->events += is.events;
+	closed->seen += is.seen;
+	closed->missed += is.missed;
+	closed->overwritten += is.overwritten;
+	closed->unrecorded += is.unrecorded;
 }
 
-static void drain_shared(struct process *process, bool to_end, bool gone)
+/* The lane has another owner than when it was looked at last. What lies between is of processes
+ * that were not told apart. */
+static void change_part(struct lane_watch *lane, struct process *row, uint64_t base_events,
+			uint64_t base_unrecorded, bool read_records)
 {
-	/* Y2 -> Y1: every number counted here belongs to a slot that the drain will find claimed,
-	 * or to an event that was counted as unrecorded before */
-	process->shared_events = tally_load_acquire(&header_of(process)->shared_events);
-	if (!process->shared_known)
-		process->shared_first = process->shared_events;
-	process->shared_known = true;
-	if (see_shared(process))
-		shared_drain(&process->shared, to_end, gone, take_shared, process);
+	struct lane_reader *reader = &lane->reader;
+
+	if (lane->row)
+		end_part(lane, read_records);
+	memset(&lane->part, 0, sizeof(lane->part));
+	lane->row = row;
+	lane->base_events = base_events;
+	lane->base_unrecorded = base_unrecorded;
+	lane->has_last = false;
+	if (!row || !read_records || !reader->started)
+		return;
+	reader->stops = true;
+	reader->stop_pos = cursor_part_start(lane);
+	drain_to_end(lane, NULL);
 }
 
 /* ---- Looking --------------------------------------------------------------------------------- */
 
-int cursor_look(struct process *process, bool read_records, bool gone)
+/* What a look at a lane has found out. */
+struct sight {
+	struct process *row;
+	uint64_t base_events, base_unrecorded, events, unrecorded;
+	bool has_last;
+	struct tally_record last;
+};
+
+/* Loads what a lane says, and then makes sure whose it was all the time. */
+static bool sight_lane(struct region_watch *region, uint32_t n, struct sight *ret_sight)
+{
+	struct lane_watch *lane = &region->lanes[n];
+	struct tally_lane_header *header = lane->reader.header;
+	struct sight sight = { 0 };
+	struct process *again;
+	/* O2''' -> O1: what earlier owners left was booked before */
+	uint64_t owner = tally_load_acquire(&header->owner);
+
+	if (!census_lane(region, owner, &sight.row))
+		return false;
+	if (!sight.row && owner >> 56 != TALLY_LANE_RETIRED &&
+	    (owner >> 32 & 0xffffff) >= region->view.at.processes)
+		lane->reader.quarantine = "an owner that cannot be";
+	lane_count(header, &sight.events, &sight.unrecorded);
+	if (ring_ready(region, n) && !(sight.row && sight.row->alive))
+		sight.has_last = lane_last(header, lane->reader.slots, lane->reader.ring_log2,
+					   &sight.last);
+	if (region->joined) {
+		/* relaxed, all: the second look at the generation, or at a lane that is nobody's
+		 * the one of census_holds(), tells whether they are the row's */
+		sight.base_events = tally_load_relaxed(&header->base_events);
+		sight.base_unrecorded = tally_load_relaxed(&header->base_unrecorded);
+		if (sight.row && !census_owns(region, sight.row))
+			return false;
+		/* relaxed: as above */
+		if (!census_lane(region, tally_load_relaxed(&header->owner), &again) ||
+		    again != sight.row)
+			return false;
+	}
+	*ret_sight = sight;
+	return true;
+}
+
+static void drain_lane(struct lane_watch *lane, bool joined)
+{
+	struct lane_reader *reader = &lane->reader;
+	bool gone = !lane->row->alive;
+
+	if (!reader->started)
+		begin(lane);
+	reader->stops = joined;
+	if (joined) {
+		reader->stop_pos = position(reader, lane->events, lane->unrecorded);
+		if (gone && lane->has_last && lane->last.event_no == lane->events + 1)
+			reader->stop_pos++; /* published, but its pusher died before it said so */
+		if ((int64_t)(cursor_part_start(lane) - reader->pos) > 0)
+			return; /* in the part before it still */
+	}
+	if (gone)
+		drain_to_end(lane, &lane->part);
+	else
+		drain_once(lane, false, false, &lane->part);
+}
+
+/* False: whose it is cannot be told. */
+static bool watch_lane(struct region_watch *region, uint32_t n, bool read_records)
+{
+	struct lane_watch *lane = &region->lanes[n];
+	struct sight sight;
+
+	if (!sight_lane(region, n, &sight))
+		return false;
+	if (sight.row != lane->row || sight.base_events != lane->base_events ||
+	    sight.base_unrecorded != lane->base_unrecorded)
+		change_part(lane, sight.row, sight.base_events, sight.base_unrecorded,
+			    read_records);
+	lane->has_last = sight.has_last;
+	lane->last = sight.last;
+	if (lane->row && lane->row->ended)
+		return true;
+	lane->events = sight.events;
+	lane->unrecorded = sight.unrecorded;
+	if (lane->row && read_records && lane->reader.slots)
+		drain_lane(lane, region->joined);
+	return true;
+}
+
+int cursor_look(struct region_watch *region, bool read_records)
 {
 	uint32_t n;
 
-	if (notice_lanes(process) != 0)
+	region->stale = false;
+	if (notice_lanes(region) != 0)
 		return -ENOMEM;
-	for (n = 0; n < process->lane_count; n++) {
-		struct lane_watch *lane = &process->lanes[n];
-		struct lane_reader *reader = &lane->reader;
-
-		lane_count(reader->header, &lane->events, &lane->unrecorded);
-		if (!ring_ready(process, n))
-			continue;
-		if (read_records && gone)
-			drain_to_end(reader);
-		else if (read_records)
-			lane_drain(reader, false, false, NULL, NULL);
-		if (gone)
-			lane->has_last = lane_last(reader->header, reader->slots, reader->ring_log2,
-						   &lane->last);
-	}
+	for (n = 0; n < region->lane_count; n++)
+		watch_lane(region, n, read_records); /* if not: census_holds() will say so */
 	if (read_records)
-		drain_shared(process, gone, gone);
+		shared_cursor_look(region);
 	return 0;
 }
 
-bool cursor_drain(struct process *process)
+bool cursor_drain(struct region_watch *region)
 {
-	uint64_t shared_before = process->shared.idle_pos;
+	uint64_t shared_before = region->shared.idle_pos;
 	bool moved = false;
 	uint32_t n;
 
-	if (notice_lanes(process) != 0)
+	if (notice_lanes(region) != 0)
 		return false;
-	for (n = 0; n < process->lane_count; n++) {
-		struct lane_reader *reader = &process->lanes[n].reader;
+	for (n = 0; n < region->lane_count; n++) {
+		struct lane_reader *reader = &region->lanes[n].reader;
 		uint64_t before = reader->idle_pos;
 
-		if (!ring_ready(process, n))
-			continue;
-		lane_drain(reader, false, false, NULL, NULL);
+		if (!watch_lane(region, n, true))
+			region->stale = true;
 		moved = moved || reader->idle_pos != before;
 	}
-	drain_shared(process, false, false);
-	return moved || process->shared.idle_pos != shared_before;
-}
-
-/* Records between a cursor that was stopped and the end: nobody will read them. */
-static uint64_t left_behind(const struct lane_reader *reader)
-{
-	if (!reader->quarantine || (int64_t)(reader->idle_pos - reader->pos) <= 0)
-		return 0;
-	return reader->idle_pos - reader->pos;
-}
-
-struct account {
-	uint64_t events, seen, missed, overwritten, unrecorded;
-};
-
-static struct account account_lane(const struct lane_watch *lane, bool read_records, bool gone)
-{
-	const struct lane_reader *reader = &lane->reader;
-	struct account is = { .events = lane->events, .unrecorded = lane->unrecorded };
-
-	if (read_records && reader->slots) {
-		uint64_t accounted;
-
-		is.seen = reader->seen;
-		is.missed = reader->missed;
-		is.overwritten = reader->lost + left_behind(reader);
-		accounted = is.seen + is.missed + is.overwritten + is.unrecorded;
-		/* The cursor has been at every position; while the lane lives it may lag behind
-		 * the count, or have come further since. */
-		if (gone || is.events < accounted)
-			is.events = accounted;
-	} else if (gone && lane->has_last && lane->last.event_no == is.events + 1) {
-		is.events++; /* published, but its pusher died before it said so */
-	}
-	return is;
-}
-
-/* A number belongs to a record that was read, to an event without one, or to a record that is lost;
- * but as long as the process lives it may belong to one that is still to come. */
-static struct account account_shared(const struct process *process, bool read_records, bool gone)
-{
-	const struct tally_process_header *header = header_of(process);
-	/* relaxed, both: counts that stand by themselves */
-	struct account is = {
-		.unrecorded = tally_load_relaxed(&header->shared_unrecorded),
-		.events = tally_load_relaxed(&header->shared_events),
-	};
-	uint64_t unread, later;
-
-	if (!read_records)
-		return is;
-	is.seen = process->shared_seen;
-	unread = process->shared_events - is.unrecorded;
-	unread = (int64_t)(unread - is.seen) > 0 ? unread - is.seen : 0;
-	is.missed = process->shared_first - process->shared_old;
-	if (is.missed > unread)
-		is.missed = unread;
-	unread -= is.missed;
-	later = gone ? 0 : shared_outstanding(&process->shared);
-	is.overwritten = unread > later ? unread - later : 0;
-	return is;
-}
-
-void cursor_account(struct process *process, bool read_records, bool from_start, bool gone)
-{
-	const struct tally_process_header *header = header_of(process);
-	struct tally_process_view *said = &process->said;
-	/* relaxed, all: counts that stand by themselves */
-	struct account shared = account_shared(process, read_records, gone);
-	uint32_t n;
-
-	said->rejected_events = tally_load_relaxed(&header->rejected_events);
-	said->guests = (uint32_t)tally_load_relaxed(&header->guests);
-	process->ended_ns = tally_load_relaxed(&header->ended_ns);
-	said->events = shared.events;
-	said->lost_unrecorded = shared.unrecorded;
-	said->lost_overwritten = shared.overwritten + (from_start ? shared.missed : 0);
-	said->records_read = shared.seen;
-	said->skipped_records = 0;
-	said->quarantined_lanes = process->shared.quarantine != NULL;
-	for (n = 0; n < process->lane_count; n++) {
-		const struct lane_watch *lane = &process->lanes[n];
-		struct account is = account_lane(lane, read_records, gone);
-
-		said->events += is.events;
-		said->records_read += is.seen;
-		said->lost_unrecorded += is.unrecorded;
-		said->lost_overwritten += is.overwritten + (from_start ? is.missed : 0);
-		said->skipped_records += lane->reader.skipped;
-		said->quarantined_lanes += lane->reader.quarantine != NULL;
-	}
-	said->lost_records = said->lost_overwritten + said->lost_unrecorded;
+	shared_cursor_drain(region);
+	return moved || region->shared.idle_pos != shared_before;
 }

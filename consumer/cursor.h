@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading records: one cursor per lane of a region, and the account of what was lost. */
+/* Reading records: one cursor per lane of a region, one in its shared ring, and whose each is. */
 #ifndef CONSUMER_CURSOR_H
 #define CONSUMER_CURSOR_H
 
 #include <stdbool.h>
 
-#include "consumer/process.h"
+#include "consumer/watch.h"
 
-/* Notices new lanes, loads each lane's counts, then, with `read_records`, drains them. `gone`: the
- * lock was seen gone before this call, so what is read now is final. 0 or -ENOMEM. */
-int cursor_look(struct process *process, bool read_records, bool gone);
+/* After census_take(): notices new lanes and owners of lanes, loads each lane's counts, then, with
+ * `read_records`, drains them; those of processes that are gone to their end. 0 or -ENOMEM. */
+int cursor_look(struct region_watch *region, bool read_records);
 
 /* Drains only. True: something had been published since the last time. */
-bool cursor_drain(struct process *process);
+bool cursor_drain(struct region_watch *region);
 
-/* Writes events, records and losses into process->said. Of a process that is gone it is called
- * after the ledgers were read: then, with from_start, events = read + lost holds exactly. */
-void cursor_account(struct process *process, bool read_records, bool from_start, bool gone);
+/* The position where the part of a lane begins that is its row's. */
+uint64_t cursor_part_start(const struct lane_watch *lane);
+
+/* ---- account.c ------------------------------------------------------------------------------- */
+
+/* Writes events, records and losses of the row into process->said. Of a process that is gone it is
+ * called after the ledgers were read: then, with from_start, events = read + lost holds exactly.
+ * False: its entry has another owner by now, what was said before stays. */
+bool account_read(struct process *process, bool read_records, bool from_start);
+
+/* The same for a row that was overtaken, from what is known of it; its end is not. */
+void account_close(struct process *process, bool read_records, bool from_start);
+
+/* What a lane's row did there. */
+struct account account_lane(const struct lane_watch *lane, bool read_records);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "consumer/process.h"
+#include "consumer/watch.h"
 #include "ring/entries.h"
 
 /* The first of the pools that have no fixed name. */
@@ -33,62 +33,76 @@ int describe_device(struct tally_device_entry **devices, size_t *count,
 }
 
 /* Entries are claimed in order, so the first that is not valid yet ends the search; a process that
- * has ended will finish none, so then the others behind it count. */
-static int read_devices(struct process *process, bool ended)
+ * has ended will finish none, so then, or where others live on, those behind it count. */
+static int read_devices(struct region_watch *region)
 {
-	const struct geometry *at = &process->view.at;
+	bool beyond = region->joined || !region->alive;
+	const struct geometry *at = &region->view.at;
 	struct tally_device_entry entry;
 	uint32_t n;
 
-	for (n = process->devices_read; n < at->devices; n++) {
-		if (!entries_read_device(process->view.base, at, n, &entry)) {
-			if (!ended)
+	for (n = region->devices_read; n < at->devices; n++) {
+		if (!entries_read_device(region->view.base, at, n, &entry)) {
+			if (!beyond)
 				break;
 			continue;
 		}
 		if (entry.device < TALLY_DEVICES &&
-		    describe_device(&process->devices, &process->device_count, &entry) != 0)
+		    describe_device(&region->devices, &region->device_count, &entry) != 0)
 			return -ENOMEM;
-		if (n == process->devices_read)
-			process->devices_read = n + 1;
+		if (n == region->devices_read)
+			region->devices_read = n + 1;
 	}
 	return 0;
 }
 
-const char *describe_pool(const struct process *process, uint32_t pool)
+const char *describe_pool(const struct region_watch *region, uint32_t pool)
 {
 	size_t n;
 
-	for (n = 0; n < process->pool_name_count; n++)
-		if (process->pool_names[n].pool == pool)
-			return process->pool_names[n].name;
+	for (n = 0; n < region->pool_name_count; n++)
+		if (region->pool_names[n].pool == pool)
+			return region->pool_names[n].name;
 	return NULL;
 }
 
-static int read_pool(struct process *process, uint32_t pool)
+static int read_pool(struct region_watch *region, uint32_t pool)
 {
 	struct tally_pool_entry entry;
 	struct pool_name *names;
 
-	if (pool < POOL_NAMED_MIN || describe_pool(process, pool) ||
-	    !entries_read_pool(process->view.base, &process->view.at, pool, &entry))
+	if (pool < POOL_NAMED_MIN || describe_pool(region, pool) ||
+	    !entries_read_pool(region->view.base, &region->view.at, pool, &entry))
 		return 0;
-	names = realloc(process->pool_names, (process->pool_name_count + 1) * sizeof(*names));
+	names = realloc(region->pool_names, (region->pool_name_count + 1) * sizeof(*names));
 	if (!names)
 		return -ENOMEM;
-	process->pool_names = names;
-	names += process->pool_name_count++;
+	region->pool_names = names;
+	names += region->pool_name_count++;
 	names->pool = pool;
 	memcpy(names->name, entry.name, sizeof(names->name));
 	return 0;
 }
 
-int describe_read(struct process *process)
+static int read_pools(struct region_watch *region, const struct sums *sums)
 {
-	int error = read_devices(process, process->ended);
+	int error = 0;
 	size_t n;
 
-	for (n = 0; n < process->sums.count && !error; n++)
-		error = read_pool(process, TALLY_KEY_POOL(process->sums.all[n].key));
+	for (n = 0; n < sums->count && !error; n++)
+		error = read_pool(region, TALLY_KEY_POOL(sums->all[n].key));
+	return error;
+}
+
+int describe_read(struct region_watch *region)
+{
+	int error = read_devices(region);
+	uint32_t n;
+
+	if (!error)
+		error = read_pools(region, &region->past);
+	for (n = 0; n < region->entry_count && !error; n++)
+		if (region->entries[n].row)
+			error = read_pools(region, &region->entries[n].row->sums);
 	return error;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "consumer/process.h"
+#include "consumer/watch.h"
 
 static size_t place(const struct known_list *list, const char *name)
 {
@@ -75,8 +75,8 @@ void known_forget(struct known_list *list, uint64_t look)
 			list->all[kept++] = known;
 			continue;
 		}
-		if (known->process)
-			known->process->file_gone = true;
+		if (known->region)
+			known->region->file_gone = true;
 		free(known);
 	}
 	list->count = kept;

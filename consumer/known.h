@@ -3,13 +3,14 @@
 #ifndef CONSUMER_KNOWN_H
 #define CONSUMER_KNOWN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct process;
+struct region_watch;
 
 enum known_state {
-	KNOWN_FOLLOWED, /* process is the one that follows it */
+	KNOWN_FOLLOWED, /* region is what follows it */
 	KNOWN_OTHER,	/* a region, but not asked for */
 	KNOWN_REFUSED,
 	KNOWN_LATER, /* refused for want of descriptors or memory: tried again */
@@ -19,7 +20,9 @@ enum known_state {
 struct known {
 	uint64_t look; /* the last one that saw it */
 	enum known_state state;
-	struct process *process; /* NULL: none, or it is no longer shown */
+	bool joined;		     /* a name that processes join a region by */
+	uint64_t ino;		     /* of the file, as the directory has it */
+	struct region_watch *region; /* NULL: none, or it is no longer shown */
 	char name[];
 };
 
@@ -34,7 +37,7 @@ struct known *known_find(const struct known_list *list, const char *name);
 /* Adds a name that is not there. NULL: no memory. */
 struct known *known_add(struct known_list *list, const char *name);
 
-/* Forgets the names that `look` did not see; processes that had one learn that it is gone. */
+/* Forgets the names that `look` did not see; regions that had one learn that it is gone. */
 void known_forget(struct known_list *list, uint64_t look);
 
 void known_free(struct known_list *list);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One look: each process is read, what it is known to hold added up, and the sum published. */
+/* One look: each region is read, what its processes are known to hold added up, and the sum
+ * published. */
 #include "consumer/look.h"
 
 #include <errno.h>
@@ -7,9 +8,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "consumer/census.h"
 #include "consumer/cursor.h"
 #include "consumer/guard.h"
 #include "consumer/totals.h"
+
+/* How often a joined region is read in which entries keep changing hands. */
+#define CENSUS_TRIES 8
 
 /* Ended processes stay in view for whoever follows a run; else as long as their file does. */
 static bool keeps_ended(const struct look *look)
@@ -18,67 +23,190 @@ static bool keeps_ended(const struct look *look)
 }
 
 /* A file that was cut sends SIGBUS to whoever reads it, unless there is a guard. */
-static bool is_cut(const struct process *process)
+static bool is_cut(const struct region_watch *region)
 {
 	struct stat status;
 
-	return fstat(process->view.fd, &status) != 0 ||
-	       (uint64_t)status.st_size < process->view.at.size;
+	return fstat(region->view.fd, &status) != 0 ||
+	       (uint64_t)status.st_size < region->view.at.size;
 }
 
-static int read_all(const struct look *look, struct process *process, bool gone)
+/* ---- Reading one region ---------------------------------------------------------------------- */
+
+/* Sums as they are before a look, for when it comes to nothing. */
+static int keep_sums(struct region_watch *region)
+{
+	int error = sums_copy(&region->past_kept, &region->past);
+	uint32_t n;
+
+	for (n = 0; n < region->entry_count && !error; n++) {
+		struct process *row = region->entries[n].row;
+
+		if (row)
+			error = sums_copy(&row->kept, &row->sums);
+	}
+	return error;
+}
+
+static void take_back(struct sums *sums, struct sums *kept)
+{
+	struct sums before = *kept;
+	size_t n;
+
+	*kept = *sums;
+	*sums = before;
+	for (n = 0; n < sums->count; n++)
+		sums->all[n].totals.current = false;
+}
+
+static void take_back_sums(struct region_watch *region)
+{
+	uint32_t n;
+
+	take_back(&region->past, &region->past_kept);
+	for (n = 0; n < region->entry_count; n++)
+		if (region->entries[n].row)
+			take_back(&region->entries[n].row->sums, &region->entries[n].row->kept);
+}
+
+static int read_once(struct region_watch *region, bool read_records)
+{
+	int error = census_take(region);
+
+	if (!error)
+		error = cursor_look(region, read_records);
+	if (!error)
+		error = totals_read(region);
+	return error;
+}
+
+/* Reads until nothing changes hands meanwhile; else the last good values stay. */
+static int read_whole(struct region_watch *region, bool read_records)
+{
+	int error = region->joined ? keep_sums(region) : 0;
+	int tries;
+
+	if (error)
+		return error;
+	for (tries = 0; tries < CENSUS_TRIES; tries++) {
+		error = read_once(region, read_records);
+		region->unsettled = error || !census_holds(region);
+		if (error || !region->unsettled)
+			break;
+	}
+	if (region->joined && region->unsettled)
+		take_back_sums(region);
+	return error;
+}
+
+/* Counts and ends of the rows, all of which were read whole. */
+static void account_rows(const struct tally_consumer_options *options, struct region_watch *region)
+{
+	uint32_t n;
+
+	region->past_rejected = 0;
+	for (n = 0; n < region->entry_count; n++) {
+		struct process *row = region->entries[n].row;
+
+		if (row)
+			region->past_rejected += row->base_rejected;
+		if (!row || row->ended ||
+		    !account_read(row, options->read_records, options->from_start))
+			continue;
+		row->settled = true;
+		if (row->alive)
+			continue;
+		row->ended = true;
+		row->said.end = row->ended_ns ? TALLY_EXITED : TALLY_GONE;
+	}
+}
+
+/* Rows that were overtaken: what they had done by the last look is all that is known of them. */
+static void close_rows(const struct look *look, struct region_watch *region)
 {
 	const struct tally_consumer_options *options = &look->attach.options;
+	struct process *row;
+	size_t n;
 
-	process_identify(process);
-	if (cursor_look(process, options->read_records, gone) != 0 ||
-	    totals_read(process, gone) != 0)
-		return -ENOMEM;
-	cursor_account(process, options->read_records, options->from_start, gone);
-	return describe_read(process);
+	while ((row = region->closing)) {
+		region->closing = row->next_closing;
+		row->past = true;
+		if (!row->ended) {
+			account_close(row, options->read_records, options->from_start);
+			row->said.end = row->ended_ns ? TALLY_EXITED : TALLY_GONE;
+			for (n = 0; n < row->sums.count; n++)
+				row->sums.all[n].totals.current = false;
+		}
+		row->ended = true;
+		row->leaving = row->ended_before && !keeps_ended(look);
+		if (!row->listed)
+			process_free(row);
+	}
 }
 
-/* Reads one process. The lock is asked first: when it is gone, what is read is final. -EBADMSG: it
+static int read_all(const struct look *look, struct region_watch *region)
+{
+	const struct tally_consumer_options *options = &look->attach.options;
+	int error = read_whole(region, options->read_records);
+
+	if (error)
+		return error;
+	if (!region->unsettled) {
+		account_rows(options, region);
+		close_rows(look, region);
+		region->fresh = false;
+	}
+	return describe_read(region);
+}
+
+/* What comes after the last process: the file is removed, the mapping given back. A joined region
+ * can be joined again as long as it has its name. */
+static void end_region(struct look *look, struct region_watch *region)
+{
+	if (look->attach.options.remove_ended)
+		attach_unlink(&look->attach, region);
+	if (!region->joined || region->file_gone)
+		watch_let_go(region);
+}
+
+/* Reads one region. Each lock is asked before: when it is gone, what is read is final. -EBADMSG: it
  * was cut meanwhile. */
-static int watch(struct look *look, struct process *process)
+static int watch(struct look *look, struct region_watch *region)
 {
-	const struct tally_consumer_options *options = &look->attach.options;
-	bool gone = region_alive(&process->view, 0) == 0;
 	int error = -EBADMSG;
 
-	if (process->cut || is_cut(process))
+	if (region->cut || is_cut(region))
 		return error;
-	guard_begin(&process->view);
-	error = read_all(look, process, gone);
+	guard_begin(&region->view);
+	error = read_all(look, region);
 	if (guard_end())
 		return -EBADMSG;
-	if (error || !gone)
-		return error; /* short of memory: once more, next time */
-	process->ended = true;
-	process->said.end = process->ended_ns ? TALLY_EXITED : TALLY_GONE;
-	if (options->remove_ended)
-		attach_unlink(&look->attach, process);
-	process_let_go(process);
-	return 0;
+	if (!error)
+		error = list_rows(&look->attach, region);
+	if (!error && !region->alive && !region->unsettled)
+		end_region(look, region);
+	return error; /* short of memory: once more, next time */
 }
 
 static int watch_all(struct look *look)
 {
 	struct attach *attach = &look->attach;
-	size_t n = attach->process_count;
+	size_t n;
 	int error = 0;
 
+	for (n = 0; n < attach->process_count; n++)
+		attach->processes[n]->ended_before = attach->processes[n]->ended;
+	n = attach->region_count;
 	while (n-- > 0) { /* backwards, as a broken one is dropped */
-		struct process *process = attach->processes[n];
+		struct region_watch *region = attach->regions[n];
 
-		process->ended_before = process->ended;
-		if (process->ended)
+		if (!region->view.base)
 			continue;
-		switch (watch(look, process)) {
+		switch (watch(look, region)) {
 		case 0:
 			break;
 		case -EBADMSG:
-			attach_reject(attach, process, "was cut while it was read; it is broken");
+			attach_reject(attach, region, "was cut while it was read; it is broken");
 			break;
 		default:
 			error = -ENOMEM;
@@ -86,6 +214,8 @@ static int watch_all(struct look *look)
 	}
 	return error;
 }
+
+/* ---- Adding up ------------------------------------------------------------------------------- */
 
 static const struct process *find_region(const struct look *look, uint64_t region_id)
 {
@@ -122,6 +252,9 @@ static int add_up(struct look *look)
 		count_inherited(look, attach->processes[n]);
 		error = totals_add(&look->over_all, attach->processes[n]);
 	}
+	/* What is nobody's any more was no business of the one process that was asked for. */
+	for (n = 0; n < attach->region_count && !error && !attach->options.pid; n++)
+		error = totals_add_past(&look->over_all, attach->regions[n]);
 	totals_finish(&look->over_all);
 	return error;
 }
@@ -134,9 +267,9 @@ static int describe_all(struct look *look, struct tally_device_entry **devices, 
 	size_t n, i;
 	uint32_t pool;
 
-	for (n = 0; n < attach->process_count; n++)
-		for (i = 0; i < attach->processes[n]->device_count; i++)
-			if (describe_device(devices, count, &attach->processes[n]->devices[i]) != 0)
+	for (n = 0; n < attach->region_count; n++)
+		for (i = 0; i < attach->regions[n]->device_count && attach->regions[n]->listed; i++)
+			if (describe_device(devices, count, &attach->regions[n]->devices[i]) != 0)
 				return -ENOMEM;
 	for (i = 0; i < *count; i++)
 		for (pool = 0; pool < TALLY_DESCRIBED_POOLS; pool++)
@@ -161,11 +294,24 @@ static int publish(struct look *look)
 			.device_count = device_count,
 			.refused_files = attach_refused(&look->attach),
 		};
+		size_t n;
+
+		for (n = 0; n < look->attach.region_count; n++)
+			picture.partial = picture.partial || look->attach.regions[n]->unsettled ||
+					  look->attach.regions[n]->past_rejected;
 
 		error = publisher_publish(&look->publisher, &picture);
 	}
 	free(devices);
 	return error;
+}
+
+/* Shown as ended now, it is not there any more next time. */
+static bool is_over(const struct process *process)
+{
+	const struct region_watch *region = process->region;
+
+	return process->ended && (process->past || (!region->view.base && region->file_gone));
 }
 
 int look_once(struct look *look)
@@ -174,16 +320,16 @@ int look_once(struct look *look)
 	int scan_error, error;
 	size_t n;
 
-	attach_drop_leaving(attach);
+	list_drop_leaving(attach);
 	scan_error = attach_scan(attach);
 	error = watch_all(look);
+	list_drop_leaving(attach); /* shown as ended before, overtaken now */
 	if (!error)
 		error = add_up(look);
 	if (!error)
 		error = publish(look);
 	for (n = 0; n < attach->process_count && !error; n++)
-		attach->processes[n]->leaving = !keeps_ended(look) && attach->processes[n]->ended &&
-						attach->processes[n]->file_gone;
+		attach->processes[n]->leaving = !keeps_ended(look) && is_over(attach->processes[n]);
 	return error ? error : scan_error;
 }
 
@@ -192,15 +338,17 @@ bool look_drain(struct look *look)
 	bool moved = false;
 	size_t n;
 
-	for (n = 0; n < look->attach.process_count; n++) {
-		struct process *process = look->attach.processes[n];
+	look->due = false;
+	for (n = 0; n < look->attach.region_count; n++) {
+		struct region_watch *region = look->attach.regions[n];
 
-		if (process->ended || process->cut || is_cut(process))
+		if (!region->view.base || region->cut || !region->alive || is_cut(region))
 			continue;
-		guard_begin(&process->view);
-		moved = cursor_drain(process) || moved;
+		guard_begin(&region->view);
+		moved = cursor_drain(region) || moved;
 		if (guard_end())
-			process->cut = true; /* the next look drops it, and says so */
+			region->cut = true; /* the next look drops it, and says so */
+		look->due = look->due || region->stale;
 	}
 	return moved;
 }
@@ -209,7 +357,8 @@ int look_found(const struct look *look)
 {
 	const struct attach *attach = &look->attach;
 
-	if ((!attach->options.pid && !attach->name) || attach->process_count > 0)
+	if ((!attach->options.pid && !attach->name) || attach->process_count > 0 ||
+	    (attach->name && attach->region_count > 0))
 		return 0;
 	return attach->first_error ? attach->first_error : -ENOENT;
 }
@@ -222,6 +371,7 @@ int look_open(struct look *look, const struct tally_consumer_options *options)
 		return error;
 	memset(&look->over_all, 0, sizeof(look->over_all));
 	memset(&look->lent, 0, sizeof(look->lent));
+	look->due = false;
 	error = publisher_open(&look->publisher);
 	if (error) {
 		attach_close(&look->attach);

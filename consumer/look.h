@@ -17,6 +17,7 @@ struct look {
 	struct sums over_all;
 	struct publisher publisher;
 	struct region lent; /* base NULL: none */
+	bool due;	    /* a drain has met what only the next look can make out */
 };
 
 /* 0, or what attach_open() and publisher_open() say. */

@@ -5,12 +5,25 @@
 
 #include "consumer/totals.h"
 
+/* What a process did, whether it lives or not. */
+static void add_counts(struct tally_totals *totals, const struct tally_totals *part)
+{
+	totals->allocations += part->allocations;
+	totals->frees += part->frees;
+	totals->failures += part->failures;
+	totals->allocated_bytes += part->allocated_bytes;
+	totals->freed_bytes += part->freed_bytes;
+	totals->current = totals->current && part->current;
+}
+
 static void add_one(struct sum *to, const struct process *process, struct sum *from)
 {
 	struct tally_totals *totals = &to->totals;
 	struct tally_totals *part = &from->totals;
-	/* Counted with the parent, as long as that lives. */
-	bool with_inherited = process->inherited_counted;
+	/* Counted with the parent, as long as that lives; in a joined region, where the next owner
+	 * of the entry leaves no trace of it, also when it has ended itself. */
+	bool with_inherited = process->inherited_counted &&
+			      !(process->ended && process->region->joined);
 	int64_t bytes_off = with_inherited ? 0 : part->inherited_bytes;
 	int64_t allocs_off = with_inherited ? 0 : part->inherited_allocations;
 
@@ -31,14 +44,9 @@ static void add_one(struct sum *to, const struct process *process, struct sum *f
 				       minus(part->inherited_bytes, bytes_off));
 	totals->inherited_allocations = plus(totals->inherited_allocations,
 					     minus(part->inherited_allocations, allocs_off));
-	totals->allocations += part->allocations;
-	totals->frees += part->frees;
-	totals->failures += part->failures;
-	totals->allocated_bytes += part->allocated_bytes;
-	totals->freed_bytes += part->freed_bytes;
+	add_counts(totals, part);
 	totals->peak_bytes_high = plus(totals->peak_bytes_high,
 				       minus(part->peak_bytes_high, bytes_off));
-	totals->current = totals->current && part->current;
 	/* No process holds less than nothing, so at its peak everybody held that much at least. */
 	if (part->peak_bytes > to->peak_single)
 		to->peak_single = part->peak_bytes;
@@ -51,12 +59,40 @@ int totals_add(struct sums *over_all, struct process *process)
 {
 	size_t n;
 
+	if (process->past)
+		return 0;
 	for (n = 0; n < process->sums.count; n++) {
 		struct sum *to = sums_get(over_all, process->sums.all[n].key);
 
 		if (!to)
 			return -ENOMEM;
 		add_one(to, process, &process->sums.all[n]);
+	}
+	return 0;
+}
+
+int totals_add_past(struct sums *over_all, const struct region_watch *region)
+{
+	size_t n;
+
+	for (n = 0; n < region->past.count; n++) {
+		const struct tally_totals *part = &region->past.all[n].totals;
+		struct tally_totals *totals;
+		struct sum *to;
+
+		if (region->past.all[n].writers == 0)
+			continue;
+		to = sums_get(over_all, region->past.all[n].key);
+		if (!to)
+			return -ENOMEM;
+		totals = &to->totals;
+		totals->abandoned_bytes = plus(totals->abandoned_bytes, part->live_bytes);
+		totals->abandoned_allocations = plus(totals->abandoned_allocations,
+						     part->live_allocations);
+		add_counts(totals, part);
+		totals->peak_bytes_high = plus(totals->peak_bytes_high, part->peak_bytes_high);
+		to->writers++;
+		to->several = true; /* nobody knows how many, and when */
 	}
 	return 0;
 }

@@ -10,7 +10,7 @@
 #include <tally/consumer.h>
 #include <urcu/lfstack.h>
 
-#include "consumer/process.h"
+#include "consumer/watch.h"
 
 struct block;
 
@@ -39,6 +39,7 @@ struct picture {
 	const struct tally_device_entry *devices; /* described ones, in order */
 	size_t device_count;
 	uint32_t refused_files;
+	bool partial; /* something could not be read whole, or is in no total */
 };
 
 /* Builds and publishes a snapshot. 0 or -ENOMEM, with the one before still in place. */

@@ -2,6 +2,7 @@
 /* The table of sums: binary search, insertion in order. */
 #include "consumer/sums.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,17 @@ void sums_restart(struct sums *sums)
 
 	for (n = 0; n < sums->count; n++)
 		sum_restart(&sums->all[n]);
+}
+
+int sums_copy(struct sums *to, const struct sums *from)
+{
+	while (to->room < from->count)
+		if (!grow(to))
+			return -ENOMEM;
+	if (from->count > 0)
+		memcpy(to->all, from->all, from->count * sizeof(*from->all));
+	to->count = from->count;
+	return 0;
 }
 
 void sums_free(struct sums *sums)

@@ -53,6 +53,9 @@ struct sum *sums_find(const struct sums *sums, uint64_t key);
 void sum_restart(struct sum *sum);
 void sums_restart(struct sums *sums);
 
+/* Makes `to` what `from` is. 0 or -ENOMEM. */
+int sums_copy(struct sums *to, const struct sums *from);
+
 void sums_free(struct sums *sums);
 
 /* Raises the peaks to what is held, and the upper to the lower: no peak was ever below. */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ledgers of one process: read three times, so that what is held is known within bounds.
+/* Ledgers of one region: read three times, so that what is held is known within bounds.
  *
  * Freed bytes are summed up before the allocated ones and again after them: what was held while
  * the allocated ones were read lies between allocated - freed after and allocated - freed before.
  * When the two agree, it is exact; when not, the second sum serves as the first of another try.
+ *
+ * In a joined region sums run through over all owners: those up to a cell's base are the past's,
+ * the rest its row's, or the past's too where there is none.
  */
 #include "consumer/totals.h"
 
@@ -39,14 +42,14 @@ static bool is_active(const struct ledger_sums *sums)
 	       sums->freed_bytes;
 }
 
-static int add(struct process *process, enum pass pass, const struct reading *cell)
+static int add(struct sums *sums, enum pass pass, const struct reading *cell)
 {
 	struct tally_totals *totals;
 	struct sum *sum;
 
 	if (!is_active(&cell->sums))
 		return 0;
-	sum = sums_get(&process->sums, cell->key);
+	sum = sums_get(sums, cell->key);
 	if (!sum)
 		return -ENOMEM;
 	totals = &sum->totals;
@@ -73,6 +76,53 @@ static int add(struct process *process, enum pass pass, const struct reading *ce
 	return 0;
 }
 
+static void subtract(uint64_t *from, uint64_t *base)
+{
+	if (*base > *from) /* an old value of the cell, or a lie */
+		*base = *from;
+	*from -= *base;
+}
+
+/* A cell of a joined region: the base is the past's, the rest its row's. */
+static int add_joined(struct region_watch *region, struct process *row, enum pass pass,
+		      struct reading *cell, const struct tally_cell_base *cell_base)
+{
+	struct reading past = { .key = cell->key, .shared = cell->shared, .current = true };
+	struct ledger_sums *base = &past.sums, *sums = &cell->sums;
+	int64_t peak;
+
+	if (!row)
+		return add(&region->past, pass, cell);
+	/* relaxed, all: census_holds() tells whether they are the row's */
+	base->allocated_bytes = tally_load_relaxed(&cell_base->allocated_bytes);
+	base->freed_bytes = tally_load_relaxed(&cell_base->freed_bytes);
+	base->allocs = tally_load_relaxed(&cell_base->allocs);
+	base->frees = tally_load_relaxed(&cell_base->frees);
+	/* relaxed: as above */
+	base->failures = tally_load_relaxed(&cell_base->failures);
+	subtract(&sums->allocated_bytes, &base->allocated_bytes);
+	subtract(&sums->freed_bytes, &base->freed_bytes);
+	subtract(&sums->allocs, &base->allocs);
+	subtract(&sums->frees, &base->frees);
+	subtract(&sums->failures, &base->failures);
+	base->peak_bytes = (uint64_t)ledger_balance(base);
+	/* The peak is one of the whole balance. */
+	peak = minus((int64_t)sums->peak_bytes, ledger_balance(base));
+	if (is_active(base))
+		sums->peak_bytes = peak > 0 ? (uint64_t)peak : 0;
+	if (add(&region->past, pass, &past) != 0)
+		return -ENOMEM;
+	return add(&row->sums, pass, cell);
+}
+
+static int add_to(struct region_watch *region, struct process *row, enum pass pass,
+		  struct reading *cell, const struct tally_cell_base *base)
+{
+	if (region->joined)
+		return add_joined(region, row, pass, cell, base);
+	return add(&row->sums, pass, cell);
+}
+
 /* ---- Cells ----------------------------------------------------------------------------------- */
 
 static int room_for_good(struct lane_watch *lane, uint32_t cells)
@@ -93,16 +143,16 @@ static int room_for_good(struct lane_watch *lane, uint32_t cells)
 	return 0;
 }
 
-static int scan_lane(struct process *process, struct lane_watch *lane, enum pass pass, bool gone)
+static int scan_lane(struct region_watch *region, struct lane_watch *lane, enum pass pass)
 {
 	struct tally_lane_header *header = lane->reader.header;
-	const struct tally_record *last = gone && lane->has_last ? &lane->last : NULL;
+	const struct tally_record *last = lane->has_last ? &lane->last : NULL;
 	/* D2 -> D1: every cell counted here is there */
 	uint64_t count = tally_load_acquire(&header->cell_count);
 	uint32_t n;
 
-	if (count > process->view.at.lane_cells)
-		count = process->view.at.lane_cells;
+	if (count > region->view.at.lane_cells)
+		count = region->view.at.lane_cells;
 	for (n = 0; n < count; n++) {
 		const struct tally_cell *cell = &lane_cells(header)[n];
 		/* relaxed: D2 makes sure that it was written */
@@ -117,17 +167,17 @@ static int scan_lane(struct process *process, struct lane_watch *lane, enum pass
 			lane->good[n] = now.sums;
 		else
 			now.sums = lane->good[n];
-		if (add(process, pass, &now) != 0)
+		if (add_to(region, lane->row, pass, &now, &cell->base) != 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-/* The shared cells, page by page, as far as pages are reserved. */
-static int scan_shared(struct process *process, enum pass pass)
+/* The shared cells of one entry, page by page, as far as pages are reserved. */
+static int scan_shared(struct region_watch *region, uint32_t entry, enum pass pass)
 {
-	const struct geometry *at = &process->view.at;
-	struct tally_process_header *header = region_process(process->view.base, at, 0);
+	const struct geometry *at = &region->view.at;
+	struct tally_process_header *header = watch_header(region, entry);
 	/* U2'''''' -> U1: the pages whose bits are set are reserved */
 	uint64_t pages = tally_load_acquire(&header->cell_pages);
 	uint32_t n = 0;
@@ -144,21 +194,25 @@ static int scan_shared(struct process *process, enum pass pass)
 			continue;
 		}
 		if (cells_read(&process_cells(header)[n], &now.key, &now.sums) && is_key(now.key) &&
-		    add(process, pass, &now) != 0)
+		    add_to(region, region->entries[entry].row, pass, &now,
+			   &process_cells(header)[n].base) != 0)
 			return -ENOMEM;
 		n++;
 	}
 	return 0;
 }
 
-static int scan(struct process *process, enum pass pass, bool gone)
+static int scan(struct region_watch *region, enum pass pass)
 {
 	uint32_t n;
 
-	for (n = 0; n < process->lane_count; n++)
-		if (scan_lane(process, &process->lanes[n], pass, gone) != 0)
+	for (n = 0; n < region->lane_count; n++)
+		if (scan_lane(region, &region->lanes[n], pass) != 0)
 			return -ENOMEM;
-	return scan_shared(process, pass);
+	for (n = 0; n < region->entry_count; n++)
+		if (region->entries[n].known && scan_shared(region, n, pass) != 0)
+			return -ENOMEM;
+	return 0;
 }
 
 /* ---- Bounds and peaks ------------------------------------------------------------------------ */
@@ -223,27 +277,91 @@ static void finish(const struct process *process, struct sum *sum)
 	sum_order_peaks(totals);
 }
 
-int totals_read(struct process *process, bool gone)
+/* Nobody writes there any more. */
+static void finish_past(struct region_watch *region)
 {
-	struct sums *sums = &process->sums;
-	int tries;
 	size_t n;
 
-	if ((process->inherited_bytes || process->inherited_allocations) &&
-	    !sums_get(sums, TALLY_KEY(0, TALLY_POOL_HEAP)))
-		return -ENOMEM;
-	sums_restart(sums);
-	if (scan(process, PASS_FREED_FIRST, gone) != 0)
+	for (n = 0; n < region->past.count; n++) {
+		struct sum *sum = &region->past.all[n];
+		struct tally_totals *totals = &sum->totals;
+
+		totals->live_bytes = minus((int64_t)totals->allocated_bytes,
+					   (int64_t)totals->freed_bytes);
+		totals->live_bytes_high = totals->live_bytes;
+		totals->live_allocations = minus((int64_t)totals->allocations,
+						 (int64_t)totals->frees);
+		totals->peak_bytes_high = sum->peaks;
+	}
+}
+
+/* ---- All rows -------------------------------------------------------------------------------- */
+
+static bool all_agree(const struct region_watch *region)
+{
+	uint32_t n;
+
+	for (n = 0; n < region->entry_count; n++)
+		if (region->entries[n].row && !bounds_agree(&region->entries[n].row->sums))
+			return false;
+	return true;
+}
+
+static void try_all_again(struct region_watch *region)
+{
+	uint32_t n;
+
+	try_again(&region->past);
+	for (n = 0; n < region->entry_count; n++)
+		if (region->entries[n].row)
+			try_again(&region->entries[n].row->sums);
+}
+
+static int restart_all(struct region_watch *region)
+{
+	uint32_t n;
+
+	sums_restart(&region->past);
+	for (n = 0; n < region->entry_count; n++) {
+		struct process *row = region->entries[n].row;
+
+		if (!row)
+			continue;
+		if ((row->inherited_bytes || row->inherited_allocations) &&
+		    !sums_get(&row->sums, TALLY_KEY(0, TALLY_POOL_HEAP)))
+			return -ENOMEM;
+		sums_restart(&row->sums);
+	}
+	return 0;
+}
+
+static void finish_all(struct region_watch *region)
+{
+	uint32_t n;
+	size_t i;
+
+	finish_past(region);
+	for (n = 0; n < region->entry_count; n++) {
+		struct process *row = region->entries[n].row;
+
+		for (i = 0; row && i < row->sums.count; i++)
+			finish(row, &row->sums.all[i]);
+	}
+}
+
+int totals_read(struct region_watch *region)
+{
+	int tries;
+
+	if (restart_all(region) != 0 || scan(region, PASS_FREED_FIRST) != 0)
 		return -ENOMEM;
 	for (tries = 1;; tries++) {
-		if (scan(process, PASS_ALLOCATED, gone) != 0 ||
-		    scan(process, PASS_FREED_LAST, gone) != 0)
+		if (scan(region, PASS_ALLOCATED) != 0 || scan(region, PASS_FREED_LAST) != 0)
 			return -ENOMEM;
-		if (tries == BOUND_TRIES || bounds_agree(sums))
+		if (tries == BOUND_TRIES || all_agree(region))
 			break;
-		try_again(sums);
+		try_all_again(region);
 	}
-	for (n = 0; n < sums->count; n++)
-		finish(process, &sums->all[n]);
+	finish_all(region);
 	return 0;
 }

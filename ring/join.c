@@ -22,17 +22,37 @@
 /* How often is looked whether somebody who removes the file has done so. */
 #define REMOVE_TRIES 10000
 
-bool join_name(char name[REGION_NAME_MAX], const char *given)
+static bool is_allowed(const char *given)
 {
 	const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-	size_t length;
+	size_t length = strlen(given);
 
+	return length >= 1 && length <= JOIN_NAME_MAX && strspn(given, allowed) == length;
+}
+
+bool join_name(char name[REGION_NAME_MAX], const char *given)
+{
 	if (*given == '/')
 		given++;
-	length = strlen(given);
-	if (length < 1 || length > JOIN_NAME_MAX || strspn(given, allowed) != length)
+	if (!is_allowed(given))
 		return false;
 	snprintf(name, REGION_NAME_MAX, "tally-%u-join-%s", (unsigned int)geteuid(), given);
+	return true;
+}
+
+bool join_name_parse(const char *name, uint32_t *ret_uid)
+{
+	char again[REGION_NAME_MAX];
+	unsigned int uid;
+	int length = 0;
+
+	if (sscanf(name, "tally-%u-join-%n", &uid, &length) != 1 || length == 0 ||
+	    !is_allowed(name + length))
+		return false;
+	snprintf(again, sizeof(again), "tally-%u-join-%s", uid, name + length);
+	if (strcmp(again, name) != 0)
+		return false;
+	*ret_uid = uid;
 	return true;
 }
 

@@ -12,6 +12,9 @@
  * 32 letters, digits, dots, dashes and underscores. */
 bool join_name(char name[REGION_NAME_MAX], const char *given);
 
+/* Whether `name` is such a file name, and whose. */
+bool join_name_parse(const char *name, uint32_t *ret_uid);
+
 /* Joins the region config->name, or makes it. Takes an entry of its own, after booking what a dead
  * owner left in it. 0; -EUSERS: every entry has a living owner; -EBUSY: it came and went too often;
  * -EPROTO, -EBADMSG, -EACCES as region_open(); or another negative errno. */

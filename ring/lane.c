@@ -154,6 +154,8 @@ static void jump(struct lane_reader *reader, bool writer_gone)
 
 	if ((int64_t)(to - reader->pos) <= 0)
 		to = reader->pos + 1;
+	if (reader->stops && (int64_t)(to - reader->stop_pos) > 0)
+		to = reader->stop_pos;
 	reader->lost += to - reader->pos;
 	reader->pos = to;
 }
@@ -198,6 +200,8 @@ void lane_drain(struct lane_reader *reader, bool to_end, bool writer_gone,
 	if (!to_end && publish_pos != reader->idle_pos)
 		end -= DRAIN_DISTANCE;
 	reader->idle_pos = publish_pos;
+	if (reader->stops && (int64_t)(end - reader->stop_pos) > 0)
+		end = reader->stop_pos;
 	while ((int64_t)(end - reader->pos) > 0 && budget-- > 0 && !reader->quarantine) {
 		const struct tally_record *slot = &reader->slots[reader->pos & (size - 1)];
 		struct tally_record record;

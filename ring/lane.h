@@ -209,6 +209,8 @@ struct lane_reader {
 	uint64_t idle_pos;		  /* publish_pos at the last drain */
 	uint32_t ring_log2;
 	bool started;
+	bool stops;		/* before stop_pos, whatever is there */
+	uint64_t stop_pos;	/* where the records of another owner begin, or may */
 	const char *quarantine; /* why its records are not read any more, or NULL */
 };
 

@@ -70,6 +70,7 @@ static const struct key process_keys[] = {
 	{ "end", WORD },
 	{ "start_time", TIME },
 	{ "region", WORD },
+	{ "image", WORD },
 	{ "parent_region", WORD | UNKNOWN },
 	{ "guests", COUNTED },
 	{ "events_total", COUNTED },

@@ -4,7 +4,7 @@
  *	schema, time, complete, lost_records, events_total, records_read, rejected_events,
  *	refused_files
  *	devices[]     device, name, arch, stable_id, pools{}
- *	processes[]   pid, comm, alive, end, start_time, region, parent_region, guests,
+ *	processes[]   pid, comm, alive, end, start_time, region, image, parent_region, guests,
  *	              events_total, records_read, lost_records, lost_overwritten,
  *	              lost_unrecorded, rejected_events, skipped_records, quarantined_lanes,
  *	              devices[]
@@ -13,6 +13,9 @@
  *	              freed_bytes_total, failures_total, unmatched_frees_total,
  *	              abandoned_bytes_total, inherited_bytes, current
  *	run           command[], pid, exit_status, signal, followed, reason, elapsed_ns
+ *
+ * region is a file's name, which processes of a joined region share; image is of one process image
+ * alone, and parent_region the image that it was forked from.
  *
  * The unit is in the key; numbers are numbers; what is not known is null; times are strings of
  * nanoseconds, as they do not fit a double.
@@ -185,6 +188,7 @@ static json_t *process_json(const struct tally_snapshot *snapshot,
 	json_object_set_new(json, "end", json_string(ends[process->end]));
 	json_object_set_new(json, "start_time", time_text(process->start_realtime_ns));
 	json_object_set_new(json, "region", text(process->region));
+	json_object_set_new(json, "image", region_text(process->region_id));
 	json_object_set_new(json, "parent_region", region_text(process->parent_id));
 	json_object_set_new(json, "guests", json_integer(process->guests));
 	json_object_set_new(json, "events_total", number(process->events));

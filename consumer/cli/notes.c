@@ -55,6 +55,16 @@ static bool has_small_files(const struct tally_snapshot *snapshot, size_t n)
 	return snapshot->processes[n].region_flags & TALLY_REGION_SMALL_FILES;
 }
 
+static bool has_bad_name(const struct tally_snapshot *snapshot, size_t n)
+{
+	return snapshot->processes[n].region_flags & TALLY_REGION_BAD_NAME;
+}
+
+static bool is_unjoined(const struct tally_snapshot *snapshot, size_t n)
+{
+	return snapshot->processes[n].region_flags & TALLY_REGION_UNJOINED;
+}
+
 static bool is_quarantined(const struct tally_snapshot *snapshot, size_t n)
 {
 	return snapshot->processes[n].quarantined_lanes != 0;
@@ -158,6 +168,26 @@ static void note_guests(const struct tally_snapshot *snapshot)
 			    snapshot->processes[n].guests == 1 ? "" : "es", text_regions_dir());
 }
 
+/* Joined regions: owners of entries that others have by now, unless a row of theirs is shown still.
+ * Their balance may be below zero, so there may be some where the sum says nothing. */
+static void note_past(const struct tally_snapshot *snapshot)
+{
+	uint64_t bytes = 0;
+	char text[TEXT_MAX];
+	size_t n;
+
+	for (n = 0; n < snapshot->pool_count; n++)
+		bytes += (uint64_t)snapshot->pools[n].totals.abandoned_bytes;
+	for (n = 0; n < snapshot->process_pool_count; n++)
+		bytes -= (uint64_t)snapshot->process_pools[n].totals.abandoned_bytes;
+	if (bytes == 0)
+		return;
+	text_bytes(text, (int64_t)bytes);
+	say("%s of what was abandoned is of processes of a joined region that are not shown any "
+	    "more",
+	    text);
+}
+
 static void note_gone(const struct tally_snapshot *snapshot, const struct view *view)
 {
 	size_t n;
@@ -180,11 +210,19 @@ void render_notes(const struct tally_snapshot *snapshot, const struct view *view
 	say_list(snapshot, has_inherited,
 		 "the fork's copy of the parent's memory is in what they hold");
 	note_gone(snapshot, view);
+	note_past(snapshot);
 	note_guests(snapshot);
 	say_list(snapshot, is_without_events,
 		 "allocated nothing through malloc (another allocator?)");
 	say_list(snapshot, has_bad_ring, "TALLY_RING was not usable, so no records were kept");
 	say_list(snapshot, has_bad_lanes, "TALLY_LANES was not usable, the default was in force");
+	say_list(snapshot, has_bad_name,
+		 "TALLY_REGION is not usable (it takes 1 to 32 letters, digits, dots, dashes and "
+		 "underscores), a region of its own was made");
+	say_list(
+		snapshot, is_unjoined,
+		"the region that TALLY_REGION names could not be joined (full, broken or of another "
+		"release?), a region of its own was made");
 	say_list(snapshot, has_small_files,
 		 "the limit of file sizes (ulimit -f) left room for fewer threads' records");
 	say_list(snapshot, is_quarantined,

@@ -41,7 +41,7 @@ struct tally_refusal {
 /* Zero is each field's default. At most one of pid, name and run_id is set; none of them means
  * every region of this user. */
 struct tally_consumer_options {
-	uint32_t pid;	  /* regions made by this process id */
+	uint32_t pid;	  /* the region made by this process id, or its part of a joined one */
 	const char *name; /* this region, a file name within the regions' directory */
 	uint64_t run_id;  /* regions started by this `tally run` */
 	const char *dir;  /* of regions; default TALLY_DIR, then /dev/shm */
@@ -68,7 +68,9 @@ struct tally_totals {
 	int64_t peak_bytes, peak_bytes_high;
 	uint64_t allocations, frees, failures;
 	uint64_t allocated_bytes, freed_bytes;
-	/* Balance of processes that ended holding it; no longer part of live_bytes above. */
+	/* Balance of processes that ended holding it; no longer part of live_bytes above. In a joined
+	 * region also of those that are not among the processes any more, as another has taken
+	 * their place. */
 	int64_t abandoned_bytes, abandoned_allocations;
 	/* Part of live_bytes that a forked process has from its parent. Over all processes it is
 	 * counted once, with the parent, as long as the parent lives. */
@@ -99,24 +101,27 @@ enum tally_process_end {
 	TALLY_GONE = 2,	  /* killed, replaced by exec, or left by _exit */
 };
 
-/* One region: one process image. An exec starts another with the same pid. */
+/* One process image. An exec starts another with the same pid. */
 struct tally_process_view {
-	char region[64];
-	char comm[24]; /* printable */
+	char region[64]; /* its file's name; of a joined region others have the same */
+	char comm[24];	 /* printable */
 	uint32_t pid;
 	enum tally_process_end end;
-	uint64_t region_id, parent_id; /* parent_id: of the region it was forked from, or 0 */
-	uint64_t start_realtime_ns;    /* when its region was made, since the epoch */
-	uint64_t events;	       /* counted so far */
-	uint64_t records_read;	       /* 0 unless read_records */
-	uint64_t lost_records;	       /* the two below; all of them leave totals exact */
-	uint64_t lost_overwritten;     /* before they were read; needs read_records */
-	uint64_t lost_unrecorded;      /* counted by the producer without a record */
-	uint64_t rejected_events;      /* out of range or no cell left: in no total */
-	uint64_t skipped_records;      /* of a kind this version does not know */
-	uint32_t quarantined_lanes;    /* whose records could not be trusted */
-	uint32_t region_flags;	       /* TALLY_REGION_... of abi.h */
-	uint32_t guests; /* if not 0: these are not one process but so many, which could
+	/* region_id names the process image, and nothing else ever: it is the id of a region of its
+	 * own, and in a joined region its entry's generation. parent_id: that of the process it was
+	 * forked from, or 0. */
+	uint64_t region_id, parent_id;
+	uint64_t start_realtime_ns; /* when it made or joined its region, since the epoch */
+	uint64_t events;	    /* counted so far */
+	uint64_t records_read;	    /* 0 unless read_records */
+	uint64_t lost_records;	    /* the two below; all of them leave totals exact */
+	uint64_t lost_overwritten;  /* before they were read; needs read_records */
+	uint64_t lost_unrecorded;   /* counted by the producer without a record */
+	uint64_t rejected_events;   /* out of range or no cell left: in no total */
+	uint64_t skipped_records;   /* of a kind this version does not know */
+	uint32_t quarantined_lanes; /* whose records could not be trusted */
+	uint32_t region_flags;	    /* TALLY_REGION_... of abi.h */
+	uint32_t guests;	    /* if not 0: these are not one process but so many, which could
 					  make no region and were lent one; pid is the lender's */
 	size_t first_pool, pool_count; /* in the snapshot's process_pools */
 };

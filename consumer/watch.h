@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One followed region: its mapping, its lanes, its entries and who is in them, its shared ring. All
+ * private to the consumer; used by the one thread that polls.
+ *
+ * A region of one process is let go once that has ended and was read. One that processes join by
+ * its name may be joined again as long as it has the name, so it is kept mapped until then.
+ */
+#ifndef CONSUMER_WATCH_H
+#define CONSUMER_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <tally/abi.h>
+
+#include "consumer/process.h"
+#include "consumer/sums.h"
+#include "ring/lane.h"
+#include "ring/region.h"
+#include "ring/shared.h"
+
+/* One lane, as followed. */
+struct lane_watch {
+	struct lane_reader reader; /* header is always set */
+	struct ledger_sums *good;  /* the last whole value of each cell */
+	uint32_t good_room;
+
+	struct process *row;		       /* whose it is; NULL: of nobody who is told apart */
+	uint64_t base_events, base_unrecorded; /* of its earlier owners */
+	uint64_t events, unrecorded;	       /* of all owners; of these, without a record */
+	struct account part;		       /* seen, missed and overwritten of its row's */
+
+	bool has_last;
+	struct tally_record last; /* of an owner that is gone: the lane's last valid record */
+};
+
+/* One process entry. */
+struct entry_watch {
+	bool known;	     /* its first page is there: it can be looked at */
+	uint64_t generation; /* at the census; 0: nobody's */
+	struct process *row; /* whose generation that is */
+};
+
+/* A record of the shared ring whose process was not known yet. */
+struct late_record {
+	uint32_t entry;
+	uint64_t event_no;
+};
+
+/* A pool's name, as a process gave it. */
+struct pool_name {
+	uint32_t pool;
+	char name[24];
+};
+
+struct region_watch {
+	struct region_view view; /* base NULL once let go */
+	char name[REGION_NAME_MAX];
+	bool joined;	/* has entries for several processes */
+	bool fresh;	/* no look has been through it yet */
+	bool alive;	/* a process of it was, at the last census */
+	bool unsettled; /* it changed all the time: what was known before is shown */
+	bool stale;	/* something was met that only a look can tell the owner of */
+	bool cut;	/* its file was, while it was read */
+	bool file_gone; /* its name is no longer in the directory, or is another file's */
+	size_t listed;	/* rows of it that are shown */
+
+	struct entry_watch *entries;
+	uint32_t entry_count;	 /* up to the last one that is known */
+	struct process *closing; /* rows that were overtaken, to be closed */
+
+	struct lane_watch *lanes;
+	uint32_t lane_count, lane_room;
+
+	struct shared_reader shared; /* slots NULL until the ring is seen ready */
+	struct late_record *late;
+	uint32_t late_count, late_room;
+
+	/* Joined: what owners did that are not told apart any more, all of it abandoned. */
+	struct sums past, past_kept;
+	uint64_t past_rejected;
+
+	struct pool_name *pool_names;
+	size_t pool_name_count;
+	struct tally_device_entry *devices; /* ordered by device, the latest of each */
+	size_t device_count;
+	uint32_t devices_read; /* entries of the region looked at */
+};
+
+/* Follows a region just opened; takes the view over. NULL: no memory. */
+struct region_watch *watch_new(const char *name, const struct region_view *view);
+
+/* Gives back the mapping, the descriptor and the lanes; the rest stays. Once is enough. */
+void watch_let_go(struct region_watch *region);
+
+/* With all its rows; none is listed any more. */
+void watch_free(struct region_watch *region);
+
+static inline struct tally_process_header *watch_header(const struct region_watch *region,
+							uint32_t entry)
+{
+	return region_process(region->view.base, &region->view.at, entry);
+}
+
+/* ---- describe.c ------------------------------------------------------------------------------ */
+
+/* Reads new descriptions, and names of the pools in its sums. 0 or -ENOMEM. */
+int describe_read(struct region_watch *region);
+
+/* The name a process of the region gave to a pool, or NULL. */
+const char *describe_pool(const struct region_watch *region, uint32_t pool);
+
+/* Adds an entry to an array ordered by device, or replaces the one that is there. 0 or -ENOMEM. */
+int describe_device(struct tally_device_entry **devices, size_t *count,
+		    const struct tally_device_entry *entry);
+
+#endif
