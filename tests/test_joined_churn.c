@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owners of entries change faster than a consumer can look: what it says is whole all the same.
+ * sanitizers: address
+ *
+ * An owner here is no process but an open file of the test's own, with its lock, that joins by the
+ * library's own call, pushes, and goes without a word: to the region that is the same.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <tally/atomic.h>
+#include <unistd.h>
+
+#include "ring/cells.h"
+#include "ring/join.h"
+#include "ring/shared.h"
+#include "tests/joined.h"
+#include "tests/rig.h"
+
+#define OWNERS 1500 /* of each churner */
+#define CHURNERS 2
+#define PUSHES 10
+#define SIZE 1000
+
+static uint64_t finished; /* churners */
+
+static struct region join_one(void)
+{
+	struct region_config config = {
+		.dir = test_dir,
+		.ring_log2 = 6,
+		.lanes_log2 = 0,
+		.name = join_file(),
+	};
+	struct region region;
+
+	if (join_region(&config, &region) != 0)
+		abort(); /* in a thread no check can fail */
+	return region;
+}
+
+/* Into its lane, if it got one, else past the lanes as the producer does it. */
+static void push_some(struct region *region, struct lane_writer *writer)
+{
+	struct lane_writer *lane = lane_claim(region, writer, region->entry, 1, 0);
+	struct cells cells = cells_of(region, region->entry);
+	int i;
+
+	for (i = 0; i < PUSHES; i++) {
+		if (lane)
+			rig_alloc(lane, DEVICE, TALLY_POOL_DRAM, 1, SIZE);
+		else
+			cells_push(&cells, TALLY_KIND_ALLOC, DEVICE, TALLY_POOL_DRAM, SIZE, 1);
+	}
+}
+
+static void *churn(void *arg)
+{
+	struct lane_writer *writer = arg;
+	int i;
+
+	for (i = 0; i < OWNERS; i++) {
+		struct region region = join_one();
+
+		memset(writer, 0, sizeof(*writer));
+		push_some(&region, writer);
+		munmap(region.base, region.at.size); /* and with it goes the lock */
+	}
+	tally_add_relaxed(&finished, 1);
+	return NULL;
+}
+
+static void check(const struct tally_snapshot *now, int64_t *abandoned, uint64_t *unsettled)
+{
+	const struct tally_pool_view *pool = watch_pool(now, DEVICE, TALLY_POOL_DRAM);
+	size_t i;
+
+	watch_check(now);
+	for (i = 0; i < now->process_count; i++) {
+		const struct tally_process_view *row = &now->processes[i];
+		const struct tally_totals *totals = join_totals(now, row);
+
+		/* nobody is given what another did */
+		assert_in_range(totals ? totals->allocations : 0, 0, PUSHES);
+		assert_in_range(totals ? totals->live_bytes : 0, 0, PUSHES * SIZE);
+		assert_in_range(row->events, 0, PUSHES);
+		if (row->end != TALLY_RUNNING)
+			assert_int_equal(row->events, row->records_read + row->lost_records);
+	}
+	if (!pool)
+		return;
+	*unsettled += !now->complete;
+	assert_int_equal(pool->totals.abandoned_bytes % (PUSHES * SIZE), 0);
+	assert_int_equal(pool->totals.abandoned_bytes, pool->totals.abandoned_allocations * SIZE);
+	assert_true(pool->totals.abandoned_bytes >= *abandoned);
+	assert_in_range(pool->totals.live_bytes, 0, CHURNERS * PUSHES * SIZE);
+	*abandoned = pool->totals.abandoned_bytes;
+}
+
+static void nobody_is_given_what_another_owner_of_his_entry_did(void **state)
+{
+	struct lane_writer *writers = calloc(CHURNERS, sizeof(*writers));
+	struct region stays = join_one();
+	struct tally_consumer *consumer = join_watch();
+	const struct tally_snapshot *now;
+	pthread_t threads[CHURNERS];
+	int64_t abandoned = 0;
+	uint64_t looks = 0, unsettled = 0;
+	size_t i;
+
+	(void)state;
+	assert_non_null(writers);
+	tally_store_relaxed(&finished, 0);
+	for (i = 0; i < CHURNERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, churn, &writers[i]), 0);
+	while (tally_load_relaxed(&finished) < CHURNERS) {
+		now = watch_look(consumer);
+		check(now, &abandoned, &unsettled);
+		watch_put(now);
+		looks++;
+	}
+	for (i = 0; i < CHURNERS; i++)
+		pthread_join(threads[i], NULL);
+	now = watch_look(consumer);
+	check(now, &abandoned, &unsettled);
+	join_check_all(now, CHURNERS * OWNERS * PUSHES, 0,
+		       (int64_t)CHURNERS * OWNERS * PUSHES * SIZE);
+	watch_put(now);
+	print_message("%llu looks, %llu of them unsettled\n", (unsigned long long)looks,
+		      (unsigned long long)unsettled);
+	munmap(stays.base, stays.at.size);
+	free(writers);
+	remove_regions();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nobody_is_given_what_another_owner_of_his_entry_did),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
