@@ -219,10 +219,9 @@ void render_notes(const struct tally_snapshot *snapshot, const struct view *view
 	say_list(snapshot, has_bad_name,
 		 "TALLY_REGION is not usable (it takes 1 to 32 letters, digits, dots, dashes and "
 		 "underscores), a region of its own was made");
-	say_list(
-		snapshot, is_unjoined,
-		"the region that TALLY_REGION names could not be joined (full, broken or of another "
-		"release?), a region of its own was made");
+	say_list(snapshot, is_unjoined,
+		 "the region that TALLY_REGION names could not be joined (full, broken or of "
+		 "another release?), a region of its own was made");
 	say_list(snapshot, has_small_files,
 		 "the limit of file sizes (ulimit -f) left room for fewer threads' records");
 	say_list(snapshot, is_quarantined,

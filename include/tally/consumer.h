@@ -68,9 +68,9 @@ struct tally_totals {
 	int64_t peak_bytes, peak_bytes_high;
 	uint64_t allocations, frees, failures;
 	uint64_t allocated_bytes, freed_bytes;
-	/* Balance of processes that ended holding it; no longer part of live_bytes above. In a joined
-	 * region also of those that are not among the processes any more, as another has taken
-	 * their place. */
+	/* Balance of processes that ended holding it; no longer part of live_bytes above. In a
+	 * joined region also of those that are not among the processes any more, as another has
+	 * taken their place. */
 	int64_t abandoned_bytes, abandoned_allocations;
 	/* Part of live_bytes that a forked process has from its parent. Over all processes it is
 	 * counted once, with the parent, as long as the parent lives. */
