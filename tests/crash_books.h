@@ -20,7 +20,9 @@
 enum { VICTIM, OTHER, NEXT, DEAD, LATER }; /* actors; device - DEVICE_FIRST */
 
 #define LANES_MAX 8
-#define ENTRIES_MAX 6 /* process entries that a test ever takes */
+#define ENTRIES_MAX 24
+
+static uint32_t crash_entries = 6; /* process entries that a test ever takes */
 
 /* ---- Events ---------------------------------------------------------------------------------- */
 
@@ -137,7 +139,7 @@ static inline void witness_take_shared(void *arg, const struct tally_record *rec
 	witness_take(witness, record, LANES_MAX);
 	if (actor < ACTORS)
 		witness->seen[actor].shared++;
-	CHECK(slot_owner(record->commit) < ENTRIES_MAX);
+	CHECK_RANGE(slot_owner(record->commit), 0, crash_entries - 1);
 	witness->by_entry[slot_owner(record->commit)]++;
 }
 
@@ -222,6 +224,15 @@ static inline void books_add(struct ledger_sums *to, const struct ledger_sums *s
 	to->failures += sums->failures;
 }
 
+static inline void books_subtract(struct ledger_sums *from, const struct ledger_sums *sums)
+{
+	from->allocated_bytes -= sums->allocated_bytes;
+	from->freed_bytes -= sums->freed_bytes;
+	from->allocs -= sums->allocs;
+	from->frees -= sums->frees;
+	from->failures -= sums->failures;
+}
+
 /* An actor's sums over the lanes; settled: with what the record of a dead one says. */
 static inline void books_of_lanes(const struct witness *from, uint32_t actor, bool settled,
 				  struct ledger_sums *to)
@@ -256,7 +267,7 @@ static inline void books_of_shared(const struct witness *from, uint32_t actor,
 	const struct geometry *at = &from->view.at;
 	uint32_t entry, n;
 
-	for (entry = 0; entry < ENTRIES_MAX && entry < at->processes; entry++) {
+	for (entry = 0; entry < crash_entries && entry < at->processes; entry++) {
 		struct tally_process_header *process =
 			region_process(from->view.base, at, entry);
 		uint64_t pages = tally_load_acquire(&process->cell_pages);

@@ -16,6 +16,8 @@ struct scene {
 	bool fresh_ring; /* nobody has pushed into the shared ring */
 	bool in_thread;	 /* a thread of its own acts, the victim's second */
 	bool leaves;	 /* it acts by leaving the region, with its name if it is the last one */
+	/* NULL: it joins a region, and scene_check() judges; else it makes one of its own. */
+	void (*judge)(struct tracee *tracee, bool killed);
 	void (*prepare)(struct world *world); /* by the test, before the victim is born */
 	void (*before)(void);		      /* by the victim */
 	void (*ready)(void);		      /* by the thread that acts */
@@ -96,15 +98,15 @@ static inline void scene_check(const struct scene *scene, struct world *world,
 	}
 	world_check_latecomer(world);
 	if (act == ACT_STOP && tracee) {
-		world_check_books(world);
+		world_check_books(world, true);
 		scene_meanwhile(world);
-		world_check_books(world);
+		world_check_books(world, true);
 		tracee_sigcont(tracee);
 	}
 	if (act == ACT_STOP)
 		CHECK_EQUAL(tally_load_acquire(&truth->done), tally_load_acquire(&truth->begun));
 	world_laps(world, &world->other);
-	world_check_books(world);
+	world_check_books(world, false);
 	world_check_usable(world, act == ACT_STOP ? 2 : 1, act == ACT_STOP ? 0 : 1);
 }
 
@@ -118,9 +120,27 @@ static inline void scene_open(const struct scene *scene, struct world *world, un
 	setenv("TALLY_RING", "64", 1);
 	setenv("TALLY_REGION", name, 1);
 	setenv("TALLY_LANES", lanes, 1);
+	if (scene->judge) {
+		memset(truth, 0, sizeof(*truth));
+		unsetenv("TALLY_REGION");
+		return;
+	}
 	world_open(world, name, scene->lanes_log2, scene->alone, scene->fresh_ring);
 	if (scene->prepare)
 		scene->prepare(world);
+}
+
+/* Of a child that is of no more use. */
+static inline void scene_drop(const struct scene *scene, struct world *world, struct tracee *tracee)
+{
+	kill(tracee->pid, SIGKILL);
+	waitpid(tracee->pid, NULL, __WALL);
+	if (scene->judge) {
+		remove_regions();
+		return;
+	}
+	CHECK(world_meet(world));
+	world_close(world);
 }
 
 /* False: the child went another way, by an accident in the C library; try again. */
@@ -137,11 +157,12 @@ static inline bool scene_try(const struct scene *scene, const struct trace *trac
 	scene_open(scene, &world, worker);
 	tracee = tracee_start(scene_live, (void *)scene, &truth->acted);
 	if (!tracee_go_to(&tracee, trace, point)) {
-		kill(tracee.pid, SIGKILL);
-		waitpid(tracee.pid, NULL, __WALL);
-		CHECK(world_meet(&world));
-		world_close(&world);
+		scene_drop(scene, &world, &tracee);
 		return false;
+	}
+	if (scene->judge) {
+		scene->judge(&tracee, act == ACT_KILL);
+		return true;
 	}
 	scene_check(scene, &world, &tracee, act);
 	world_close(&world);
@@ -152,20 +173,24 @@ static inline bool scene_try(const struct scene *scene, const struct trace *trac
 
 static struct scene_run *scene_run;
 
+static inline uint64_t scene_setting(const char *variable, uint64_t usual)
+{
+	const char *given = getenv(variable);
+
+	return given ? strtoul(given, NULL, 10) : usual;
+}
+
 static inline void scene_record(const struct scene *scene, unsigned int worker)
 {
-	const char *stride = getenv("CRASH_STRIDE");
 	struct tracee tracee;
 	struct world world;
 
 	alarm(DEADLINE_S);
 	scene_open(scene, &world, worker);
 	tracee = tracee_start(scene_live, (void *)scene, &truth->acted);
-	trace_record(&scene_run->trace, &tracee, stride ? strtoul(stride, NULL, 10) : 16);
-	kill(tracee.pid, SIGKILL);
-	waitpid(tracee.pid, NULL, __WALL);
-	CHECK(world_meet(&world));
-	world_close(&world);
+	trace_record(&scene_run->trace, &tracee, scene_setting("CRASH_STRIDE", 16),
+		     scene_setting("CRASH_REPEATS", 16));
+	scene_drop(scene, &world, &tracee);
 }
 
 #define SCENE_TRIES 5
@@ -244,19 +269,44 @@ static inline void scene_play(const struct scene *scene)
 		pids[i] = scene_fork(scene, (unsigned int)i, scene_work);
 	for (i = 0; i < workers; i++)
 		scene_await(pids[i]);
-	print_message("%s: %llu instructions, of the %llu that are ours all, of the others %llu: "
-		      "%llu killed, %llu stopped, %llu not come to again; %.1f s\n",
-		      scene->name, (unsigned long long)scene_run->trace.count,
-		      (unsigned long long)scene_run->trace.ours,
-		      (unsigned long long)(scene_run->trace.points - scene_run->trace.ours),
+	print_message("%s: %llu instructions of ours, %llu others; of ours %llu tried, of the "
+		      "others %llu: %llu killed, %llu stopped, %llu not come to again; %.1f s\n",
+		      scene->name, (unsigned long long)scene_run->trace.ours,
+		      (unsigned long long)(scene_run->trace.count - scene_run->trace.ours),
+		      (unsigned long long)scene_run->trace.our_points,
+		      (unsigned long long)(scene_run->trace.points - scene_run->trace.our_points),
 		      (unsigned long long)scene_run->killed, (unsigned long long)scene_run->stopped,
 		      (unsigned long long)scene_run->missed,
 		      (double)(now_ns() - start_ns) / 1000000000);
-	assert_true(scene_run->trace.ours > 0);
+	assert_true(scene_run->trace.our_points > 0);
 	assert_true(scene_run->missed * 20 <= scene_run->trace.points);
 	crash_killed += scene_run->killed;
 	crash_stopped += scene_run->stopped;
 	munmap(scene_run, sizeof(*scene_run));
 }
+
+#define SCENE(test, ...)                                                                           \
+	static void test(void **state)                                                             \
+	{                                                                                          \
+		static const struct scene scene = { .name = #test, __VA_ARGS__ };                  \
+                                                                                                   \
+		(void)state;                                                                       \
+		scene_play(&scene);                                                                \
+	}
+
+/* An argument names the only test. */
+#define SCENE_MAIN(tests)                                                                          \
+	int main(int argc, char **argv)                                                            \
+	{                                                                                          \
+		int failed;                                                                        \
+                                                                                                   \
+		if (argc > 1)                                                                      \
+			cmocka_set_test_filter(argv[1]);                                           \
+		failed = cmocka_run_group_tests(tests, NULL, NULL);                                \
+		print_message("crash matrix: %llu points killed, %llu stopped\n",                  \
+			      (unsigned long long)crash_killed,                                    \
+			      (unsigned long long)crash_stopped);                                  \
+		return failed;                                                                     \
+	}
 
 #endif

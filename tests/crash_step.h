@@ -208,8 +208,8 @@ static inline void tracee_sigcont(struct tracee *tracee)
 /* Shared among the processes that go through it. */
 struct trace {
 	uint64_t count;
-	uint64_t points;	     /* of these, those that are to be tried */
-	uint64_t ours;		     /* and those of them in this program's own text */
+	uint64_t ours;		     /* in this program's own text */
+	uint64_t points, our_points; /* that are to be tried */
 	uint64_t pc[TRACE_MAX];	     /* the address of each, in turn */
 	uint32_t entered[TRACE_MAX]; /* how often that address was come to, this time included */
 	uint32_t anchor[TRACE_MAX];  /* the breakpoint to run to */
@@ -248,24 +248,30 @@ static inline void trace_find_anchors(struct trace *trace)
 	}
 }
 
-/* All of our own instructions, both sides of each system call, and every `stride`th other. */
-static inline void trace_choose(struct trace *trace, uint64_t stride)
+/* Both sides of each system call, every `stride`th other instruction of the C library, and all of
+ * our own; but of those that a loop comes to more than `repeats` times, from then on every 64th. */
+static inline void trace_choose(struct trace *trace, uint64_t stride, uint64_t repeats)
 {
 	uint64_t i;
 
 	for (i = 0; i < trace->count; i++) {
-		bool ours = trace_is_ours(trace->pc[i]);
+		uint64_t pc = trace->pc[i], times = trace->entered[i];
+		bool ours = trace_is_ours(pc), calls = trace_is_syscall(pc);
+		bool tried = ours ? times <= repeats || times % 64 == 0 : i % stride == 0;
 
-		if (!ours && i % stride != 0 && !trace_is_syscall(trace->pc[i]) &&
-		    !(i > 0 && trace_is_syscall(trace->pc[i - 1])))
+		if (i > 0 && trace_is_syscall(trace->pc[i - 1]))
+			calls = true;
+		trace->ours += ours;
+		if (!tried && !calls)
 			continue;
 		trace->point[trace->points++] = (uint32_t)i;
-		trace->ours += ours;
+		trace->our_points += ours;
 	}
 }
 
 /* Follows the child until it is done. */
-static inline void trace_record(struct trace *trace, struct tracee *tracee, uint64_t stride)
+static inline void trace_record(struct trace *trace, struct tracee *tracee, uint64_t stride,
+				uint64_t repeats)
 {
 	static uint32_t last[1u << 16]; /* by hash of the address: where it was seen last */
 	uint64_t i, n = 0;
@@ -289,7 +295,7 @@ static inline void trace_record(struct trace *trace, struct tracee *tracee, uint
 		*slot = (uint32_t)i;
 	}
 	trace_find_anchors(trace);
-	trace_choose(trace, stride);
+	trace_choose(trace, stride, repeats);
 }
 
 /* ---- Coming there again ---------------------------------------------------------------------- */

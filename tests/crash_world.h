@@ -163,7 +163,8 @@ struct world {
 	uint32_t lanes_log2;
 	bool fresh_ring; /* nobody has pushed into the shared ring before */
 	bool has_other, following;
-	uint64_t dead_n;     /* events of the dead one, the last of them in no ledger yet */
+	uint64_t dead_n;	       /* events of the dead one */
+	struct ledger_sums dead_half;  /* what was in a record but in no ledger when it died */
 	uint64_t dead_slots; /* that it was writing */
 	struct other other;
 	struct witness follow;
@@ -271,6 +272,9 @@ static inline bool world_meet(struct world *world)
 
 	if (world->has_other)
 		return true;
+	if (world->following) /* a name may stand for another region by now */
+		witness_close(&world->follow);
+	world->following = false;
 	world_follow(world);
 	error = world_join(world, &world->other, OTHER);
 	if (error == -EUSERS)
@@ -283,16 +287,20 @@ static inline bool world_meet(struct world *world)
 
 /* ---- What must hold -------------------------------------------------------------------------- */
 
-/* ledger <= truth <= ledger + 1 event. */
-static inline void world_check_books(struct world *world)
+/* ledger <= truth <= ledger + 1 event. `joining`: the victim may hold the dead one's entry without
+ * having booked it, so nobody knows that those lanes are to be settled. */
+static inline void world_check_books(struct world *world, bool joining)
 {
 	uint64_t done = tally_load_acquire(&truth->done), begun = tally_load_acquire(&truth->begun);
 	struct ledger_sums bare = books_of(&world->follow, VICTIM, false);
 	struct ledger_sums other = books_of(&world->follow, OTHER, false);
 	struct ledger_sums dead = books_of(&world->follow, DEAD, true);
+	struct ledger_sums dead_high = books_sums(DEAD, world->dead_n), dead_low = dead_high;
 
 	CHECK_RANGE(begun, done, done + 1);
-	books_check(&dead, DEAD, world->dead_n, world->dead_n);
+	if (joining)
+		books_subtract(&dead_low, &world->dead_half);
+	books_between(&dead_low, &dead, &dead_high);
 	world->left = books_of(&world->follow, VICTIM, true);
 	books_check(&bare, VICTIM, done, begun);
 	books_check(&world->left, VICTIM, done, begun);
@@ -323,7 +331,7 @@ static inline void world_check_losses(struct world *world, uint64_t died_max)
 	books_between(&world->left, &follow->seen[VICTIM].sums, &begun);
 	CHECK_RANGE(follow->seen[VICTIM].lane + follow->seen[VICTIM].shared,
 		    tally_load_acquire(&truth->done), tally_load_acquire(&truth->begun));
-	for (entry = 0; entry < ENTRIES_MAX; entry++) {
+	for (entry = 0; entry < crash_entries; entry++) {
 		struct tally_process_header *process = region_process(follow->view.base, at, entry);
 
 		events += tally_load_acquire(&process->shared_events);
@@ -348,7 +356,7 @@ static inline void world_check_usable(struct world *world, int joins, uint64_t d
 	for (i = 0; i < joins; i++)
 		CHECK_EQUAL(world_join(world, &next[i], NEXT), 0);
 	witness_drain(&world->follow);
-	for (entry = 0; entry < ENTRIES_MAX; entry++)
+	for (entry = 0; entry < crash_entries; entry++)
 		CHECK_EQUAL(books_slots(&world->follow, entry, TALLY_SLOT_WRITING), 0);
 	sums = books_of(&world->follow, VICTIM, false);
 	books_same(&world->left, &sums);
