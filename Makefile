@@ -10,6 +10,7 @@
 #	consumer/cli/*.c              tally
 #	bench/NAME.c                  bench/NAME, each with bench/harness.c and bench/pair.c
 #	tests/test_NAME.c             tests/test_NAME, each with tests/support.c: cmocka programs
+#	tests/crash_NAME.c            tests/crash_NAME, likewise: death at every instruction
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
 #	tests/prog/static_NAME.c      the same, linked statically
 #	tests/prog/libNAME.c          tests/prog/libNAME.so, what tests load
@@ -38,7 +39,7 @@ Q := $(if $(V),,@)
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 .PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format bench install
-.PHONY: clean help
+.PHONY: crash crash-long clean help
 all:
 
 # ---- Flags ---------------------------------------------------------------------------------------
@@ -98,7 +99,7 @@ LIBS_CONSUMER := -lurcu-bp -lurcu-cds
 # A goal that is a job installs what it needs before anything is compiled; `make` alone does not.
 jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
-	bench),deps)
+	bench crash crash-long),deps)
 DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san) \
 	$(if $(call jobs,check-arm64),arm64)
 ifdef ROOT
@@ -200,6 +201,7 @@ TALLY := $(BUILD)/tally
 names = $(patsubst %.c,$(BUILD)/%,$(call sources,$(1)))
 BENCHES := $(filter-out %/harness %/pair,$(call names,bench))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/test_*.c)))
+CRASHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/crash_*.c)))
 PROG_STATIC := $(filter $(BUILD)/tests/prog/static_%,$(call names,tests/prog))
 PROG_LIBS := $(patsubst %,%.so,$(filter $(BUILD)/tests/prog/lib%,$(call names,tests/prog)))
 PROGS := $(filter-out $(PROG_STATIC) $(PROG_LIBS:.so=),$(call names,tests/prog))
@@ -225,7 +227,7 @@ $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(LIB).so $(INSIDE) \
 	$(call link,-pie $(rpath_bench),$(LIB).so $(OBJ)/consumer.a \
 		$(OBJ)/ring.a $(LIBS_CONSUMER) -lm)
 
-$(TESTS): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(filter %/support.o,$(call objects,tests)) $(INSIDE)
+$(TESTS) $(CRASHES): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(filter %/support.o,$(call objects,tests)) $(INSIDE)
 	$(call link,-pie $(SANITIZE),$(INSIDE) -lcmocka -ljansson $(LIBS_CONSUMER) -lm)
 
 user_libs = $(LIB).so $(LIB)-consumer.so
@@ -271,6 +273,11 @@ MARKED := $(patsubst %.c,$(BUILD)/%,$(MARKED))
 check-marked: all $(MARKED) $(ALL_PROGS)
 	$(Q)SAN=$(SAN) EMULATOR='$(EMULATOR)' $(RUN) $(MARKED)
 endif
+
+# Every instruction of a producer, and consumers killed at random: 1,000, or 10,000.
+crash-long: export CRASH_CONSUMERS := 10000
+crash crash-long: all $(CRASHES)
+	$(Q)TIMEOUT_S=900 $(RUN) $(CRASHES)
 
 # Each is a test case of its own; selftest breaks something for each, to see it fail.
 LINTS := $(addprefix tests/lint/,format.sh text.sh orders.sh labels.pl headers.sh floors.sh \
@@ -318,6 +325,7 @@ help:
 	@echo 'make check      install what is missing, build, and run every test'
 	@echo 'make check-asan, make check-tsan   the marked tests under sanitizers'
 	@echo 'make check-arm64   the marked tests built for arm64, under qemu'
+	@echo 'make crash      kill producers and consumers everywhere (crash-long: more of them)'
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C sources'
 	@echo 'make bench      build and run the benchmarks'

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A child process brought to any instruction of what it does, there to be killed or stopped.
+ *
+ * The child is a fork of the test, so text lies at the same addresses in every one of them. What it
+ * executes is written down once, instruction by instruction; to come to instruction i again, it
+ * runs to a breakpoint not far before it and is single-stepped from there.
+ */
+#ifndef TESTS_CRASH_STEP_H
+#define TESTS_CRASH_STEP_H
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <tally/atomic.h>
+#include <unistd.h>
+
+#include "tests/support.h"
+
+enum { CRASH_NO_PTRACE = 91 }; /* exit status where no process may be traced */
+
+/* ---- Checks in processes that must not fail a test themselves -------------------------------- */
+
+/* What is being tried, for the message when it goes wrong. */
+static struct {
+	const char *scene, *act;
+	size_t point;
+	uint64_t pc;
+} crash_at;
+
+extern char __executable_start, etext;
+
+#define CRASH_TEXT ((uint64_t)(uintptr_t)&__executable_start)
+
+static inline void crash_fail(const char *file, int line, const char *what, uint64_t a, uint64_t b)
+{
+	fprintf(stderr,
+		"%s:%d: %s (%llu, %llu)\n  in: %s, %s at instruction %zu, address 0x%llx of %s\n",
+		file, line, what, (unsigned long long)a, (unsigned long long)b,
+		crash_at.scene ? crash_at.scene : "-", crash_at.act ? crash_at.act : "-",
+		crash_at.point, (unsigned long long)(crash_at.pc - CRASH_TEXT),
+		program_invocation_name);
+	fflush(NULL);
+	_exit(1);
+}
+
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			crash_fail(__FILE__, __LINE__, #condition, 0, 0);                          \
+	} while (0)
+#define CHECK_RANGE(value, low, high)                                                              \
+	do {                                                                                       \
+		uint64_t check_value = (uint64_t)(value), check_low = (uint64_t)(low);             \
+		uint64_t check_high = (uint64_t)(high);                                            \
+                                                                                                   \
+		if (check_value < check_low)                                                       \
+			crash_fail(__FILE__, __LINE__, #value " >= " #low, check_value,            \
+				   check_low);                                                     \
+		if (check_value > check_high)                                                      \
+			crash_fail(__FILE__, __LINE__, #value " <= " #high, check_value,           \
+				   check_high);                                                    \
+	} while (0)
+#define CHECK_EQUAL(a, b)                                                                          \
+	do {                                                                                       \
+		uint64_t check_a = (uint64_t)(a), check_b = (uint64_t)(b);                         \
+                                                                                                   \
+		if (check_a != check_b)                                                            \
+			crash_fail(__FILE__, __LINE__, #a " == " #b, check_a, check_b);            \
+	} while (0)
+
+/* Memory that all processes forked from here on share. */
+static inline void *crash_share(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	CHECK(memory != MAP_FAILED);
+	return memory;
+}
+
+/* ---- The child ------------------------------------------------------------------------------- */
+
+struct tracee {
+	pid_t pid;
+	pid_t tid;	/* the thread that is traced */
+	uint64_t *done; /* is not 0 once the child has done what it is traced for */
+};
+
+/* In the child: lets itself be traced, and stops. */
+static inline void tracee_stop_here(void)
+{
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+		_exit(CRASH_NO_PTRACE);
+	syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGSTOP);
+}
+
+/* Waits until it stops; the signal, or -1 when it has ended. */
+static inline int tracee_wait(struct tracee *tracee)
+{
+	int status;
+
+	if (waitpid(tracee->tid, &status, __WALL) != tracee->tid)
+		return -1;
+	return WIFSTOPPED(status) ? WSTOPSIG(status) : -1;
+}
+
+/* Runs `live` in a child, up to its tracee_stop_here(). No other child is about to stop. */
+static inline struct tracee tracee_start(void (*live)(void *arg), void *arg, uint64_t *done)
+{
+	struct tracee tracee = { .done = done };
+	int status;
+
+	fflush(NULL);
+	tracee.pid = fork();
+	CHECK(tracee.pid >= 0);
+	if (tracee.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		alarm(0);
+		live(arg);
+		_exit(0);
+	}
+	tracee.tid = waitpid(-1, &status, __WALL);
+	if (tracee.tid == tracee.pid && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == CRASH_NO_PTRACE)
+		_exit(CRASH_NO_PTRACE);
+	CHECK(tracee.tid > 0);
+	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	return tracee;
+}
+
+static inline bool tracee_done(const struct tracee *tracee)
+{
+	return tally_load_acquire(tracee->done) != 0;
+}
+
+/* One instruction. False: it has ended. */
+static inline bool tracee_step(struct tracee *tracee)
+{
+	int number;
+
+	CHECK(ptrace(PTRACE_SINGLESTEP, tracee->tid, NULL, NULL) == 0);
+	number = tracee_wait(tracee);
+	if (number < 0)
+		return false;
+	CHECK_EQUAL(number, SIGTRAP);
+	return true;
+}
+
+#define TRACEE_PC ((void *)offsetof(struct user, regs.rip))
+
+static inline uint64_t tracee_pc(const struct tracee *tracee)
+{
+	errno = 0;
+	return (uint64_t)ptrace(PTRACE_PEEKUSER, tracee->tid, TRACEE_PC, NULL);
+}
+
+static inline void tracee_reap(struct tracee *tracee)
+{
+	int status;
+
+	if (tracee->tid != tracee->pid)
+		waitpid(tracee->tid, &status, __WALL);
+	CHECK(waitpid(tracee->pid, &status, __WALL) == tracee->pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* The end of it, wherever it is. */
+static inline void tracee_kill(struct tracee *tracee)
+{
+	CHECK(kill(tracee->pid, SIGKILL) == 0);
+	tracee_reap(tracee);
+}
+
+/* It is stopped by SIGSTOP, and is not traced any more. */
+static inline void tracee_sigstop(struct tracee *tracee)
+{
+	int status;
+
+	CHECK(kill(tracee->pid, SIGSTOP) == 0);
+	CHECK(ptrace(PTRACE_DETACH, tracee->tid, NULL, NULL) == 0);
+	CHECK(waitpid(tracee->pid, &status, WUNTRACED) == tracee->pid);
+	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+}
+
+/* It goes on, and must end by itself. */
+static inline void tracee_sigcont(struct tracee *tracee)
+{
+	int status;
+
+	CHECK(kill(tracee->pid, SIGCONT) == 0);
+	CHECK(waitpid(tracee->pid, &status, 0) == tracee->pid);
+	CHECK(WIFEXITED(status));
+	CHECK_EQUAL(WEXITSTATUS(status), 0);
+}
+
+/* ---- What it executes ------------------------------------------------------------------------ */
+
+#define TRACE_MAX (1u << 20) /* instructions */
+
+/* Shared among the processes that go through it. */
+struct trace {
+	uint64_t count;
+	uint64_t ours;		     /* in this program's own text */
+	uint64_t points, our_points; /* that are to be tried */
+	uint64_t pc[TRACE_MAX];	     /* the address of each, in turn */
+	uint32_t entered[TRACE_MAX]; /* how often that address was come to, this time included */
+	uint32_t anchor[TRACE_MAX];  /* the breakpoint to run to */
+	uint32_t point[TRACE_MAX];   /* the indexes that are to be tried */
+};
+
+static inline bool trace_is_ours(uint64_t pc)
+{
+	return pc >= CRASH_TEXT && pc < (uint64_t)(uintptr_t)&etext;
+}
+
+/* Children have the test's own mappings, the C library's text included. */
+static inline bool trace_is_syscall(uint64_t pc)
+{
+	uint16_t bytes;
+
+	memcpy(&bytes, (const void *)(uintptr_t)pc, sizeof(bytes));
+	return bytes == 0x050f;
+}
+
+/* The cheapest way to each: a breakpoint costs about four steps each time it is come to. */
+static inline void trace_find_anchors(struct trace *trace)
+{
+	uint64_t i, cost = 0;
+
+	for (i = 1; i < trace->count; i++) {
+		uint64_t by_break = 4ull * trace->entered[i];
+		bool again = trace->pc[i] == trace->pc[i - 1]; /* a repeated string instruction */
+
+		trace->anchor[i] = trace->anchor[i - 1];
+		cost++;
+		if (trace_is_ours(trace->pc[i]) && !again && by_break < cost) {
+			trace->anchor[i] = (uint32_t)i;
+			cost = by_break;
+		}
+	}
+}
+
+/* Both sides of each system call, every `stride`th other instruction of the C library, and all of
+ * our own; but of those that a loop comes to more than `repeats` times, from then on every 64th. */
+static inline void trace_choose(struct trace *trace, uint64_t stride, uint64_t repeats)
+{
+	uint64_t i;
+
+	for (i = 0; i < trace->count; i++) {
+		uint64_t pc = trace->pc[i], times = trace->entered[i];
+		bool ours = trace_is_ours(pc), calls = trace_is_syscall(pc);
+		bool tried = ours ? times <= repeats || times % 64 == 0 : i % stride == 0;
+
+		if (i > 0 && trace_is_syscall(trace->pc[i - 1]))
+			calls = true;
+		trace->ours += ours;
+		if (!tried && !calls)
+			continue;
+		trace->point[trace->points++] = (uint32_t)i;
+		trace->our_points += ours;
+	}
+}
+
+/* Follows the child until it is done. */
+static inline void trace_record(struct trace *trace, struct tracee *tracee, uint64_t stride,
+				uint64_t repeats)
+{
+	static uint32_t last[1u << 16]; /* by hash of the address: where it was seen last */
+	uint64_t i, n = 0;
+
+	do {
+		CHECK(n < TRACE_MAX);
+		trace->pc[n++] = tracee_pc(tracee);
+	} while (!tracee_done(tracee) && tracee_step(tracee));
+	trace->count = n;
+	memset(last, 0xff, sizeof(last));
+	for (i = 0; i < n; i++) {
+		uint64_t pc = trace->pc[i];
+		uint32_t *slot = &last[mix(pc) % COUNT(last)];
+		uint32_t times = 0;
+
+		while (*slot != UINT32_MAX && trace->pc[*slot] != pc)
+			slot = slot + 1 < last + COUNT(last) ? slot + 1 : last;
+		if (*slot != UINT32_MAX)
+			times = trace->entered[*slot];
+		trace->entered[i] = times + (i == 0 || trace->pc[i - 1] != pc);
+		*slot = (uint32_t)i;
+	}
+	trace_find_anchors(trace);
+	trace_choose(trace, stride, repeats);
+}
+
+/* ---- Coming there again ---------------------------------------------------------------------- */
+
+static inline void tracee_poke(struct tracee *tracee, uint64_t pc, bool set)
+{
+	uint64_t word;
+
+	memcpy(&word, (const void *)(uintptr_t)pc, sizeof(word));
+	if (set)
+		word = (word & ~0xffull) | 0xcc;
+	CHECK(ptrace(PTRACE_POKETEXT, tracee->tid, (void *)(uintptr_t)pc, (void *)word) == 0);
+}
+
+/* Runs until it has come to `pc` so many times. False: it did not. */
+static inline bool tracee_run_to(struct tracee *tracee, uint64_t pc, uint32_t times)
+{
+	while (times-- > 0) {
+		tracee_poke(tracee, pc, true);
+		CHECK(ptrace(PTRACE_CONT, tracee->tid, NULL, NULL) == 0);
+		if (tracee_wait(tracee) != SIGTRAP)
+			return false;
+		CHECK_EQUAL(tracee_pc(tracee), pc + 1);
+		tracee_poke(tracee, pc, false);
+		CHECK(ptrace(PTRACE_POKEUSER, tracee->tid, TRACEE_PC, (void *)pc) == 0);
+		while (times > 0 && tracee_pc(tracee) == pc)
+			if (!tracee_step(tracee))
+				return false;
+	}
+	return true;
+}
+
+/* Brings a new child to instruction i of the trace. False: it went another way. */
+static inline bool tracee_go_to(struct tracee *tracee, const struct trace *trace, uint64_t i)
+{
+	uint64_t at = trace->anchor[i];
+
+	if (at > 0 && !tracee_run_to(tracee, trace->pc[at], trace->entered[at]))
+		return false;
+	for (; at < i; at++)
+		if (!tracee_step(tracee))
+			return false;
+	return tracee_pc(tracee) == trace->pc[i];
+}
+
+#endif

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A region that several share, one of whom is killed or stopped; and all that must hold then.
+ *
+ *	VICTIM  the child that is traced: a producer as the library makes it
+ *	OTHER   lives in the region before, meanwhile and after
+ *	LATER   comes and goes while the victim is stopped
+ *	DEAD    died before the victim came, in the middle of all it was doing
+ *	NEXT    joins when the victim is dead, books what it has left and takes its place
+ * All but the victim are the test's own process, each with a mapping and a lock of its own.
+ */
+#ifndef TESTS_CRASH_WORLD_H
+#define TESTS_CRASH_WORLD_H
+
+#include "producer/config.h"
+#include "producer/state.h"
+#include "ring/alive.h"
+#include "ring/join.h"
+#include "tests/crash_books.h"
+
+#define RING_LOG2 6 /* records of each ring */
+#define ROUND 16    /* pushes between two looks of the reader; less than a ring */
+
+/* ---- The victim ------------------------------------------------------------------------------ */
+
+struct crash_truth {
+	uint64_t begun, done; /* the victim's events */
+	uint64_t acted;	      /* it has done what it is traced for */
+};
+
+static struct crash_truth *truth; /* shared with the victim */
+
+/* In the child: as if the program had been started just now, with the environment as it is. */
+static inline void victim_start(void)
+{
+	producer_config.loaded = false;
+	tally_store_release(&tally_private.in.process.armed, ARMED_UNDECIDED);
+}
+
+static inline void victim_push(void)
+{
+	uint64_t n = tally_load_relaxed(&truth->begun) + 1;
+	struct lane_event event = books_event(VICTIM, n);
+	uint32_t device = DEVICE_FIRST + VICTIM, pool = books_pool(n);
+
+	tally_store_release(&truth->begun, n);
+	switch (event.kind) {
+	case TALLY_KIND_ALLOC:
+		tally_alloc(device, pool, event.buffer_id, event.size);
+		break;
+	case TALLY_KIND_FREE:
+		tally_free(device, pool, event.buffer_id, event.size);
+		break;
+	case TALLY_KIND_ALLOC_FAILED:
+		tally_alloc_failed(device, pool, event.size);
+		break;
+	default:
+		push_event(device, pool, &event);
+		break;
+	}
+	tally_store_release(&truth->done, n);
+}
+
+static inline void victim_push_many(int count)
+{
+	while (count-- > 0)
+		victim_push();
+}
+
+/* ---- Those who push beside it ---------------------------------------------------------------- */
+
+struct other {
+	struct region region;
+	struct cells cells;
+	struct shared_ring ring;
+	struct lane_writer *writers, *lane;
+	uint32_t actor;
+	uint64_t n; /* events so far */
+};
+
+static uint64_t crash_tickets_max; /* that one push has taken */
+
+static inline int other_join(struct other *other, uint32_t actor, const char *name,
+			     uint32_t lanes_log2)
+{
+	struct region_config config = { .dir = test_dir,
+					.name = name,
+					.ring_log2 = RING_LOG2,
+					.lanes_log2 = lanes_log2 };
+	int error;
+
+	memset(other, 0, sizeof(*other));
+	other->actor = actor;
+	error = join_region(&config, &other->region);
+	if (error)
+		return error;
+	other->cells = cells_of(&other->region, other->region.entry);
+	other->ring = shared_of(&other->region, other->region.entry);
+	return 0;
+}
+
+static inline void other_claim(struct other *other)
+{
+	other->writers = calloc(other->region.at.lanes, sizeof(*other->writers));
+	CHECK(other->writers != NULL);
+	other->lane = lane_claim(&other->region, other->writers, other->region.entry,
+				 1000 + other->actor, 0);
+}
+
+/* Gone, as the dead are: nothing is said, nothing finished. */
+static inline void other_die(struct other *other)
+{
+	munmap(other->region.base, other->region.at.size);
+	free(other->writers);
+	memset(other, 0, sizeof(*other));
+}
+
+/* As producer/push.c does it; false: without a record. Counts the tickets. */
+static inline bool other_push_shared(struct other *other)
+{
+	uint64_t n = ++other->n;
+	struct lane_event event = books_event(other->actor, n);
+	struct ledger_sums change = ledger_change(event.kind, event.size, event.buffer_id);
+	struct tally_shared_cell *cell =
+		cells_find(&other->cells, TALLY_KEY(DEVICE_FIRST + other->actor, books_pool(n)));
+	struct shared_event shared = {
+		.time = n,
+		.kind = event.kind,
+		.buffer_id = event.buffer_id,
+		.size = event.size,
+		.where = lane_where(DEVICE_FIRST + other->actor, books_pool(n)) |
+			 (1000 + other->actor),
+	};
+	uint64_t before = tally_load_relaxed(&other->ring.head->reserve_pos), tickets;
+	bool recorded = shared_push(&other->ring, &shared);
+
+	tickets = tally_load_relaxed(&other->ring.head->reserve_pos) - before;
+	CHECK_RANGE(tickets, 1, SHARED_TRIES);
+	if (tickets > crash_tickets_max)
+		crash_tickets_max = tickets;
+	if (!recorded)
+		cells_unrecorded(&other->cells, 1);
+	CHECK(cell != NULL);
+	cells_change(cell, &change);
+	return recorded;
+}
+
+static inline void other_push_lane(struct other *other)
+{
+	uint64_t n = ++other->n;
+	struct lane_event event = books_event(other->actor, n);
+	const struct lane_target *target =
+		lane_target(other->lane, DEVICE_FIRST + other->actor, books_pool(n));
+
+	CHECK(target != NULL);
+	event.time = n;
+	lane_push(other->lane, target, &event);
+}
+
+/* ---- A region and who is in it --------------------------------------------------------------- */
+
+struct world {
+	char name[REGION_NAME_MAX];
+	uint32_t lanes_log2;
+	bool fresh_ring; /* nobody has pushed into the shared ring before */
+	bool has_other, following;
+	uint64_t dead_n;	       /* events of the dead one */
+	struct ledger_sums dead_half;  /* what was in a record but in no ledger when it died */
+	uint64_t dead_slots; /* that it was writing */
+	struct other other;
+	struct witness follow;
+	struct ledger_sums left; /* the victim's settled sums when it died */
+};
+
+static uint64_t crash_laps = 2; /* and a quarter, that others push while one is stopped */
+
+static inline bool world_exists(const struct world *world)
+{
+	char path[REGION_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", test_dir, world->name);
+	return access(path, F_OK) == 0;
+}
+
+static inline void world_follow(struct world *world)
+{
+	if (world->following || !world_exists(world))
+		return;
+	witness_open(&world->follow, world->name);
+	world->following = true;
+}
+
+/* Somebody joins, and finds everything booked that the dead have left in its entry. */
+static inline int world_join(struct world *world, struct other *newcomer, uint32_t actor)
+{
+	int error = other_join(newcomer, actor, world->name, world->lanes_log2);
+
+	if (error)
+		return error;
+	world_follow(world);
+	CHECK(world->following);
+	books_check_booked(&world->follow, newcomer->region.entry);
+	CHECK_EQUAL(books_slots(&world->follow, newcomer->region.entry, TALLY_SLOT_WRITING), 0);
+	return 0;
+}
+
+/* `other` pushes `rounds` times ROUND records into the shared ring, and as many into its lane; the
+ * reader gets each of them, at once. */
+static inline void world_push(struct world *world, struct other *other, uint64_t rounds)
+{
+	struct seen *seen = &world->follow.seen[other->actor];
+	uint64_t shared, lane;
+
+	witness_drain(&world->follow);
+	shared = seen->shared;
+	lane = seen->lane;
+	while (rounds-- > 0) {
+		int i;
+
+		for (i = 0; i < ROUND; i++) {
+			CHECK(other_push_shared(other));
+			if (other->lane)
+				other_push_lane(other);
+		}
+		witness_drain(&world->follow);
+		shared += ROUND;
+		lane += other->lane ? ROUND : 0;
+		CHECK_EQUAL(seen->shared, shared);
+		CHECK_EQUAL(seen->lane, lane);
+	}
+}
+
+/* Laps of both rings and a quarter: the slot that the victim was stopped in is not come by again
+ * before the reader has seen what it wrote there. */
+static inline void world_laps(struct world *world, struct other *other)
+{
+	world_push(world, other, crash_laps * ((1u << RING_LOG2) / ROUND) + 1);
+}
+
+static inline void world_open(struct world *world, const char *name, uint32_t lanes_log2,
+			      bool alone, bool fresh_ring)
+{
+	memset(world, 0, sizeof(*world));
+	memset(truth, 0, sizeof(*truth));
+	CHECK(join_name(world->name, name));
+	world->lanes_log2 = lanes_log2;
+	world->fresh_ring = fresh_ring;
+	if (alone)
+		return;
+	CHECK_EQUAL(world_join(world, &world->other, OTHER), 0);
+	world->has_other = true;
+	other_claim(&world->other);
+	CHECK(world->other.lane != NULL);
+	if (!fresh_ring)
+		world_push(world, &world->other, 6);
+}
+
+static inline void world_close(struct world *world)
+{
+	CHECK(world->has_other);
+	join_leave(&world->other.region);
+	other_die(&world->other);
+	if (world->following)
+		witness_close(&world->follow);
+	CHECK_EQUAL(regions_left(), 0);
+}
+
+/* Whoever had the region for itself is dead or stopped: now the others come. False: they may not,
+ * as it was stopped while it looked whether it was the last one. */
+static inline bool world_meet(struct world *world)
+{
+	int error;
+
+	if (world->has_other)
+		return true;
+	if (world->following) /* a name may stand for another region by now */
+		witness_close(&world->follow);
+	world->following = false;
+	world_follow(world);
+	error = world_join(world, &world->other, OTHER);
+	if (error == -EUSERS)
+		return false;
+	CHECK_EQUAL(error, 0);
+	world->has_other = true;
+	other_claim(&world->other);
+	return true;
+}
+
+/* ---- What must hold -------------------------------------------------------------------------- */
+
+/* ledger <= truth <= ledger + 1 event. `joining`: the victim may hold the dead one's entry without
+ * having booked it, so nobody knows that those lanes are to be settled. */
+static inline void world_check_books(struct world *world, bool joining)
+{
+	uint64_t done = tally_load_acquire(&truth->done), begun = tally_load_acquire(&truth->begun);
+	struct ledger_sums bare = books_of(&world->follow, VICTIM, false);
+	struct ledger_sums other = books_of(&world->follow, OTHER, false);
+	struct ledger_sums dead = books_of(&world->follow, DEAD, true);
+	struct ledger_sums dead_high = books_sums(DEAD, world->dead_n), dead_low = dead_high;
+
+	CHECK_RANGE(begun, done, done + 1);
+	if (joining)
+		books_subtract(&dead_low, &world->dead_half);
+	books_between(&dead_low, &dead, &dead_high);
+	world->left = books_of(&world->follow, VICTIM, true);
+	books_check(&bare, VICTIM, done, begun);
+	books_check(&world->left, VICTIM, done, begun);
+	books_check(&other, OTHER, world->other.n, world->other.n);
+}
+
+/* A reader that comes only now has no trouble either. */
+static inline void world_check_latecomer(const struct world *world)
+{
+	struct witness late;
+
+	witness_open(&late, world->name);
+	witness_drain(&late);
+	witness_drain(&late);
+	witness_close(&late);
+}
+
+/* Records are in the ledger, or one is ahead of it; events of entries are records, or known to have
+ * none, or died in a slot that says so; of the victim's that is one at most. */
+static inline void world_check_losses(struct world *world, uint64_t died_max)
+{
+	struct witness *follow = &world->follow;
+	const struct geometry *at = &follow->view.at;
+	uint64_t events = 0, read = 0, unrecorded = 0;
+	struct ledger_sums begun = books_sums(VICTIM, tally_load_acquire(&truth->begun));
+	uint32_t entry;
+
+	books_between(&world->left, &follow->seen[VICTIM].sums, &begun);
+	CHECK_RANGE(follow->seen[VICTIM].lane + follow->seen[VICTIM].shared,
+		    tally_load_acquire(&truth->done), tally_load_acquire(&truth->begun));
+	for (entry = 0; entry < crash_entries; entry++) {
+		struct tally_process_header *process = region_process(follow->view.base, at, entry);
+
+		events += tally_load_acquire(&process->shared_events);
+		unrecorded += tally_load_relaxed(&process->shared_unrecorded);
+		read += follow->by_entry[entry];
+	}
+	CHECK_EQUAL(unrecorded, 0);
+	CHECK_EQUAL(follow->shared.hole_count, 0);
+	CHECK_RANGE(follow->shared.died, world->dead_slots, world->dead_slots + died_max);
+	CHECK_RANGE(events - read, world->dead_slots, follow->shared.died);
+}
+
+/* The victim is dead, and others have pushed: one joins after the other, until nothing is left that
+ * has not been booked; the first one works there. `died_max`: slots that it may have died in. */
+static inline void world_check_usable(struct world *world, int joins, uint64_t died_max)
+{
+	struct other next[2] = { 0 };
+	struct ledger_sums sums;
+	uint32_t entry;
+	int i;
+
+	for (i = 0; i < joins; i++)
+		CHECK_EQUAL(world_join(world, &next[i], NEXT), 0);
+	witness_drain(&world->follow);
+	for (entry = 0; entry < crash_entries; entry++)
+		CHECK_EQUAL(books_slots(&world->follow, entry, TALLY_SLOT_WRITING), 0);
+	sums = books_of(&world->follow, VICTIM, false);
+	books_same(&world->left, &sums);
+	sums = books_of(&world->follow, DEAD, false);
+	books_check(&sums, DEAD, world->dead_n, world->dead_n);
+	other_claim(&next[0]);
+	world_laps(world, &next[0]);
+	world_laps(world, &world->other);
+	world_check_losses(world, died_max);
+	sums = books_of(&world->follow, NEXT, false);
+	books_check(&sums, NEXT, next[0].n, next[0].n);
+	sums = books_of(&world->follow, VICTIM, false);
+	books_same(&world->left, &sums);
+	for (i = 0; i < joins; i++)
+		other_die(&next[i]);
+}
+
+#endif
