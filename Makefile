@@ -38,7 +38,7 @@ Q := $(if $(V),,@)
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 .PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format bench install
-.PHONY: clean help
+.PHONY: clean help model model-long
 all:
 
 # ---- Flags ---------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
 	bench),deps)
 DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san) \
-	$(if $(call jobs,check-arm64),arm64)
+	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
 READY += $(ROOT)/done
 $(ROOT)/done: tests/arm64-root.sh
@@ -272,6 +272,12 @@ check-marked: all $(MARKED) $(ALL_PROGS)
 	$(Q)SAN=$(SAN) EMULATOR='$(EMULATOR)' $(RUN) $(MARKED)
 endif
 
+# Every interleaving of a model of the shared ring, in Spin: 1 minute, 2 GB; or an hour, 14 GB.
+model: deps
+	$(Q)BUILD=$(BUILD) tests/model/run.sh
+model-long: deps
+	$(Q)BUILD=$(BUILD) tests/model/run.sh long
+
 # Each is a test case of its own; selftest breaks something for each, to see it fail.
 LINTS := $(addprefix tests/lint/,format.sh text.sh orders.sh labels.pl headers.sh floors.sh \
 	exports.sh needed.sh cppcheck.sh selftest.sh)
@@ -318,6 +324,7 @@ help:
 	@echo 'make check      install what is missing, build, and run every test'
 	@echo 'make check-asan, make check-tsan   the marked tests under sanitizers'
 	@echo 'make check-arm64   the marked tests built for arm64, under qemu'
+	@echo 'make model, make model-long   every interleaving of a model of the shared ring'
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C sources'
 	@echo 'make bench      build and run the benchmarks'
