@@ -39,7 +39,7 @@ Q := $(if $(V),,@)
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 .PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format bench install
-.PHONY: crash crash-long clean help
+.PHONY: crash crash-long model model-long clean help
 all:
 
 # ---- Flags ---------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
 	bench crash crash-long),deps)
 DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san) \
-	$(if $(call jobs,check-arm64),arm64)
+	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
 READY += $(ROOT)/done
 $(ROOT)/done: tests/arm64-root.sh
@@ -279,6 +279,12 @@ crash-long: export CRASH_CONSUMERS := 10000
 crash crash-long: all $(CRASHES)
 	$(Q)TIMEOUT_S=900 $(RUN) $(CRASHES)
 
+# Every interleaving of a model of the shared ring, in Spin: 1 minute, 2 GB; or an hour, 14 GB.
+model: deps
+	$(Q)BUILD=$(BUILD) tests/model/run.sh
+model-long: deps
+	$(Q)BUILD=$(BUILD) tests/model/run.sh long
+
 # Each is a test case of its own; selftest breaks something for each, to see it fail.
 LINTS := $(addprefix tests/lint/,format.sh text.sh orders.sh labels.pl headers.sh floors.sh \
 	exports.sh needed.sh cppcheck.sh selftest.sh)
@@ -326,6 +332,7 @@ help:
 	@echo 'make check-asan, make check-tsan   the marked tests under sanitizers'
 	@echo 'make check-arm64   the marked tests built for arm64, under qemu'
 	@echo 'make crash      kill producers and consumers everywhere (crash-long: more of them)'
+	@echo 'make model, make model-long   every interleaving of a model of the shared ring'
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C sources'
 	@echo 'make bench      build and run the benchmarks'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing on a Debian machine, saying what and why; silent when nothing is.
-# usage: tests/deps.sh build|lint|san|arm64 ...    (the groups of packages wanted)
+# usage: tests/deps.sh build|lint|san|arm64|model ...    (the groups of packages wanted)
 set -u -o pipefail
 
 # group  package  command it brings ("-": ask dpkg)  why
@@ -29,6 +29,9 @@ san   llvm            llvm-symbolizer  names the lines in their reports
 arm64 gcc-aarch64-linux-gnu  aarch64-linux-gnu-gcc  compiles for arm64
 arm64 libc6-dev-arm64-cross  -        the C library of arm64
 arm64 qemu-user       qemu-aarch64    runs the tests that are built for arm64
+model spin            spin          checks the model of the shared ring
+model gcc             gcc           compiles what spin generates
+model libc6-dev       -             headers, for that
 '
 
 has() # package command
