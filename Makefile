@@ -35,7 +35,8 @@ Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: all deps demo check check-asan check-tsan check-marked lint format bench install clean help
+.PHONY: all deps demo check check-asan check-tsan check-marked lint format bench campaign-shared \
+	install clean help
 all:
 
 # ---- Flags ---------------------------------------------------------------------------------------
@@ -81,7 +82,8 @@ LIBS_CONSUMER := -lurcu-bp -lurcu-cds
 
 # A goal that is a job installs what it needs before anything is compiled; `make` alone does not.
 jobs = $(filter $(1),$(MAKECMDGOALS))
-READY := $(if $(call jobs,deps demo check check-asan check-tsan lint bench),deps)
+READY := $(if $(call jobs,deps demo check check-asan check-tsan lint bench \
+	campaign-shared),deps)
 DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san)
 
 # ---- Objects -------------------------------------------------------------------------------------
@@ -213,6 +215,11 @@ $(PROG_LIBS): $(BUILD)/%.so: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
 $(PROG_STATIC): $(BUILD)/%: $(PLAIN)/%.o $(LIB).a
 	$(call link,-static,$(LIB).a)
 
+# Figures of a long run, on any machine.
+CAMPAIGN := $(BUILD)/tests/campaign_shared
+$(CAMPAIGN): $(OBJ)/tests/campaign_shared.o $(OBJ)/ring.a
+	$(call link,-static,$(OBJ)/ring.a)
+
 # ---- Jobs ----------------------------------------------------------------------------------------
 
 # Installs what is missing, in the groups build, lint, san; silent when nothing is.
@@ -254,6 +261,10 @@ format: deps
 bench: $(BENCHES)
 	$(Q)status=0; for b in $(BENCHES); do echo "== $$b"; $$b || status=1; done; exit $$status
 
+PUSHES ?= 100000000
+campaign-shared: $(CAMPAIGN)
+	$(Q)$(CAMPAIGN) $(PUSHES)
+
 # ---- Installing ----------------------------------------------------------------------------------
 
 BIN_TO := $(DESTDIR)$(PREFIX)/bin
@@ -290,6 +301,7 @@ help:
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C sources'
 	@echo 'make bench      build and run the benchmarks'
+	@echo 'make campaign-shared   load the shared ring with PUSHES=100000000 and print figures'
 	@echo 'make install    to PREFIX ($(PREFIX)), under DESTDIR'
 	@echo 'make deps       install missing packages, and nothing else'
 	@echo 'make clean      remove $(BUILD)/'
