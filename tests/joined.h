@@ -4,7 +4,9 @@
 #define TESTS_JOINED_H
 
 #include <dirent.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "ring/cells.h"
 #include "ring/lane.h"
@@ -152,6 +154,85 @@ static inline const struct row *row_of(pid_t pid)
 	if (!found)
 		fail_msg("no process with pid %d", (int)pid);
 	return found;
+}
+
+/* ---- Programs that join ---------------------------------------------------------------------- */
+
+struct member {
+	struct job job;
+	pid_t pid;
+	char region[64];
+	int join_error;
+};
+
+static inline void hear(struct member *member)
+{
+	char *line = job_line(&member->job);
+	int pid;
+
+	assert_int_equal(sscanf(line, "%d %63s %d", &pid, member->region, &member->join_error), 3);
+	member->pid = pid;
+}
+
+static inline struct member start(const char *scenario, const char *number, const char *name,
+				  const char *more)
+{
+	struct command command = {
+		.argv = LIST(prog("joined"), scenario, number),
+		.env = LIST("TALLY=1", "TALLY_RING=64", text("TALLY_REGION=%s", name), more),
+	};
+	struct member member = { .job = job_start(&command) };
+
+	hear(&member);
+	return member;
+}
+
+static inline void leave(struct member *member)
+{
+	struct outcome outcome = job_end(&member->job);
+
+	if (outcome.status != 0 || outcome.err_size)
+		fail_msg("status %d: %s", outcome.status, outcome.err);
+}
+
+static inline void kill_member(struct member *member)
+{
+	job_signal(&member->job, SIGKILL);
+	assert_int_equal(job_end(&member->job).status, -SIGKILL);
+}
+
+static inline const char *file_of(const char *given)
+{
+	return text("tally-%u-join-%s", (unsigned int)geteuid(), given);
+}
+
+static inline const char *path_of(const char *given)
+{
+	return text("%s/%s", test_dir, file_of(given));
+}
+
+static inline bool is_there(const char *given)
+{
+	struct stat status;
+
+	return lstat(path_of(given), &status) == 0;
+}
+
+/* `count` events of 16 bytes, of this process. */
+static inline void assert_has(const struct member *member, int64_t count)
+{
+	const struct row *row = row_of(member->pid);
+
+	assert_string_equal(row->region, member->region);
+	assert_int_equal(row->sums.allocs, count);
+	assert_int_equal(row->sums.allocated_bytes, 16 * count);
+	assert_int_equal(row->events, count);
+}
+
+static inline void assert_joined(const struct member *member, const char *given)
+{
+	assert_int_equal(member->join_error, 0);
+	assert_string_equal(member->region, file_of(given));
 }
 
 #endif

@@ -75,7 +75,7 @@ static const uint64_t starts[] = {
 	(1ull << (TALLY_LAP_BITS - 1)) * RING - SHARED_GROUP, /* half of them */
 };
 
-/* ---- Events whose every word follows from who pushed them, and which of his it was ------------ */
+/* ---- Events whose every word follows from who pushed them, and which of his it was ----------- */
 
 #define PUSHERS 128
 
@@ -171,6 +171,49 @@ static inline void begin_at(uint64_t start_pos)
 	memset(&taken, 0, sizeof(taken));
 	shared_begin(start_pos);
 	reader_begin();
+}
+
+/* ---- Holes ----------------------------------------------------------------------------------- */
+
+/* Position `pos`, which pusher 0 has claimed by hand, gets its n-th record. */
+static inline void publish(uint64_t pos, uint64_t n)
+{
+	struct shared_event event = event_of(0, n);
+	struct tally_record *slot = slot_at(pos);
+
+	slot->time = event.time;
+	slot->buffer_id = event.buffer_id;
+	slot->size = event.size;
+	slot->where = event.where;
+	slot->label = event.label;
+	slot->event_no = n;
+	slot->lane_balance = 0;
+	slot->commit = slot_valid(
+		slot_commit(slot_lap(pos, RING_LOG2), TALLY_SLOT_WRITING, event.kind));
+}
+
+static inline size_t open_holes(void)
+{
+	size_t n, count = 0;
+
+	for (n = 0; n < RING; n++)
+		count += is_hole(&reader, n);
+	return count;
+}
+
+/* A group that somebody has taken; in its first slot he is writing, or has yet to claim it. */
+static inline void make_hole(uint64_t start_pos, bool claimed)
+{
+	begin_at(start_pos);
+	if (claimed)
+		slot_at(start_pos)->commit = slot_commit(slot_lap(start_pos, RING_LOG2),
+							 TALLY_SLOT_WRITING, event_of(0, 1).kind);
+	*reserve_pos() += SHARED_GROUP;
+	push_many(1, 3);
+	assert_int_equal(drain(), 3);
+	assert_true(is_hole(&reader, start_pos & (RING - 1)));
+	assert_int_equal(open_holes(), SHARED_GROUP + 5);
+	assert_int_equal(shared_outstanding(&reader), claimed);
 }
 
 #endif

@@ -29,7 +29,7 @@ static const char *const *namespace_way(void)
 	return in_user_namespace;
 }
 
-static struct job start(const char *const *before, const char *scenario, const char *number,
+static struct job begin(const char *const *before, const char *scenario, const char *number,
 			const char *name)
 {
 	const char *argv[16] = { NULL };
@@ -92,7 +92,7 @@ static void check_tree(bool joined)
 
 static void storm(const char *const *before, bool joined)
 {
-	struct job job = start(before, "storm", "", joined ? "/storm" : "");
+	struct job job = begin(before, "storm", "", joined ? "/storm" : "");
 
 	assert_string_equal(job_line(&job), "ready");
 	check_tree(joined);
@@ -124,7 +124,7 @@ static void tree_in_a_pid_namespace_counts_each(void **state)
 /* A second tree takes the places of the first one's dead, whose sums stay in the totals. */
 static void second_tree_takes_the_places_of_the_dead(void **state)
 {
-	struct job job = start(plain, "storm", "", "/storm");
+	struct job job = begin(plain, "storm", "", "/storm");
 	struct sums sums;
 	size_t n;
 
@@ -135,7 +135,7 @@ static void second_tree_takes_the_places_of_the_dead(void **state)
 	assert_int_equal(row_count, ENTRIES);
 	sums = all_sums;
 	finish(&job);
-	job = start(plain, "storm", "", "/storm");
+	job = begin(plain, "storm", "", "/storm");
 	assert_string_equal(job_line(&job), "ready");
 	look_at_regions();
 	assert_int_equal(row_count, ENTRIES);
@@ -154,7 +154,7 @@ static void second_tree_takes_the_places_of_the_dead(void **state)
 static void process_numbers_that_come_again_confuse_nobody(void **state)
 {
 	static const int lives = 1000, long_lived = 8;
-	struct job job = start(namespace_way(), "reuse", text("%d", lives), "/reuse");
+	struct job job = begin(namespace_way(), "reuse", text("%d", lives), "/reuse");
 	bool there[9] = { false };
 	size_t n, alive = 0;
 	char *line;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pushing into the shared ring: what is pushed is read, who may claim a slot, what a push that finds
- * none does, what the dead leave.
+/* Pushing into the shared ring: what is pushed is read, who may claim a slot, what a push does that
+ * finds none, what the dead leave.
  * sanitizers: address, thread */
 #include <unistd.h>
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
+#include <tally/atomic.h>
 
 #include "tests/scenario.h"
 
@@ -145,7 +146,7 @@ static struct storm {
 static int storm_node(int level)
 {
 	static const int children_of[STORM_LEVELS] = { 10, 9, 10 };
-	uint64_t number = __atomic_fetch_add(&storm->next, 1, __ATOMIC_RELAXED);
+	uint64_t number = tally_add_relaxed(&storm->next, 1);
 	int children = 0, n;
 
 	take(DEVICE, 1);
@@ -158,18 +159,18 @@ static int storm_node(int level)
 		children++;
 	}
 	take(DEVICE, (long)number);
-	__atomic_fetch_add(&storm->ready, 1, __ATOMIC_RELEASE);
+	tally_add_release(&storm->ready, 1);
 	if (level > 0)
-		while (!__atomic_load_n(&storm->end, __ATOMIC_ACQUIRE))
+		while (!tally_load_acquire(&storm->end))
 			usleep(20000);
 	else
-		while (__atomic_load_n(&storm->ready, __ATOMIC_ACQUIRE) < 1001)
+		while (tally_load_acquire(&storm->ready) < 1001)
 			usleep(1000);
 	if (level == 0) {
 		puts("ready");
 		fflush(stdout);
 		wait_for_end();
-		__atomic_store_n(&storm->end, 1, __ATOMIC_RELEASE);
+		tally_store_release(&storm->end, 1);
 	}
 	for (n = 0; n < children; n++) {
 		int status;
@@ -193,8 +194,8 @@ static int storm_begin(const char *number)
 
 #define LONG_LIVED 8
 
-/* Where each PID namespace has a limit of its own (Linux 6.14), lowers this one's. Elsewhere it would
- * be the whole machine's. */
+/* Where each PID namespace has a limit of its own (Linux 6.14), lowers this one's. Elsewhere it
+ * would be the whole machine's. */
 static bool limit_numbers(void)
 {
 	struct utsname kernel;
