@@ -39,7 +39,7 @@ Q := $(if $(V),,@)
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 .PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format bench install
-.PHONY: crash crash-long model model-long clean help
+.PHONY: crash crash-long model model-long campaign-shared clean help
 all:
 
 # ---- Flags ---------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ LIBS_CONSUMER := -lurcu-bp -lurcu-cds
 # A goal that is a job installs what it needs before anything is compiled; `make` alone does not.
 jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
-	bench crash crash-long),deps)
+	bench crash crash-long campaign-shared),deps)
 DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san) \
 	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
@@ -238,6 +238,11 @@ $(PROG_LIBS): $(BUILD)/%.so: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
 $(PROG_STATIC): $(BUILD)/%: $(PLAIN)/%.o $(LIB).a
 	$(call link,-static,$(LIB).a)
 
+# Figures of a long run, on any machine.
+CAMPAIGN := $(BUILD)/tests/campaign_shared
+$(CAMPAIGN): $(OBJ)/tests/campaign_shared.o $(OBJ)/ring.a
+	$(call link,-static,$(OBJ)/ring.a)
+
 # ---- Jobs ----------------------------------------------------------------------------------------
 
 # Installs what is missing, in the groups build, lint, san; silent when nothing is.
@@ -297,6 +302,10 @@ format: deps
 bench: $(BENCHES)
 	$(Q)status=0; for b in $(BENCHES); do echo "== $$b"; $$b || status=1; done; exit $$status
 
+PUSHES ?= 100000000
+campaign-shared: $(CAMPAIGN)
+	$(Q)$(CAMPAIGN) $(PUSHES)
+
 # ---- Installing ----------------------------------------------------------------------------------
 
 BIN_TO := $(DESTDIR)$(PREFIX)/bin
@@ -336,6 +345,7 @@ help:
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C sources'
 	@echo 'make bench      build and run the benchmarks'
+	@echo 'make campaign-shared   load the shared ring with PUSHES=100000000 and print figures'
 	@echo 'make install    to PREFIX ($(PREFIX)), under DESTDIR'
 	@echo 'make deps       install missing packages, and nothing else'
 	@echo 'make clean      remove $(BUILD)/'

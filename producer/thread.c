@@ -59,15 +59,18 @@ void thread_teardown(void)
 void thread_attach(struct thread_state *thread, uint64_t armed)
 {
 	struct process_state *process = &tally_private.in.process;
+	bool is_first = thread->generation != armed;
 	struct quiet quiet;
 
-	if (thread->generation != armed) {
+	if (is_first) {
 		thread->depth = 0; /* the other region's tags mean nothing here */
 		thread->generation = armed;
 		thread->ticket = 0;
 	}
 	thread->laneless = 0;
 	thread->lane = NULL;
+	if (!is_first && !lane_claimable(&process->region, process->region.entry))
+		return; /* as before, and without a system call */
 	quiet_begin(&quiet);
 	/* Without the destructor a lane would never be left: count in the shared cells then. */
 	thread->tid = (uint32_t)gettid() & 0x3fffff;

@@ -208,6 +208,24 @@ struct lane_writer *lane_claim(struct region *region, struct lane_writer *writer
 	return NULL;
 }
 
+bool lane_claimable(struct region *region, uint32_t entry)
+{
+	/* U2'' -> U1: the first page of a counted lane is reserved */
+	uint64_t used = tally_load_acquire(&region_state(region->base)->lanes_used);
+	uint32_t lane;
+
+	for (lane = 0; lane < region->at.lanes; lane++) {
+		if (lane >= used)
+			return true; /* if there is memory for it */
+		/* relaxed: a hint, claiming it decides */
+		if (may_claim(tally_load_relaxed(
+				      &region_lane(region->base, &region->at, lane)->owner),
+			      entry))
+			return true;
+	}
+	return false;
+}
+
 void lane_leave(struct lane_writer *writer)
 {
 	uint64_t owner = tally_load_relaxed(&writer->header->owner); /* own */

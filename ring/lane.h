@@ -80,6 +80,9 @@ static inline uint64_t lane_where(uint32_t device, uint32_t pool)
 struct lane_writer *lane_claim(struct region *region, struct lane_writer *writers, uint32_t entry,
 			       uint32_t tid, uint64_t start_pos);
 
+/* Whether lane_claim() may find one. Wait-free, no system call. */
+bool lane_claimable(struct region *region, uint32_t entry);
+
 /* Leaves the lane to the next thread. The owner alone, outside a push. */
 void lane_leave(struct lane_writer *writer);
 

@@ -159,6 +159,7 @@ static bool look_at_hole(struct shared_reader *reader, uint64_t n, bool writers_
 	uint64_t ahead = slot_ahead(commit, slot_lap(pos, reader->ring_log2));
 	bool found = false;
 
+	TALLY_TESTPOINT(hole_seen);
 	reader->writing += state == TALLY_SLOT_WRITING;
 	if (state != TALLY_SLOT_FREE && !slot_is_older(ahead)) {
 		pos += ahead << reader->ring_log2; /* where the slot is now */
@@ -237,6 +238,7 @@ static void read_group(struct shared_reader *reader, const struct taker *taker)
 
 		valid[n] = slot_sight(commit, pos, reader->ring_log2) == SLOT_VALID;
 		note(reader, pos, commit);
+		TALLY_TESTPOINT(slot_seen);
 	}
 	for (n = 0; n < SHARED_GROUP && !reader->quarantine; n++)
 		if (valid[n])
@@ -254,6 +256,7 @@ void shared_drain(struct shared_reader *reader, bool to_end, bool writers_gone,
 	uint64_t reserve_pos = tally_load_acquire(&reader->head->reserve_pos);
 	uint64_t end = reserve_pos - reserve_pos % SHARED_GROUP;
 
+	TALLY_TESTPOINT(end_known);
 	if (reader->quarantine)
 		return;
 	if ((int64_t)(reserve_pos - reader->idle_pos) < 0) {
@@ -262,6 +265,7 @@ void shared_drain(struct shared_reader *reader, bool to_end, bool writers_gone,
 	}
 	reader->writing = 0;
 	read_holes(reader, writers_gone, &taker);
+	TALLY_TESTPOINT(holes_read);
 	if (end - reader->scan_pos > size) /* lapped; of what is left some will go meanwhile */
 		reader->scan_pos = end - size + (writers_gone ? 0 : size / 8);
 	if (!to_end && reserve_pos != reader->idle_pos)

@@ -25,6 +25,11 @@
 /* Slots that one push tries at most. */
 #define SHARED_TRIES 16
 
+/* Places where a test may come between: nothing elsewhere. */
+#ifndef TALLY_TESTPOINT
+#define TALLY_TESTPOINT(place) ((void)0)
+#endif
+
 /* ---- Writing --------------------------------------------------------------------------------- */
 
 /* Where a process pushes. Private; a copy is as good. */
@@ -95,6 +100,7 @@ static __always_inline struct tally_record *shared_claim(const struct shared_rin
 			/* T1 -> T2: this thread's records so far, before its next group */
 			pos = tally_add_release(&ring->head->reserve_pos, SHARED_GROUP);
 		*ticket = pos + 1;
+		TALLY_TESTPOINT(ticket);
 		slot = &ring->slots[pos & ring->slot_mask];
 		lap = (pos & ~ring->slot_mask) * ring->lap_scale;
 		writing = slot_commit(lap, TALLY_SLOT_WRITING, kind) | ring->entry;
@@ -126,6 +132,7 @@ static __always_inline bool shared_push(const struct shared_ring *ring,
 	slot = shared_claim(ring, event->kind, ticket, &writing);
 	if (!slot)
 		return false;
+	TALLY_TESTPOINT(claimed);
 	/* Y1 -> Y2: who counts the number finds the slot claimed */
 	event_no = tally_add_release(&ring->process->shared_events, 1) + 1;
 	tally_fence_release(); /* L1' -> R2: the mark before any payload word */
@@ -137,6 +144,7 @@ static __always_inline bool shared_push(const struct shared_ring *ring,
 	tally_store_relaxed(&slot->event_no, event_no);
 	tally_store_relaxed(&slot->where, event->where);
 	tally_store_relaxed(&slot->label, event->label);
+	TALLY_TESTPOINT(written);
 	/* C1 -> R1, C2: payload before VALID */
 	tally_store_release(&slot->commit, slot_valid(writing));
 	return true;

@@ -185,6 +185,7 @@ int region_open_shared(const char *dir, const char *name, uint32_t flags, int *o
 {
 	struct region region = { .fd = -1, .open_fd = open_fd };
 	struct region_view view;
+	struct stat status;
 	char why[REGION_WHY_MAX];
 	int error;
 
@@ -195,6 +196,11 @@ int region_open_shared(const char *dir, const char *name, uint32_t flags, int *o
 		return -errno;
 	if (open_fd)
 		*open_fd = region.fd; /* at once: no lock is held yet */
+	/* Nor for root: another user could cut the file while we write into it. */
+	if (fstat(region.fd, &status) != 0 || status.st_uid != geteuid()) {
+		region_close_file(&region);
+		return -EACCES;
+	}
 	error = load(region.fd, PROT_READ | PROT_WRITE, &view, why);
 	if (!error && ((view.header.flags & flags) != flags ||
 		       madvise(view.base, view.at.size, MADV_DONTFORK) != 0)) {

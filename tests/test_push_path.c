@@ -297,6 +297,37 @@ static void million_pushes_without_a_ring_make_no_more_either(void **state)
 	assert_int_equal(system_calls("1000000", "TALLY=1"), system_calls("1000", "TALLY=1"));
 }
 
+/* Likewise of a thread that has no lane. */
+static uint64_t laneless_calls(const char *events, const char *how)
+{
+	char *path = text("%s/strace", test_tmp);
+	struct command command = {
+		.argv = LIST(STRACE(path), prog("push_laneless"), events, how),
+		.env = LIST("TALLY=1", "TALLY_LANES=1", "TALLY_RING=4096"),
+	};
+	struct outcome outcome = run(&command);
+	uint64_t calls = strace_total(&outcome, path);
+
+	assert_string_equal(outcome.out, "pushed\n");
+	return calls;
+}
+
+static void million_pushes_without_a_lane_make_no_more_either(void **state)
+{
+	(void)state;
+	assert_int_equal(laneless_calls("1000000", NULL), laneless_calls("1000", NULL));
+}
+
+/* It asks for memory again now and then. */
+static void pushes_without_memory_for_the_shared_ring_seldom_make_a_system_call(void **state)
+{
+	uint64_t few = laneless_calls("1", "no-memory"),
+		 many = laneless_calls("1000000", "no-memory");
+
+	(void)state;
+	assert_in_range(many - few, 1000000 / 1100, 1000000 / 1024);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +335,8 @@ int main(void)
 		TEST(push_that_is_off_is_a_load_and_a_branch),
 		TEST(million_pushes_make_no_more_system_calls_than_a_thousand),
 		TEST(million_pushes_without_a_ring_make_no_more_either),
+		TEST(million_pushes_without_a_lane_make_no_more_either),
+		TEST(pushes_without_memory_for_the_shared_ring_seldom_make_a_system_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
