@@ -13,6 +13,7 @@
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
 #	tests/prog/static_NAME.c      the same, linked statically
 #	tests/prog/libNAME.c          tests/prog/libNAME.so, what tests load
+#	tests/fuzz/fuzz_NAME.c        tests/fuzz/fuzz_NAME, with the others there: fuzz targets
 #
 # Nothing is asked of a compiler or of pkg-config while this file is read: a fresh machine may
 # have neither until `make deps` has run.
@@ -37,8 +38,8 @@ Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format bench install
-.PHONY: clean help
+.PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked fuzz fuzz-run lint
+.PHONY: format bench install clean help
 all:
 
 # ---- Flags ---------------------------------------------------------------------------------------
@@ -53,7 +54,9 @@ FLOORS.consumer/cli :=
 FLOORS.bench := ring producer consumer bench
 FLOORS.tests := ring producer consumer tests
 FLOORS.tests/prog := tests
-FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli bench tests tests/prog
+FLOORS.tests/fuzz := ring producer consumer tests
+FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli bench tests tests/prog \
+	tests/fuzz
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
 # Internal calls to exported functions stay calls within the library. Other linkers than that of
@@ -85,6 +88,7 @@ FLAGS.consumer/cli := -fPIE -Iconsumer/cli
 FLAGS.bench := -fPIE $(PLACES)
 FLAGS.tests := -fPIE $(PLACES)
 FLAGS.tests/prog := -fPIC $(PLACES)
+FLAGS.tests/fuzz := -fPIE
 
 WARN := -Wall -Wextra -Wconversion -Werror
 BASE := -std=gnu17 -pthread -D_GNU_SOURCE -DTALLY_VERSION='"$(VERSION)"' $(WARN) $(ROOT_SEE)
@@ -95,11 +99,12 @@ LINK_SHARED := $(LINK) -shared -Wl,-z,defs
 LINK_LOADED := $(LINK_SHARED) -Wl,-z,nodelete
 LIBS_CONSUMER := -lurcu-bp -lurcu-cds
 
+comma := ,
 # A goal that is a job installs what it needs before anything is compiled; `make` alone does not.
 jobs = $(filter $(1),$(MAKECMDGOALS))
-READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
+READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 fuzz lint \
 	bench),deps)
-DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san) \
+DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan fuzz),san) \
 	$(if $(call jobs,check-arm64),arm64)
 ifdef ROOT
 READY += $(ROOT)/done
@@ -272,6 +277,22 @@ check-marked: all $(MARKED) $(ALL_PROGS)
 	$(Q)SAN=$(SAN) EMULATOR='$(EMULATOR)' $(RUN) $(MARKED)
 endif
 
+# Fuzz targets: the corpus, then FUZZ_S seconds of new inputs each. Linked so that a machine with
+# nothing but a C library can run them (tests/fuzz/campaign.sh).
+FUZZ_S ?= 20
+fuzz: deps
+	+$(Q)$(MAKE) --no-print-directory CC=$(SAN_CC) BUILD=$(BUILD)/fuzz \
+		SAN=fuzzer-no-link,address,undefined fuzz-run
+FUZZERS := $(filter $(BUILD)/tests/fuzz/fuzz_%,$(call names,tests/fuzz))
+fuzz-run: $(FUZZERS)
+	$(Q)BUILD=$(BUILD) FUZZ_S=$(FUZZ_S) tests/fuzz/run.sh $(FUZZERS)
+# What the targets themselves do is not to be covered.
+$(OBJ)/tests/fuzz/%.o: SANITIZE := $(subst fuzzer-no-link$(comma),,$(SANITIZE))
+FUZZ_OBJECTS := $(filter-out $(OBJ)/tests/fuzz/fuzz_%,$(call objects,tests/fuzz))
+$(FUZZERS): $(BUILD)/%: $(OBJ)/%.o $(FUZZ_OBJECTS) $(INSIDE)
+	$(call link,-pie $(SANITIZE) -fsanitize=fuzzer -static-libstdc++ -static-libgcc,$(INSIDE) \
+		-Wl$(comma)-Bstatic $(LIBS_CONSUMER) -lurcu-common -Wl$(comma)-Bdynamic)
+
 # Each is a test case of its own; selftest breaks something for each, to see it fail.
 LINTS := $(addprefix tests/lint/,format.sh text.sh orders.sh labels.pl headers.sh floors.sh \
 	exports.sh needed.sh cppcheck.sh selftest.sh)
@@ -318,6 +339,7 @@ help:
 	@echo 'make check      install what is missing, build, and run every test'
 	@echo 'make check-asan, make check-tsan   the marked tests under sanitizers'
 	@echo 'make check-arm64   the marked tests built for arm64, under qemu'
+	@echo 'make fuzz       fuzz targets on their corpus, then FUZZ_S seconds on new inputs'
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C sources'
 	@echo 'make bench      build and run the benchmarks'
