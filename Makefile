@@ -14,6 +14,7 @@
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
 #	tests/prog/static_NAME.c      the same, linked statically
 #	tests/prog/libNAME.c          tests/prog/libNAME.so, what tests load
+#	tests/fuzz/fuzz_NAME.c        tests/fuzz/fuzz_NAME, with the others there: fuzz targets
 #
 # Nothing is asked of a compiler or of pkg-config while this file is read: a fresh machine may
 # have neither until `make deps` has run.
@@ -39,7 +40,7 @@ Q := $(if $(V),,@)
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 .PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format bench install
-.PHONY: crash crash-long model model-long campaign-shared clean help
+.PHONY: crash crash-long model model-long fuzz fuzz-run campaign-shared clean help
 all:
 
 # ---- Flags ---------------------------------------------------------------------------------------
@@ -54,7 +55,9 @@ FLOORS.consumer/cli :=
 FLOORS.bench := ring producer consumer bench
 FLOORS.tests := ring producer consumer tests
 FLOORS.tests/prog := tests
-FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli bench tests tests/prog
+FLOORS.tests/fuzz := ring producer consumer tests
+FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli bench tests tests/prog \
+	tests/fuzz
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
 # Internal calls to exported functions stay calls within the library. Other linkers than that of
@@ -86,6 +89,7 @@ FLAGS.consumer/cli := -fPIE -Iconsumer/cli
 FLAGS.bench := -fPIE $(PLACES)
 FLAGS.tests := -fPIE $(PLACES)
 FLAGS.tests/prog := -fPIC $(PLACES)
+FLAGS.tests/fuzz := -fPIE
 
 WARN := -Wall -Wextra -Wconversion -Werror
 BASE := -std=gnu17 -pthread -D_GNU_SOURCE -DTALLY_VERSION='"$(VERSION)"' $(WARN) $(ROOT_SEE)
@@ -96,11 +100,13 @@ LINK_SHARED := $(LINK) -shared -Wl,-z,defs
 LINK_LOADED := $(LINK_SHARED) -Wl,-z,nodelete
 LIBS_CONSUMER := -lurcu-bp -lurcu-cds
 
+comma := ,
 # A goal that is a job installs what it needs before anything is compiled; `make` alone does not.
 jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
-	bench crash crash-long campaign-shared),deps)
-DEPS := build $(if $(call jobs,lint format),lint) $(if $(call jobs,check-asan check-tsan),san) \
+	bench crash crash-long fuzz campaign-shared),deps)
+DEPS := build $(if $(call jobs,lint format),lint) \
+	$(if $(call jobs,check-asan check-tsan fuzz),san) \
 	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
 READY += $(ROOT)/done
@@ -290,6 +296,22 @@ model: deps
 model-long: deps
 	$(Q)BUILD=$(BUILD) tests/model/run.sh long
 
+# Fuzz targets: the corpus, then FUZZ_S seconds of new inputs each. Linked so that a machine with
+# nothing but a C library can run them (tests/fuzz/campaign.sh).
+FUZZ_S ?= 20
+fuzz: deps
+	+$(Q)$(MAKE) --no-print-directory CC=$(SAN_CC) BUILD=$(BUILD)/fuzz \
+		SAN=fuzzer-no-link,address,undefined fuzz-run
+FUZZERS := $(filter $(BUILD)/tests/fuzz/fuzz_%,$(call names,tests/fuzz))
+fuzz-run: $(FUZZERS)
+	$(Q)BUILD=$(BUILD) FUZZ_S=$(FUZZ_S) tests/fuzz/run.sh $(FUZZERS)
+# What the targets themselves do is not to be covered.
+$(OBJ)/tests/fuzz/%.o: SANITIZE := $(subst fuzzer-no-link$(comma),,$(SANITIZE))
+FUZZ_OBJECTS := $(filter-out $(OBJ)/tests/fuzz/fuzz_%,$(call objects,tests/fuzz))
+$(FUZZERS): $(BUILD)/%: $(OBJ)/%.o $(FUZZ_OBJECTS) $(INSIDE)
+	$(call link,-pie $(SANITIZE) -fsanitize=fuzzer -static-libstdc++ -static-libgcc,$(INSIDE) \
+		-Wl$(comma)-Bstatic $(LIBS_CONSUMER) -lurcu-common -Wl$(comma)-Bdynamic)
+
 # Each is a test case of its own; selftest breaks something for each, to see it fail.
 LINTS := $(addprefix tests/lint/,format.sh text.sh orders.sh labels.pl headers.sh floors.sh \
 	exports.sh needed.sh cppcheck.sh selftest.sh)
@@ -342,6 +364,7 @@ help:
 	@echo 'make check-arm64   the marked tests built for arm64, under qemu'
 	@echo 'make crash      kill producers and consumers everywhere (crash-long: more of them)'
 	@echo 'make model, make model-long   every interleaving of a model of the shared ring'
+	@echo 'make fuzz       fuzz targets on their corpus, then FUZZ_S seconds on new inputs'
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C sources'
 	@echo 'make bench      build and run the benchmarks'

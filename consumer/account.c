@@ -89,6 +89,14 @@ static void add(struct tally_process_view *said, const struct account *is, bool 
 	said->lost_overwritten += is->overwritten + (from_start ? is->missed : 0);
 }
 
+/* A ring whose records are not read any more, if there is a reason. */
+static void quarantine(struct tally_process_view *said, const char *reason)
+{
+	said->quarantined_lanes += reason != NULL;
+	if (!said->quarantine)
+		said->quarantine = reason;
+}
+
 static void add_up(struct process *process, const struct account *shared, bool read_records,
 		   bool from_start)
 {
@@ -98,7 +106,9 @@ static void add_up(struct process *process, const struct account *shared, bool r
 
 	said->events = said->records_read = said->lost_unrecorded = said->lost_overwritten = 0;
 	said->skipped_records = 0;
-	said->quarantined_lanes = region->shared.quarantine != NULL;
+	said->quarantined_lanes = 0;
+	said->quarantine = NULL;
+	quarantine(said, region->shared.quarantine);
 	add(said, shared, from_start);
 	add(said, &process->closed, from_start);
 	for (n = 0; n < region->lane_count; n++) {
@@ -106,13 +116,13 @@ static void add_up(struct process *process, const struct account *shared, bool r
 		struct account is;
 
 		if (!lane->row) /* nobody's: everybody is told */
-			said->quarantined_lanes += lane->reader.quarantine != NULL;
+			quarantine(said, lane->reader.quarantine);
 		if (lane->row != process)
 			continue;
 		is = account_lane(lane, read_records);
 		add(said, &is, from_start);
 		said->skipped_records += lane->reader.skipped;
-		said->quarantined_lanes += lane->reader.quarantine != NULL;
+		quarantine(said, lane->reader.quarantine);
 	}
 	said->lost_records = said->lost_overwritten + said->lost_unrecorded;
 }

@@ -137,17 +137,17 @@ static int check_wanted(const struct attach *attach, const struct region_view *v
 }
 
 /* A lent region says nothing as long as nobody counts in it. */
-static bool is_empty(const struct region_view *view)
+static int check_empty(const struct region_view *view, bool *ret_empty, char why[REGION_WHY_MAX])
 {
-	uint64_t guests;
-
 	if (!(view->header.flags & TALLY_REGION_RUNNER))
-		return false;
+		return 0;
 	guard_begin(view);
 	/* relaxed: a count that stands by itself */
-	guests = tally_load_relaxed(&region_process(view->base, &view->at, 0)->guests);
-	guard_end();
-	return guests == 0;
+	*ret_empty = tally_load_relaxed(&region_process(view->base, &view->at, 0)->guests) == 0;
+	if (!guard_end())
+		return 0;
+	snprintf(why, REGION_WHY_MAX, "was cut while it was read; it is broken");
+	return -EBADMSG;
 }
 
 static void try_open(struct attach *attach, struct known *known, uint32_t uid)
@@ -155,7 +155,7 @@ static void try_open(struct attach *attach, struct known *known, uint32_t uid)
 	char why[REGION_WHY_MAX];
 	struct region_view view = { .fd = -1 };
 	int error = region_open(dirfd(attach->dir), known->name, &view, why);
-	bool wanted = false;
+	bool wanted = false, empty = false;
 
 	if (error == -ENOENT) {
 		known->look = 0; /* it has gone meanwhile */
@@ -174,7 +174,9 @@ static void try_open(struct attach *attach, struct known *known, uint32_t uid)
 		return;
 	}
 	error = check_wanted(attach, &view, &wanted, why);
-	if (!error && wanted && is_empty(&view)) {
+	if (!error && wanted)
+		error = check_empty(&view, &empty, why);
+	if (!error && empty) {
 		known->state = KNOWN_EMPTY;
 		region_close(&view);
 		return;

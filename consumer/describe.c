@@ -10,35 +10,67 @@
 /* The first of the pools that have no fixed name. */
 #define POOL_NAMED_MIN 8
 
-int describe_device(struct tally_device_entry **devices, size_t *count,
-		    const struct tally_device_entry *entry)
+int describe_merge(struct tally_device_entry **devices, size_t *count,
+		   const struct tally_device_entry *more, size_t more_count)
 {
-	struct tally_device_entry *all = *devices;
-	size_t n = 0;
+	const struct tally_device_entry *old = *devices;
+	struct tally_device_entry *all;
+	size_t merged = 0, i = 0, j = 0;
 
-	while (n < *count && all[n].device < entry->device)
-		n++;
-	if (n < *count && all[n].device == entry->device) {
-		all[n] = *entry;
+	if (more_count == 0)
 		return 0;
-	}
-	all = realloc(all, (*count + 1) * sizeof(*all));
+	all = malloc((*count + more_count) * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	memmove(&all[n + 1], &all[n], (*count - n) * sizeof(*all));
-	all[n] = *entry;
+	while (i < *count || j < more_count) {
+		if (j == more_count || (i < *count && old[i].device < more[j].device)) {
+			all[merged++] = old[i++];
+			continue;
+		}
+		if (i < *count && old[i].device == more[j].device)
+			i++;
+		all[merged++] = more[j++];
+	}
+	free(*devices);
 	*devices = all;
-	++*count;
+	*count = merged;
 	return 0;
 }
 
-/* Entries are claimed in order, so the first that is not valid yet ends the search; a process that
- * has ended will finish none, so then, or where others live on, those behind it count. */
-static int read_devices(struct region_watch *region)
+/* In a copy, `state` tells which entry it was of. */
+static int by_device(const void *a, const void *b)
+{
+	const struct tally_device_entry *one = a, *other = b;
+
+	if (one->device != other->device)
+		return one->device > other->device ? 1 : -1;
+	return (one->state > other->state) - (one->state < other->state);
+}
+
+/* Orders copies by device; of several for one the last entry stays. */
+static size_t put_in_order(struct tally_device_entry *entries, size_t count)
+{
+	size_t kept = 0, n;
+
+	qsort(entries, count, sizeof(*entries), by_device);
+	for (n = 0; n < count; n++) {
+		if (kept > 0 && entries[kept - 1].device == entries[n].device)
+			kept--;
+		entries[kept++] = entries[n];
+	}
+	return kept;
+}
+
+/* Copies what can be read of the entries not read before, in any order and number. Entries are
+ * claimed in order, so the first that is not valid yet ends the search; a process that has gone
+ * will finish none, so then, or where others live on, those behind it count. */
+static int copy_new(struct region_watch *region, struct tally_device_entry **ret_entries,
+		    size_t *ret_count)
 {
 	bool beyond = region->joined || !region->alive;
 	const struct geometry *at = &region->view.at;
-	struct tally_device_entry entry;
+	size_t room = 0, count = 0;
+	struct tally_device_entry *all, entry;
 	uint32_t n;
 
 	for (n = region->devices_read; n < at->devices; n++) {
@@ -47,13 +79,38 @@ static int read_devices(struct region_watch *region)
 				break;
 			continue;
 		}
-		if (entry.device < TALLY_DEVICES &&
-		    describe_device(&region->devices, &region->device_count, &entry) != 0)
-			return -ENOMEM;
 		if (n == region->devices_read)
 			region->devices_read = n + 1;
+		if (entry.device >= TALLY_DEVICES)
+			continue;
+		if (count == room) {
+			room = room ? room * 2 : 16;
+			all = realloc(*ret_entries, room * sizeof(*all));
+			if (!all)
+				return -ENOMEM;
+			*ret_entries = all;
+		}
+		entry.state = n;
+		(*ret_entries)[count++] = entry;
 	}
+	*ret_count = count;
 	return 0;
+}
+
+static int read_devices(struct region_watch *region)
+{
+	uint32_t read_before = region->devices_read;
+	struct tally_device_entry *entries = NULL;
+	size_t count = 0;
+	int error = copy_new(region, &entries, &count);
+
+	if (!error && count > 0)
+		error = describe_merge(&region->devices, &region->device_count, entries,
+				       put_in_order(entries, count));
+	if (error)
+		region->devices_read = read_before; /* once more, next time */
+	free(entries);
+	return error;
 }
 
 const char *describe_pool(const struct region_watch *region, uint32_t pool)

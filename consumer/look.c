@@ -268,15 +268,16 @@ static int describe_all(struct look *look, struct tally_device_entry **devices, 
 	uint32_t pool;
 
 	for (n = 0; n < attach->region_count; n++)
-		for (i = 0; i < attach->regions[n]->device_count && attach->regions[n]->listed; i++)
-			if (describe_device(devices, count, &attach->regions[n]->devices[i]) != 0)
-				return -ENOMEM;
+		if (attach->regions[n]->listed &&
+		    describe_merge(devices, count, attach->regions[n]->devices,
+				   attach->regions[n]->device_count) != 0)
+			return -ENOMEM;
 	for (i = 0; i < *count; i++)
 		for (pool = 0; pool < TALLY_DESCRIBED_POOLS; pool++)
 			if ((*devices)[i].capacity_bytes[pool] &&
-			    !sums_get(&look->over_all, TALLY_KEY((*devices)[i].device, pool)))
+			    sums_note(&look->over_all, TALLY_KEY((*devices)[i].device, pool)) != 0)
 				return -ENOMEM;
-	return 0;
+	return sums_settle(&look->over_all);
 }
 
 static int publish(struct look *look)

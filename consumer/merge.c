@@ -55,19 +55,29 @@ static void add_one(struct sum *to, const struct process *process, struct sum *f
 	to->sole = process->said.region_id;
 }
 
+/* So that each of `part` has its sum. */
+static int make_room(struct sums *over_all, const struct sums *part)
+{
+	size_t n;
+
+	for (n = 0; n < part->count; n++)
+		if (!sums_find(over_all, part->all[n].key) &&
+		    sums_note(over_all, part->all[n].key) != 0)
+			return -ENOMEM;
+	return sums_settle(over_all);
+}
+
 int totals_add(struct sums *over_all, struct process *process)
 {
 	size_t n;
 
 	if (process->past)
 		return 0;
-	for (n = 0; n < process->sums.count; n++) {
-		struct sum *to = sums_get(over_all, process->sums.all[n].key);
-
-		if (!to)
-			return -ENOMEM;
-		add_one(to, process, &process->sums.all[n]);
-	}
+	if (make_room(over_all, &process->sums) != 0)
+		return -ENOMEM;
+	for (n = 0; n < process->sums.count; n++)
+		add_one(sums_find(over_all, process->sums.all[n].key), process,
+			&process->sums.all[n]);
 	return 0;
 }
 
@@ -75,6 +85,8 @@ int totals_add_past(struct sums *over_all, const struct region_watch *region)
 {
 	size_t n;
 
+	if (make_room(over_all, &region->past) != 0)
+		return -ENOMEM;
 	for (n = 0; n < region->past.count; n++) {
 		const struct tally_totals *part = &region->past.all[n].totals;
 		struct tally_totals *totals;
@@ -82,9 +94,7 @@ int totals_add_past(struct sums *over_all, const struct region_watch *region)
 
 		if (region->past.all[n].writers == 0)
 			continue;
-		to = sums_get(over_all, region->past.all[n].key);
-		if (!to)
-			return -ENOMEM;
+		to = sums_find(over_all, region->past.all[n].key);
 		totals = &to->totals;
 		totals->abandoned_bytes = plus(totals->abandoned_bytes, part->live_bytes);
 		totals->abandoned_allocations = plus(totals->abandoned_allocations,
@@ -106,7 +116,7 @@ static void finish(struct sum *sum)
 	if (totals->live_bytes > sum->observed_bytes)
 		sum->observed_bytes = totals->live_bytes;
 	totals->peak_bytes = sum->several ? sum->observed_bytes : sum->peak_single;
-	sum_order_peaks(totals);
+	sum_order_bounds(totals);
 }
 
 void totals_finish(struct sums *over_all)

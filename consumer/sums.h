@@ -41,13 +41,20 @@ struct sum {
 struct sums {
 	struct sum *all;
 	size_t count, room;
+	uint64_t *noted; /* keys to be added, in any order and number */
+	size_t noted_count, noted_room;
 };
 
-/* The sum of `key`, added with zeros when it is new. NULL: no memory. Valid until the next call. */
-struct sum *sums_get(struct sums *sums, uint64_t key);
-
-/* The same, or NULL when it is not there. */
+/* The sum of `key`, or NULL when it is not there. Valid until the next call of the three below. */
 struct sum *sums_find(const struct sums *sums, uint64_t key);
+
+/* Many keys are added in one go, as a region may have a great many, in the worst of orders: each is
+ * noted, then sums_settle() adds those that are new, with zeros. 0 or -ENOMEM. */
+int sums_note(struct sums *sums, uint64_t key);
+int sums_settle(struct sums *sums);
+
+/* The sum of `key`, added with zeros when it is new. NULL: no memory. */
+struct sum *sums_get(struct sums *sums, uint64_t key);
 
 /* Sets to zero what belongs to one look. */
 void sum_restart(struct sum *sum);
@@ -58,7 +65,8 @@ int sums_copy(struct sums *to, const struct sums *from);
 
 void sums_free(struct sums *sums);
 
-/* Raises the peaks to what is held, and the upper to the lower: no peak was ever below. */
-void sum_order_peaks(struct tally_totals *totals);
+/* Puts bounds in order, whatever a writer did meanwhile or a sum that overflowed came to: upper
+ * ones are raised to the lower, and peaks to what is held, as no peak was ever below. */
+void sum_order_bounds(struct tally_totals *totals);
 
 #endif

@@ -42,6 +42,7 @@ static bool is_active(const struct ledger_sums *sums)
 	       sums->freed_bytes;
 }
 
+/* What appears after the first pass waits for the next look. */
 static int add(struct sums *sums, enum pass pass, const struct reading *cell)
 {
 	struct tally_totals *totals;
@@ -49,9 +50,9 @@ static int add(struct sums *sums, enum pass pass, const struct reading *cell)
 
 	if (!is_active(&cell->sums))
 		return 0;
-	sum = sums_get(sums, cell->key);
+	sum = sums_find(sums, cell->key);
 	if (!sum)
-		return -ENOMEM;
+		return pass == PASS_FREED_FIRST ? sums_note(sums, cell->key) : 0;
 	totals = &sum->totals;
 	totals->current = totals->current && cell->current;
 	switch (pass) {
@@ -274,7 +275,7 @@ static void finish(const struct process *process, struct sum *sum)
 	if (totals->live_bytes > sum->observed_bytes)
 		sum->observed_bytes = totals->live_bytes;
 	totals->peak_bytes = is_single(sum) ? totals->peak_bytes_high : sum->observed_bytes;
-	sum_order_peaks(totals);
+	sum_order_bounds(totals);
 }
 
 /* Nobody writes there any more. */
@@ -335,6 +336,40 @@ static int restart_all(struct region_watch *region)
 	return 0;
 }
 
+/* Adds the pairs that a pass has met and nobody knew. */
+static int settle(struct sums *sums, bool *found)
+{
+	*found = *found || sums->noted_count > 0;
+	return sums_settle(sums);
+}
+
+static int settle_all(struct region_watch *region, bool *found)
+{
+	int error = settle(&region->past, found);
+	uint32_t n;
+
+	for (n = 0; n < region->entry_count && !error; n++)
+		if (region->entries[n].row)
+			error = settle(&region->entries[n].row->sums, found);
+	return error;
+}
+
+/* The first pass, once more when it has found something new. */
+static int scan_first(struct region_watch *region)
+{
+	bool found = false;
+	int error = restart_all(region);
+
+	if (!error)
+		error = scan(region, PASS_FREED_FIRST);
+	if (!error)
+		error = settle_all(region, &found);
+	if (error || !found)
+		return error;
+	error = restart_all(region);
+	return error ? error : scan(region, PASS_FREED_FIRST);
+}
+
 static void finish_all(struct region_watch *region)
 {
 	uint32_t n;
@@ -353,7 +388,7 @@ int totals_read(struct region_watch *region)
 {
 	int tries;
 
-	if (restart_all(region) != 0 || scan(region, PASS_FREED_FIRST) != 0)
+	if (scan_first(region) != 0)
 		return -ENOMEM;
 	for (tries = 1;; tries++) {
 		if (scan(region, PASS_ALLOCATED) != 0 || scan(region, PASS_FREED_LAST) != 0)

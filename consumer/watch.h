@@ -110,8 +110,9 @@ int describe_read(struct region_watch *region);
 /* The name a process of the region gave to a pool, or NULL. */
 const char *describe_pool(const struct region_watch *region, uint32_t pool);
 
-/* Adds an entry to an array ordered by device, or replaces the one that is there. 0 or -ENOMEM. */
-int describe_device(struct tally_device_entry **devices, size_t *count,
-		    const struct tally_device_entry *entry);
+/* Puts `more` entries into an array, both ordered by device; of the same device they replace the
+ * one that is there. 0 or -ENOMEM. */
+int describe_merge(struct tally_device_entry **devices, size_t *count,
+		   const struct tally_device_entry *more, size_t more_count);
 
 #endif

@@ -192,7 +192,8 @@ struct lane_writer *lane_claim(struct region *region, struct lane_writer *writer
 		/* O2 -> O1: what the last owner did, its writer included, is done */
 		if (!tally_cas_acquire(&header->owner, &owner, mine))
 			continue;
-		if (owner >> 56 == TALLY_LANE_EXITED) {
+		/* Without a writer no thread of ours has left it: the word lies. */
+		if (owner >> 56 == TALLY_LANE_EXITED && writer->region) {
 			continue_lane(writer);
 		} else {
 			set_up(writer, region, lane);

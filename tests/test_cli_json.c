@@ -81,6 +81,7 @@ static const struct key process_keys[] = {
 	{ "rejected_events", COUNTED },
 	{ "skipped_records", COUNTED | UNKNOWN },
 	{ "quarantined_lanes", COUNTED | UNKNOWN },
+	{ "quarantine_reason", WORD | UNKNOWN },
 	{ "devices", MANY },
 	{ NULL, 0 },
 };

@@ -7,7 +7,7 @@
  *	processes[]   pid, comm, alive, end, start_time, region, image, parent_region, guests,
  *	              events_total, records_read, lost_records, lost_overwritten,
  *	              lost_unrecorded, rejected_events, skipped_records, quarantined_lanes,
- *	              devices[]
+ *	              quarantine_reason, devices[]
  *	pools{NAME}   capacity_bytes, live_bytes, live_bytes_high, peak_bytes, peak_bytes_high,
  *	              live_allocations, allocations_total, frees_total, allocated_bytes_total,
  *	              freed_bytes_total, failures_total, unmatched_frees_total,
@@ -203,6 +203,8 @@ static json_t *process_json(const struct tally_snapshot *snapshot,
 			    known_number(records_read, process->skipped_records));
 	json_object_set_new(json, "quarantined_lanes",
 			    known_number(records_read, process->quarantined_lanes));
+	json_object_set_new(json, "quarantine_reason",
+			    process->quarantine ? text(process->quarantine) : json_null());
 	json_object_set_new(json, "devices",
 			    process_devices(snapshot, &snapshot->process_pools[process->first_pool],
 					    process->pool_count));

@@ -67,7 +67,7 @@ static bool is_unjoined(const struct tally_snapshot *snapshot, size_t n)
 
 static bool is_quarantined(const struct tally_snapshot *snapshot, size_t n)
 {
-	return snapshot->processes[n].quarantined_lanes != 0;
+	return snapshot->processes[n].quarantine != NULL;
 }
 
 static bool has_rejected(const struct tally_snapshot *snapshot, size_t n)
@@ -188,6 +188,26 @@ static void note_past(const struct tally_snapshot *snapshot)
 	    text);
 }
 
+/* Each reason once; how often which came is in the JSON. */
+static void note_quarantined(const struct tally_snapshot *snapshot)
+{
+	char names[256], reasons[256] = "";
+	size_t used = 0, n;
+
+	if (list(names, sizeof(names), snapshot, is_quarantined) == 0)
+		return;
+	for (n = 0; n < snapshot->process_count; n++) {
+		const char *reason = snapshot->processes[n].quarantine;
+
+		if (!reason || strstr(reasons, reason) || used >= sizeof(reasons))
+			continue;
+		used += (size_t)snprintf(reasons + used, sizeof(reasons) - used, "%s%s",
+					 used ? "; " : "", reason);
+	}
+	say("records that could not be trusted were left aside (%s), totals are not: %s", reasons,
+	    names);
+}
+
 static void note_gone(const struct tally_snapshot *snapshot, const struct view *view)
 {
 	size_t n;
@@ -224,6 +244,5 @@ void render_notes(const struct tally_snapshot *snapshot, const struct view *view
 		 "another release?), a region of its own was made");
 	say_list(snapshot, has_small_files,
 		 "the limit of file sizes (ulimit -f) left room for fewer threads' records");
-	say_list(snapshot, is_quarantined,
-		 "records that could not be trusted were left aside, totals are not");
+	note_quarantined(snapshot);
 }

@@ -119,7 +119,8 @@ struct tally_process_view {
 	uint64_t lost_unrecorded;   /* counted by the producer without a record */
 	uint64_t rejected_events;   /* out of range or no cell left: in no total */
 	uint64_t skipped_records;   /* of a kind this version does not know */
-	uint32_t quarantined_lanes; /* whose records could not be trusted */
+	uint32_t quarantined_lanes; /* rings whose records could not be trusted */
+	const char *quarantine;	    /* why, of the first of them, for people; NULL: none */
 	uint32_t region_flags;	    /* TALLY_REGION_... of abi.h */
 	uint32_t guests;	    /* if not 0: these are not one process but so many, which could
 					  make no region and were lent one; pid is the lender's */

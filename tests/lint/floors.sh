@@ -13,6 +13,7 @@ declare -A allowed=(
 	[bench]='ring producer consumer bench'
 	[tests]='ring producer consumer tests'
 	[tests_prog]='tests'
+	[tests_fuzz]='ring producer consumer tests'
 )
 
 source=$(mktemp --suffix=.c) || exit 1 # outside of the tree, or its own folder would be searched
