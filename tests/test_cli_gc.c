@@ -9,22 +9,6 @@
 #include "tests/cli.h"
 #include "tests/support.h"
 
-/* Processes that live together and are then killed, so that none could prune the others. */
-static void leave_dead(int count)
-{
-	struct job jobs[32];
-	int n;
-
-	assert_true(count <= (int)COUNT(jobs));
-	for (n = 0; n < count; n++)
-		jobs[n] = start_pushing("11");
-	for (n = 0; n < count; n++) {
-		job_signal(&jobs[n], SIGKILL);
-		assert_int_equal(job_end(&jobs[n]).status, -SIGKILL);
-	}
-	assert_true(regions_left() >= (size_t)count);
-}
-
 static void gc_removes_the_dead_beyond_the_newest_16_and_leaves_the_living(void **state)
 {
 	struct job living = start_pushing("21");

@@ -69,12 +69,29 @@ void doctor_trial(struct doctor *doctor)
 
 /* ---- The files that are there ---------------------------------------------------------------- */
 
+/* What its message does not say. */
+static const char *advice(const struct tally_refusal *refusal)
+{
+	if (refusal->error == -EBADMSG && !strstr(refusal->message, "remove it"))
+		return "; remove it if nobody needs it";
+	if ((refusal->error == -EACCES || refusal->error == -EPERM) &&
+	    !strchr(refusal->message, ';'))
+		return ", as it is another user's, or its rights were changed; have its owner or "
+		       "root remove it";
+	return "";
+}
+
 static void refused(void *arg, const struct tally_refusal *refusal)
 {
 	struct doctor *doctor = arg;
+	const char *more = advice(refusal);
 
-	doctor_find(doctor, FINDING_PROBLEM, "file", "%s/%s is refused: %s", doctor->dir,
-		    refusal->name, refusal->message);
+	if (!*more && !strchr(refusal->message, ';'))
+		doctor_find(doctor, FINDING_PROBLEM, "file", "%s/%s is refused: %s; %s",
+			    doctor->dir, refusal->name, refusal->message, remedy(refusal->error));
+	else
+		doctor_find(doctor, FINDING_PROBLEM, "file", "%s/%s is refused: %s%s", doctor->dir,
+			    refusal->name, refusal->message, more);
 }
 
 static void look_at_files(struct doctor *doctor)

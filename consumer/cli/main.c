@@ -61,7 +61,7 @@ static const struct verb verbs[] = {
 	  "  --keep N        keep the newest N of each user instead of 16\n"
 	  "  --json          as JSON\n"
 	  "\n"
-	  "Exit status: 0; 2 usage; 3 there is no such directory; 4 no permission; 1 other errors.\n"
+	  "Exit status: 0; 2 usage; 3 no such directory; 4 no permission; 1 other errors.\n"
 	  "Environment: TALLY_DIR is where regions are, default /dev/shm.\n" },
 	{ "doctor", verb_doctor, "say what is wrong with this machine's set-up, and what to do",
 	  "usage: tally doctor [--json]\n"

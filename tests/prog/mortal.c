@@ -5,7 +5,8 @@
  *
  * COUNT children are forked, of which AT_ONCE live at a time; each makes 11 pushes, says so, and is
  * killed by SIGKILL as the oldest when there are as many. The last one is alone. After each MARK
- * children and at the end a line says how many were killed; after each it waits for a line.
+ * children and at the end a line says how many were killed; after each it waits for a line, or
+ * the end of its input.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -78,7 +79,7 @@ static int report(void)
 
 	printf("%ld\n", killed);
 	fflush(stdout);
-	return fgets(line, sizeof(line), stdin) ? 0 : -1;
+	return fgets(line, sizeof(line), stdin) || feof(stdin) ? 0 : -1;
 }
 
 int main(int argc, char **argv)
