@@ -237,7 +237,9 @@ static void each_file_that_is_refused_is_a_problem_with_its_reason(void **state)
 	check_finding(json, "file", "problem", text("%s is refused: empty; remove", our_path(1)));
 	check_finding(json, "file", "problem", text("%s is refused: not a tally", our_path(2)));
 	check_finding(json, "file", "problem", text("%s is refused: file of", our_path(3)));
-	check_finding(json, "file", "problem", text("%s is refused: cut within", our_path(4)));
+	check_finding(json, "file", "problem",
+		      text("%s is refused: cut within its header; it is broken; remove it",
+			   our_path(4)));
 	check_finding(json, "file", "problem",
 		      text("%s is refused: region version 99", our_path(5)));
 	check_finding(json, "file", "problem", "tally-backup is refused: not a name");
