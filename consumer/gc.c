@@ -9,6 +9,7 @@
 
 #include "consumer/attach.h"
 #include "consumer/exclude.h"
+#include "ring/join.h"
 #include "ring/prune.h"
 
 _Static_assert(TALLY_GC_KEEP == PRUNE_KEEP, "what producers keep has changed");
@@ -77,7 +78,7 @@ static int add_all_uids(struct gc *gc)
 		const char *name = entry->d_name + (entry->d_name[0] == '.');
 		uint32_t uid, pid;
 
-		if (region_name_parse(name, &uid, &pid))
+		if (region_name_parse(name, &uid, &pid) || join_name_parse(name, &uid))
 			error = add_uid(gc, uid);
 	}
 	closedir(dir);

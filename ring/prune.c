@@ -14,6 +14,7 @@
 
 #include "ring/alive.h"
 #include "ring/entries.h"
+#include "ring/join.h"
 
 #define COUNT_CALLS_MAX 256 /* of getdents64(), some 20,000 names: who counts has more to do */
 #define FILES_PER_PASS 32   /* n times as many: every n-th region's maker makes a pass */
@@ -54,7 +55,9 @@ static bool is_name_of(const char *name, uint32_t uid)
 	uint32_t named, pid;
 
 	name += name[0] == '.';
-	return region_name_loose(name) && region_name_parse(name, &named, &pid) && named == uid;
+	return region_name_loose(name) &&
+	       (region_name_parse(name, &named, &pid) || join_name_parse(name, &named)) &&
+	       named == uid;
 }
 
 /* Calls `act` for each name of that user's; how many there were, or a negative errno. */

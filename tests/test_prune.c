@@ -2,117 +2,15 @@
 /* Of the regions of the dead the newest stay, the others go; whatever is alive, or is not this
  * user's region, is never touched.
  * sanitizers: address */
-#include "ring/prune.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "consumer/lend.h"
 #include "ring/alive.h"
-#include "tests/child.h"
-#include "tests/rig.h"
-#include "tests/seccomp.h"
-#include "tests/support.h"
+#include "ring/join.h"
+#include "tests/prune.h"
 
 #define RUN_ID 0x77
-
-/* ---- Regions --------------------------------------------------------------------------------- */
-
-static struct region make(uint64_t run_id)
-{
-	struct region_config config = { .dir = test_dir, .ring_log2 = 6, .run_id = run_id };
-	struct region region;
-
-	assert_int_equal(region_create(&config, &region), 0);
-	assert_int_equal(region_publish(&region), 0);
-	return region;
-}
-
-static void set_time(const char *path, time_t seconds)
-{
-	struct timespec times[2] = { { .tv_sec = seconds }, { .tv_sec = seconds } };
-
-	assert_int_equal(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
-}
-
-/* A region of the dead, modified at that time: its last mapping is gone. The path. */
-static char *leave_of_run(time_t seconds, uint64_t run_id)
-{
-	struct region region = make(run_id);
-
-	munmap(region.base, region.at.size);
-	set_time(region.path, seconds);
-	return text("%s", region.path);
-}
-
-static char *leave(time_t seconds)
-{
-	return leave_of_run(seconds, 0);
-}
-
-static bool is_there(const char *path)
-{
-	struct stat status;
-
-	return lstat(path, &status) == 0;
-}
-
-static void edit(const char *path, size_t offset, const void *bytes, size_t size)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, bytes, size, (off_t)offset), size);
-	close(fd);
-}
-
-static void edit_header(const char *path, size_t offset, uint32_t value)
-{
-	edit(path, offset, &value, sizeof(value));
-}
-
-/* ---- Pruning --------------------------------------------------------------------------------- */
-
-static int told[PRUNE_FAILED + 1]; /* how often each verdict was */
-
-static void count_verdict(void *arg, const struct prune_found *found, enum prune_verdict verdict,
-			  int error)
-{
-	(void)arg;
-	told[verdict]++;
-	assert_int_equal(strchr(found->name, '/'), NULL);
-	assert_int_equal(error != 0, verdict == PRUNE_FAILED);
-}
-
-static void prune_to(size_t keep, bool dry_run)
-{
-	struct prune_found kept[40];
-	struct prune_room room = { .dir_fd = -1, .file_fd = -1 };
-	struct prune_job job = {
-		.dir = test_dir,
-		.uid = (uint32_t)geteuid(),
-		.kept = kept,
-		.keep = keep,
-		.dry_run = dry_run,
-		.tell = count_verdict,
-	};
-
-	assert_true(keep <= COUNT(kept));
-	memset(told, 0, sizeof(told));
-	assert_int_equal(prune(&room, &job), 0);
-	assert_int_equal(room.dir_fd, -1);
-	assert_int_equal(room.file_fd, -1);
-}
 
 static void newest_of_the_dead_stay_and_the_others_go(void **state)
 {
@@ -180,6 +78,33 @@ static void any_process_entry_that_lives_keeps_a_region(void **state)
 	}
 	prune_to(0, false);
 	assert_false(is_there(path));
+}
+
+static void region_that_was_joined_lives_with_any_of_its_processes(void **state)
+{
+	struct region_config config = { .dir = test_dir, .ring_log2 = 6 };
+	struct region first, second, third;
+	char name[REGION_NAME_MAX];
+
+	(void)state;
+	assert_true(join_name(name, "/work"));
+	config.name = name;
+	assert_int_equal(join_region(&config, &first), 0);
+	assert_int_equal(join_region(&config, &second), 0);
+	munmap(first.base, first.at.size); /* its maker */
+	prune_to(0, false);
+	assert_int_equal(told[PRUNE_LIVES], 1);
+	assert_int_equal(join_region(&config, &third), 0);
+	assert_int_equal(third.id, second.id);
+	munmap(second.base, second.at.size);
+	prune_to(0, false);
+	assert_int_equal(told[PRUNE_LIVES], 1);
+	munmap(third.base, third.at.size);
+	prune_to(1, false);
+	assert_int_equal(told[PRUNE_KEPT], 1);
+	prune_to(0, false);
+	assert_int_equal(told[PRUNE_REMOVED], 1);
+	assert_int_equal(regions_left(), 0);
 }
 
 static void who_holds_all_entries_keeps_every_other_out(void **state)
@@ -401,167 +326,13 @@ static void unpublished_file_of_the_dead_goes_and_of_the_living_stays(void **sta
 	unlink(living_path);
 }
 
-static void prune_again_and_again(void)
-{
-	for (;;)
-		prune_to(0, false);
-}
-
-static void make_many_with_hidden_names(void)
-{
-	struct region_config config = { .dir = test_dir, .ring_log2 = 6 };
-	struct region region;
-	int n;
-
-	if (!seccomp_forbid_unnamed_files())
-		_exit(CANNOT);
-	for (n = 0; n < 3000; n++) {
-		CHILD_CHECK(region_create(&config, &region) == 0);
-		CHILD_CHECK(region.hidden_name);
-		CHILD_CHECK(region_publish(&region) == 0);
-		CHILD_CHECK(access(region.path, F_OK) == 0);
-		region_unlink(&region);
-		munmap(region.base, region.at.size);
-	}
-}
-
-static void maker_without_unnamed_files_is_not_disturbed_by_pruners(void **state)
-{
-	pid_t pruner[2];
-	size_t n;
-
-	(void)state;
-	for (n = 0; n < COUNT(pruner); n++) {
-		fflush(NULL);
-		pruner[n] = fork();
-		if (pruner[n] == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			prune_again_and_again();
-		}
-	}
-	in_child(make_many_with_hidden_names, "no seccomp filter may be set here");
-	for (n = 0; n < COUNT(pruner); n++) {
-		kill(pruner[n], SIGKILL);
-		assert_int_equal(wait_status(pruner[n]), -SIGKILL);
-	}
-	assert_int_equal(regions_left(), 0);
-}
-
-/* ---- Several at once ------------------------------------------------------------------------- */
-
-static void pruners_at_the_same_time_keep_the_newest_all_the_same(void **state)
-{
-	char *paths[60];
-	pid_t pruner[4];
-	int round;
-	size_t n;
-
-	(void)state;
-	for (round = 0; round < 20; round++) {
-		int go[2];
-
-		for (n = 0; n < COUNT(paths); n++)
-			paths[n] = leave((time_t)(1000 + n));
-		assert_int_equal(pipe2(go, O_CLOEXEC), 0);
-		for (n = 0; n < COUNT(pruner); n++) {
-			fflush(NULL);
-			pruner[n] = fork();
-			if (pruner[n] == 0) {
-				char byte;
-
-				prctl(PR_SET_PDEATHSIG, SIGKILL);
-				close(go[1]);
-				if (read(go[0], &byte, 1) != 0)
-					_exit(1);
-				prune_to(16, false);
-				_exit(0);
-			}
-		}
-		close(go[0]);
-		close(go[1]); /* all begin */
-		for (n = 0; n < COUNT(pruner); n++)
-			assert_int_equal(wait_status(pruner[n]), 0);
-		for (n = 0; n < COUNT(paths); n++)
-			assert_int_equal(is_there(paths[n]), n >= COUNT(paths) - 16);
-		remove_regions();
-	}
-}
-
-/* ---- Now and then ---------------------------------------------------------------------------- */
-
-static void now_and_then(uint64_t random)
-{
-	struct prune_room room = { .dir_fd = -1, .file_fd = -1 };
-
-	errno = ERANGE;
-	prune_now_and_then(&room, test_dir, random);
-	assert_int_equal(errno, ERANGE);
-}
-
-static void maker_of_a_region_leaves_room_for_its_own(void **state)
-{
-	struct region region;
-	size_t n;
-
-	(void)state;
-	for (n = 0; n < 15; n++)
-		leave((time_t)(1000 + n));
-	region = make(0);
-	now_and_then(1);
-	assert_int_equal(regions_left(), 16);
-	leave(2000);
-	now_and_then(1);
-	assert_int_equal(regions_left(), 16); /* its own is one of them */
-	assert_true(is_there(region.path));
-	munmap(region.base, region.at.size);
-	assert_int_equal(regions_left(), 16);
-	remove_regions();
-}
-
-static void among_many_files_only_few_makers_prune(void **state)
-{
-	struct region living[200];
-	size_t n, passes = 0;
-
-	(void)state;
-	for (n = 0; n < COUNT(living); n++)
-		living[n] = make(0);
-	for (n = 0; n < 600; n++) {
-		size_t before = regions_left();
-
-		while (before < COUNT(living) + 20) {
-			leave((time_t)(1000 + n));
-			before++;
-		}
-		now_and_then(n);
-		passes += regions_left() < before;
-	}
-	assert_int_equal(passes, 600 / (220 / 32));
-	for (n = 0; n < COUNT(living); n++) {
-		assert_true(is_there(living[n].path));
-		munmap(living[n].base, living[n].at.size);
-	}
-	remove_regions();
-}
-
-static void missing_directory_is_nobodys_trouble(void **state)
-{
-	struct prune_room room = { .dir_fd = -1, .file_fd = -1 };
-	struct prune_job job = { .dir = "/nonexistent", .uid = 0 };
-
-	(void)state;
-	errno = ERANGE;
-	prune_now_and_then(&room, "/nonexistent", 0);
-	assert_int_equal(errno, ERANGE);
-	assert_int_equal(prune(&room, &job), -ENOENT);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(newest_of_the_dead_stay_and_the_others_go),
 		TEST(regions_of_the_living_stay_however_old_they_are),
 		TEST(any_process_entry_that_lives_keeps_a_region),
+		TEST(region_that_was_joined_lives_with_any_of_its_processes),
 		TEST(who_holds_all_entries_keeps_every_other_out),
 		TEST(dead_region_of_any_version_goes),
 		TEST(what_is_no_region_of_this_user_is_never_touched),
@@ -571,11 +342,6 @@ int main(void)
 		TEST(region_of_a_run_that_began_during_the_pass_stays),
 		TEST(with_very_many_runs_all_of_them_are_left_alone),
 		TEST(unpublished_file_of_the_dead_goes_and_of_the_living_stays),
-		TEST(maker_without_unnamed_files_is_not_disturbed_by_pruners),
-		TEST(pruners_at_the_same_time_keep_the_newest_all_the_same),
-		TEST(maker_of_a_region_leaves_room_for_its_own),
-		TEST(among_many_files_only_few_makers_prune),
-		TEST(missing_directory_is_nobodys_trouble),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

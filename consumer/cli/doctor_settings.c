@@ -114,9 +114,10 @@ static bool is_shared_name(const char *value)
 
 static void check_shared(struct doctor *doctor, const char *value)
 {
-	if (!value || is_shared_name(value))
+	if (!value || !*value || is_shared_name(value))
 		doctor_find(doctor, FINDING_OK, "TALLY_REGION", "TALLY_REGION is %s",
-			    value ? value : "not set: each process has a region of its own");
+			    value && *value ? value
+					    : "not set: each process has a region of its own");
 	else
 		doctor_find(doctor, FINDING_PROBLEM, "TALLY_REGION",
 			    "TALLY_REGION=\"%s\" names no region; set a name of 1 to %d letters, "
