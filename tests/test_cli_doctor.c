@@ -168,9 +168,9 @@ static void switches_that_switch_nothing_are_problems(void **state)
 
 static void name_of_a_shared_region_is_judged(void **state)
 {
-	static const char *const bad[] = {
-		"", "/", "//work", "a/b", "two words", "name\n", "abcdefghijklmnopqrstuvwxyz0123456"
-	};
+	static const char *const bad[] = { "/",	     "//work",
+					   "a/b",    "two words",
+					   "name\n", "abcdefghijklmnopqrstuvwxyz0123456" };
 	static const char *const good[] = { "", "/work", "work", "A.b_c-9",
 					    "/abcdefghijklmnopqrstuvwxyz012345" };
 	size_t i;

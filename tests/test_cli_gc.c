@@ -169,7 +169,7 @@ static void usage_and_the_directory_have_their_exit_statuses(void **state)
 	check_contains(TALLY("help").out, "  gc ");
 }
 
-/* ---- Several users ---------------------------------------------------------------------------- */
+/* ---- Several users --------------------------------------------------------------------------- */
 
 #define AS_NOBODY "setpriv", "--reuid=65534", "--clear-groups"
 
