@@ -17,6 +17,13 @@
 
 #define DEFAULT_DIR "/dev/shm"
 
+const char *attach_dir(const char *dir)
+{
+	if (!dir || !*dir)
+		dir = secure_getenv("TALLY_DIR");
+	return dir && *dir ? dir : DEFAULT_DIR;
+}
+
 int attach_open(struct attach *attach, const struct tally_consumer_options *options)
 {
 	const char *dir = NULL;
@@ -37,10 +44,7 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 			return -ENOMEM;
 	}
 	attach->options.name = attach->name;
-	if (!dir || !*dir)
-		dir = secure_getenv("TALLY_DIR");
-	if (!dir || !*dir)
-		dir = DEFAULT_DIR;
+	dir = attach_dir(dir);
 	snprintf(attach->path, sizeof(attach->path), "%s", dir);
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)

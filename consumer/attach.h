@@ -30,6 +30,9 @@ struct attach {
 	int first_error; /* of the first refusal, 0 if there was none */
 };
 
+/* Where regions are: `dir`, else TALLY_DIR, else /dev/shm. */
+const char *attach_dir(const char *dir);
+
 /* Opens the directory. 0, -EINVAL, -ENOENT, -EACCES, -ENOMEM, ... */
 int attach_open(struct attach *attach, const struct tally_consumer_options *options);
 void attach_close(struct attach *attach);

@@ -365,5 +365,7 @@ uint64_t build_region(void)
 	tally_store_release(&process->armed, armed); /* B1 -> B2: all the above */
 	tally_fence_total(); /* S2 -> S1: the region is there, then take what came too early */
 	build_fold_late();
+	if (!error) /* the others push by now */
+		prune_now_and_then(&producer_kept.prune, producer_config.dir, armed);
 	return armed;
 }

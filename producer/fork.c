@@ -24,7 +24,7 @@
 /* How often a fork looks whether another thread has finished making the region. */
 #define FORK_TRIES 1000
 
-struct kept producer_kept = { .open_fd = -1 };
+struct kept producer_kept = { .open_fd = -1, .prune = { .dir_fd = -1, .file_fd = -1 } };
 
 /* A region that is being made has an open descriptor, which a child should not get. */
 static void wait_for_builder(void)
@@ -67,6 +67,13 @@ static bool fill_hole(void *base, size_t size)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0) == base;
 }
 
+static void close_inherited(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 /* Only the forking thread is here. If the fork came out of a signal handler that interrupted a
  * push, that push goes on when the handler returns: it finds plain memory where the region was,
  * and its lane's private state is left to it alone. */
@@ -80,9 +87,9 @@ static void fork_child(void)
 
 	if (wiped && process_look() >= GENERATION_MIN)
 		return; /* somebody's handler before this one has pushed: all is new already */
-	if (kept->open_fd >= 0)
-		close(kept->open_fd);
-	kept->open_fd = -1;
+	close_inherited(&kept->open_fd);
+	close_inherited(&kept->prune.file_fd);
+	close_inherited(&kept->prune.dir_fd);
 	kept->inherits = kept->inherits || thread->forking;
 	if (!wiped)
 		memset(&tally_private, 0, sizeof(tally_private));

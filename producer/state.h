@@ -22,6 +22,7 @@
 
 #include "ring/cells.h"
 #include "ring/lane.h"
+#include "ring/prune.h"
 #include "ring/region.h"
 #include "ring/shared.h"
 
@@ -103,7 +104,8 @@ struct kept {
 	size_t guest_size;
 	struct lane_writer *writers;
 	size_t writers_size;
-	int open_fd;	 /* of a region being made: in a fork child it would keep the lock */
+	int open_fd; /* of a region being made: in a fork child it would keep the lock */
+	struct prune_room prune;
 	uint64_t wipes;	 /* 1: the kernel wipes tally_private in a fork child */
 	bool stays;	 /* a fork child has the mappings too, whatever was asked for */
 	bool handlers;	 /* pthread_atfork() is done */

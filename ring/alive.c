@@ -42,11 +42,26 @@ int alive_lock_others(int fd, unsigned int entry)
 	return lock_entries(fd, entry + 1, ALIVE_ENTRIES - entry - 1);
 }
 
-int alive_test(int fd, unsigned int entry)
+int alive_lock_all(int fd)
 {
-	struct flock lock = bytes_of(entry, 1);
+	return lock_entries(fd, 0, ALIVE_ENTRIES);
+}
+
+static int test_entries(int fd, unsigned int entry, unsigned int count)
+{
+	struct flock lock = bytes_of(entry, count);
 
 	if (fcntl(fd, F_OFD_GETLK, &lock) != 0)
 		return -errno;
 	return lock.l_type != F_UNLCK;
+}
+
+int alive_test(int fd, unsigned int entry)
+{
+	return test_entries(fd, entry, 1);
+}
+
+int alive_test_all(int fd)
+{
+	return test_entries(fd, 0, ALIVE_ENTRIES);
 }

@@ -26,4 +26,9 @@ int alive_lock_others(int fd, unsigned int entry);
  * A read-only descriptor will do. */
 int alive_test(int fd, unsigned int entry);
 
+/* The same for all entries at once, as a region that nobody joined has but one. Who holds all of
+ * them keeps everybody out. */
+int alive_lock_all(int fd);
+int alive_test_all(int fd);
+
 #endif

@@ -23,6 +23,8 @@
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
 
+#define CREATE_TRIES 32 /* a pruner may take a new file for a dead one */
+
 void region_name(char name[REGION_NAME_MAX], uint32_t uid, uint32_t pid, uint64_t region_id)
 {
 	snprintf(name, REGION_NAME_MAX, "tally-%" PRIu32 "-%" PRIu32 "-%016" PRIx64, uid, pid,
@@ -207,17 +209,27 @@ static int fit_file_size(struct tally_region_header *header, struct geometry *re
 	}
 }
 
+/* A file with a name may have been pruned before it was locked. */
+static bool was_taken_away(const struct region *region)
+{
+	struct stat status;
+
+	return region->hidden_name && fstat(region->fd, &status) == 0 && status.st_nlink == 0;
+}
+
 static int map_and_lock(struct region *region, const struct region_config *config)
 {
 	int error;
 
+	error = alive_lock(region->fd, 0); /* first, as it may have a name */
+	if (!error && was_taken_away(region))
+		error = -EAGAIN;
+	if (error)
+		return error;
 	if (fchmod(region->fd, 0600) != 0) /* whatever the umask says */
 		return -errno;
 	if (ftruncate(region->fd, (off_t)region->at.size) != 0)
 		return -errno;
-	error = alive_lock(region->fd, 0);
-	if (error)
-		return error;
 	region->in_place = config->place && config->place_size == region->at.size;
 	region->base = region_map(region->fd, region->at.size, PROT_READ | PROT_WRITE,
 				  region->in_place ? config->place : NULL);
@@ -267,7 +279,7 @@ void region_discard(struct region *region)
 	region->base = NULL;
 }
 
-int region_create(const struct region_config *config, struct region *ret_region)
+static int create_once(const struct region_config *config, struct region *ret_region)
 {
 	struct region region = {
 		.fd = -1,
@@ -312,6 +324,15 @@ int region_create(const struct region_config *config, struct region *ret_region)
 	owner_begin(&region, config, region.id);
 	*ret_region = region;
 	return 0;
+}
+
+int region_create(const struct region_config *config, struct region *ret_region)
+{
+	int tries, error = -EAGAIN;
+
+	for (tries = 0; tries < CREATE_TRIES && error == -EAGAIN; tries++)
+		error = create_once(config, ret_region);
+	return error;
 }
 
 int region_publish(struct region *region)

@@ -3,6 +3,7 @@
 #ifndef TESTS_CLI_H
 #define TESTS_CLI_H
 
+#include <signal.h>
 #include <string.h>
 
 #include "tests/support.h"
@@ -45,6 +46,22 @@ static inline struct job start_pushing(const char *events)
 static inline void end_pushing(struct job *job)
 {
 	assert_int_equal(job_end(job).status, 0);
+}
+
+/* Processes that live together and are then killed, so that none could prune the others. */
+static inline void leave_dead(int count)
+{
+	struct job jobs[32];
+	int n;
+
+	assert_true(count <= (int)COUNT(jobs));
+	for (n = 0; n < count; n++)
+		jobs[n] = start_pushing("11");
+	for (n = 0; n < count; n++) {
+		job_signal(&jobs[n], SIGKILL);
+		assert_int_equal(job_end(&jobs[n]).status, -SIGKILL);
+	}
+	assert_true(regions_left() >= (size_t)count);
 }
 
 static inline char *report_path(void)

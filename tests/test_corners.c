@@ -54,6 +54,19 @@ static struct job start(const char *program, const char *scenario, const char *a
 	return job;
 }
 
+/* The same, watched as a run: no region of its dead is pruned before it was read. */
+static struct job start_run(const char *scenario, const char *argument, const char *lanes,
+			    char **ret_line, struct tally_consumer **ret_consumer)
+{
+	struct job job;
+
+	*ret_consumer = watch_run(0x5a);
+	setenv("TALLY_RUN", "5a", 1);
+	job = start("forks", scenario, argument, lanes, ret_line);
+	unsetenv("TALLY_RUN");
+	return job;
+}
+
 static void finish(struct job *job)
 {
 	struct outcome outcome = job_end(job);
@@ -124,9 +137,8 @@ static void check_fork_storm(const char *argument, const char *lanes)
 	struct job job;
 	char *line;
 
-	job = start("forks", "fork-storm", argument, lanes, &line);
+	job = start_run("fork-storm", argument, lanes, &line, &consumer);
 	assert_int_equal(sscanf(line, "%llu %zu", &pushes, &children), 2);
-	consumer = watch_pid(0);
 	now = watch_look(consumer);
 	assert_int_equal(now->process_count, children + 1);
 	for (i = 0; i < now->process_count; i++) {
@@ -189,8 +201,7 @@ static void children_of_threads_that_fork_at_once_open_with_the_balance(void **s
 	char *line;
 
 	(void)state;
-	job = start("forks", "forks-at-once", NULL, "TALLY_LANES=64", &line);
-	consumer = watch_pid(0);
+	job = start_run("forks-at-once", NULL, "TALLY_LANES=64", &line, &consumer);
 	now = watch_look(consumer);
 	assert_int_equal(now->process_count, atoi(line) + 1);
 	for (i = 0; i < now->process_count; i++)

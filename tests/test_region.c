@@ -6,9 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +23,7 @@
 #include "ring/cells.h"
 #include "tests/child.h"
 #include "tests/rig.h"
+#include "tests/seccomp.h"
 #include "tests/support.h"
 
 /* A child that has made a region and then does nothing but live. */
@@ -245,29 +243,12 @@ static void directory_that_is_not_there_is_an_error_and_nothing_else(void **stat
 	assert_int_equal(region_create(&config, &region), -ENOTDIR);
 }
 
-/* Refuses O_TMPFILE, as some file systems do. */
-static bool forbid_unnamed_files(void)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { .len = COUNT(filter), .filter = filter };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
 static void make_with_hidden_name(void)
 {
 	struct region_config config = { .dir = test_dir, .ring_log2 = 6 };
 	struct region region, dropped;
 
-	if (!forbid_unnamed_files())
+	if (!seccomp_forbid_unnamed_files())
 		_exit(CANNOT);
 	CHILD_CHECK(region_create(&config, &region) == 0);
 	CHILD_CHECK(region.hidden_name);

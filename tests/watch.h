@@ -94,6 +94,19 @@ static inline struct tally_consumer *watch_pid(pid_t pid)
 	return consumer;
 }
 
+/* The same of a run that begins now, whose processes' regions are left to us (TALLY_RUN=...). */
+static inline struct tally_consumer *watch_run(uint64_t run_id)
+{
+	struct tally_consumer_options options = {
+		.run_id = run_id, .read_records = true, .from_start = true, .lend_region = true
+	};
+	struct tally_consumer *consumer = NULL;
+
+	assert_int_equal(watch_open(&options, &consumer), 0);
+	assert_non_null(tally_consumer_lent_region(consumer));
+	return consumer;
+}
+
 static inline const struct tally_pool_view *watch_pool(const struct tally_snapshot *now,
 						       uint32_t device, uint32_t pool)
 {

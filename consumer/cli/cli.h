@@ -21,10 +21,14 @@ enum exit_code {
 	EXIT_NOT_FOUND = 127,
 };
 
+#define PATH_SIZE 4096
+
 /* ---- Verbs: argv[0] is the verb; the result is the exit status ------------------------------- */
 
 int verb_run(int argc, char **argv);
 int verb_ps(int argc, char **argv);
+int verb_gc(int argc, char **argv);
+int verb_doctor(int argc, char **argv);
 
 /* ---- main.c ---------------------------------------------------------------------------------- */
 
@@ -42,6 +46,11 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A line for each refused file; for struct tally_consumer_options. */
 void say_refusal(void *arg, const struct tally_refusal *refusal);
+
+/* The exit code for a negative errno; the same after saying that the regions' directory cannot be
+ * read for that reason. */
+int exit_code_of(int error);
+int say_no_directory(int error);
 
 /* Where regions are. */
 const char *text_regions_dir(void);
@@ -136,6 +145,9 @@ struct json_run {
 int json_write(FILE *out, const struct tally_snapshot *snapshot, bool records_read,
 	       const struct json_run *run);
 
+/* Text from outside, which need not be UTF-8 as JSON must be; a new json_t of jansson's. */
+struct json_t *json_text_of(const char *value);
+
 /* ---- child.c --------------------------------------------------------------------------------- */
 
 /* CMD, and the signals between it and the terminal. */
@@ -160,9 +172,11 @@ bool child_wait(struct child *child, unsigned int milliseconds);
  * exit code after saying why not. */
 int preload_environment(uint64_t run_id, const char *lent_region);
 
-/* ---- reach.c --------------------------------------------------------------------------------- */
+/* The file to preload, absolute. False: it is not found; errno says why where TALLY_PRELOAD names
+ * it. */
+bool preload_find(char path[PATH_SIZE]);
 
-#define PATH_SIZE 4096
+/* ---- reach.c --------------------------------------------------------------------------------- */
 
 /* The file that execvp() would take, as far as access() with `mode` allows. A command with a slash
  * in it is its own path, there or not. */

@@ -36,11 +36,10 @@ static json_t *known_number(bool known, uint64_t value)
 	return known ? number(value) : json_null();
 }
 
-/* Text from outside need not be UTF-8, which JSON must be. */
-static json_t *text(const char *value)
+json_t *json_text_of(const char *value)
 {
 	json_t *string = json_string(value);
-	char clean[256];
+	char clean[1024];
 	size_t n;
 
 	if (string)
@@ -54,7 +53,7 @@ static json_t *text(const char *value)
 
 static json_t *known_text(const char *value)
 {
-	return value && value[0] ? text(value) : json_null();
+	return value && value[0] ? json_text_of(value) : json_null();
 }
 
 static json_t *time_text(uint64_t ns)
@@ -183,11 +182,11 @@ static json_t *process_json(const struct tally_snapshot *snapshot,
 	json_t *json = json_object();
 
 	json_object_set_new(json, "pid", json_integer(process->pid));
-	json_object_set_new(json, "comm", text(process->comm));
+	json_object_set_new(json, "comm", json_text_of(process->comm));
 	json_object_set_new(json, "alive", json_boolean(process->end == TALLY_RUNNING));
 	json_object_set_new(json, "end", json_string(ends[process->end]));
 	json_object_set_new(json, "start_time", time_text(process->start_realtime_ns));
-	json_object_set_new(json, "region", text(process->region));
+	json_object_set_new(json, "region", json_text_of(process->region));
 	json_object_set_new(json, "image", region_text(process->region_id));
 	json_object_set_new(json, "parent_region", region_text(process->parent_id));
 	json_object_set_new(json, "guests", json_integer(process->guests));
@@ -218,7 +217,7 @@ static json_t *run_json(const struct json_run *run)
 	size_t n;
 
 	for (n = 0; run->command[n]; n++)
-		json_array_append_new(command, text(run->command[n]));
+		json_array_append_new(command, json_text_of(run->command[n]));
 	json_object_set_new(json, "command", command);
 	json_object_set_new(json, "pid", json_integer(run->pid));
 	json_object_set_new(json, "exit_status",

@@ -48,6 +48,34 @@ static const struct verb verbs[] = {
 	  "\n"
 	  "Exit status: 0; 2 usage; 3 nothing to attach to; 4 no permission; 5 the process asked\n"
 	  "for has another version of libtally; 1 other errors.\n" },
+	{ "gc", verb_gc, "remove what processes that were killed have left, but for the newest",
+	  "usage: tally gc [-n] [--keep N] [--json]\n"
+	  "\n"
+	  "A process that is killed leaves its region behind, so that `tally ps` can show what it\n"
+	  "held. The newest 16 of each user are kept; older ones are removed when another region\n"
+	  "is made, or here. Root looks after every user, others after themselves. What a living\n"
+	  "process uses is never touched, nor what a `tally run` has yet to read. The newest is\n"
+	  "the file that was modified last.\n"
+	  "\n"
+	  "  -n, --dry-run   say what would be removed, and remove nothing\n"
+	  "  --keep N        keep the newest N of each user instead of 16\n"
+	  "  --json          as JSON\n"
+	  "\n"
+	  "Exit status: 0; 2 usage; 3 no such directory; 4 no permission; 1 other errors.\n"
+	  "Environment: TALLY_DIR is where regions are, default /dev/shm.\n" },
+	{ "doctor", verb_doctor, "say what is wrong with this machine's set-up, and what to do",
+	  "usage: tally doctor [--json]\n"
+	  "\n"
+	  "Makes a region as a program would, and looks at all that this depends on: the\n"
+	  "directory, its room and rights, limits, clock, kernel, environment variables, the\n"
+	  "malloc adapter, and the files that lie there. One line each: \"ok\", \"note\" for what\n"
+	  "costs something, \"problem\" with what to do about it. Run it as the user, and in the\n"
+	  "shell, whose programs do not show.\n"
+	  "\n"
+	  "  --json   as JSON\n"
+	  "\n"
+	  "Exit status: 0 if there is no problem, else 1; 2 usage.\n"
+	  "Environment: the variables of libtally (tally.h), and TALLY_PRELOAD.\n" },
 	{ "help", verb_help, "show this list, or the help of one verb",
 	  "usage: tally help [VERB]\n" },
 };

@@ -12,7 +12,7 @@
 #define ADAPTER "libtally-malloc.so"
 
 /* TALLY_PRELOAD, else beside this program, else in the lib/ next to its directory. */
-static bool find_adapter(char path[4096])
+bool preload_find(char path[PATH_SIZE])
 {
 	static const char *const places[] = { "/" ADAPTER, "/../lib/" ADAPTER,
 					      "/../lib64/" ADAPTER };
@@ -44,13 +44,13 @@ static bool set(const char *name, const char *value)
 int preload_environment(uint64_t run_id, const char *lent_region)
 {
 	const char *before = getenv("LD_PRELOAD");
-	char adapter[4096], preload[16384], id[TEXT_MAX];
+	char adapter[PATH_SIZE], preload[16384], id[TEXT_MAX];
 
-	if (!find_adapter(adapter) && getenv("TALLY_PRELOAD")) {
+	if (!preload_find(adapter) && getenv("TALLY_PRELOAD")) {
 		say("TALLY_PRELOAD names no file: %s", strerror(errno));
 		return EXIT_RUN_FAILED;
 	}
-	if (!find_adapter(adapter)) {
+	if (!preload_find(adapter)) {
 		say(ADAPTER
 		    " is not where this program is, nor in ../lib; set TALLY_PRELOAD to it");
 		return EXIT_RUN_FAILED;

@@ -53,19 +53,7 @@ static int open_failed(const struct ps *ps, int error)
 {
 	if (error == -ENOENT && ps->pid)
 		return say_nothing(ps);
-	if (!ps->refused)
-		say("%s cannot be searched for regions: %s", text_regions_dir(), strerror(-error));
-	switch (error) {
-	case -ENOENT:
-		return EXIT_NOTHING;
-	case -EACCES:
-	case -EPERM:
-		return EXIT_PERMISSION;
-	case -EPROTO:
-		return EXIT_VERSION;
-	default:
-		return EXIT_ERROR;
-	}
+	return ps->refused ? exit_code_of(error) : say_no_directory(error);
 }
 
 static int show(const struct ps *ps, const struct tally_snapshot *snapshot)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Words and numbers for people. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -32,6 +33,27 @@ const char *text_regions_dir(void)
 	const char *dir = secure_getenv("TALLY_DIR");
 
 	return dir && *dir ? dir : "/dev/shm";
+}
+
+int exit_code_of(int error)
+{
+	switch (error) {
+	case -ENOENT:
+		return EXIT_NOTHING;
+	case -EACCES:
+	case -EPERM:
+		return EXIT_PERMISSION;
+	case -EPROTO:
+		return EXIT_VERSION;
+	default:
+		return EXIT_ERROR;
+	}
+}
+
+int say_no_directory(int error)
+{
+	say("%s cannot be searched for regions: %s", text_regions_dir(), strerror(-error));
+	return exit_code_of(error);
 }
 
 /* Three digits of value = whole * step^n, with the unit's name. */

@@ -181,6 +181,74 @@ int tally_consumer_guard(void);
 const struct tally_snapshot *tally_snapshot_get(const struct tally_consumer *consumer);
 void tally_snapshot_put(const struct tally_snapshot *snapshot);
 
+/* ---- Regions of the dead ----------------------------------------------------------------------
+ * A process that dies leaves its region, so that what it held can still be read. Of each user's the
+ * newest (modified last) are kept; who makes a region removes older ones now and then, and these
+ * functions when they are asked to. */
+
+#define TALLY_GC_KEEP 16 /* what producers keep */
+
+enum tally_gc_verdict {
+	TALLY_GC_LIVES = 0,   /* a process lives in it */
+	TALLY_GC_OF_RUN = 1,  /* its `tally run` lives, and will read it */
+	TALLY_GC_KEPT = 2,    /* dead, among the newest */
+	TALLY_GC_REMOVED = 3, /* dead; or would have been removed */
+	TALLY_GC_STRANGE = 4, /* has a region's name and is none, or another user's: left alone */
+	TALLY_GC_FAILED = 5,  /* dead, but it could not be removed: see error */
+};
+
+struct tally_gc_file {
+	const char *name; /* file name, within the regions' directory */
+	uint32_t uid;	  /* whose name it is */
+	uint32_t pid;	  /* of the creator as the file says, 0 when it does not */
+	const char *comm; /* likewise, "" when it does not; printable */
+	uint64_t modified_realtime_ns;
+	uint64_t bytes; /* of memory that it takes */
+	enum tally_gc_verdict verdict;
+	int error; /* 0, or a negative errno */
+};
+
+struct tally_gc_options {
+	const char *dir; /* of regions; default TALLY_DIR, then /dev/shm */
+	size_t keep;	 /* so many per user: TALLY_GC_KEEP, or what is wanted */
+	bool all_users;	 /* not just this one: for root */
+	bool dry_run;	 /* nothing is removed */
+
+	/* Called once for each file with a region's name; may be NULL. */
+	void (*file)(void *file_arg, const struct tally_gc_file *file);
+	void *file_arg;
+};
+
+/* Removes what is beyond the newest. What lives is never touched. 0 also if some could not be
+ * removed; -ENOENT, -EACCES, ...: the directory cannot be read; -ENOMEM. */
+int tally_gc(const struct tally_gc_options *options);
+
+/* ---- A trial ----------------------------------------------------------------------------------
+ * Whether a producer of this user, with this process's limits, could make a region. */
+
+enum tally_trial_step {
+	TALLY_TRIAL_NONE = 0,	 /* nothing failed */
+	TALLY_TRIAL_MAKE = 1,	 /* a file, its lock, its mapping, memory for totals */
+	TALLY_TRIAL_RECORDS = 2, /* memory for one thread's records */
+	TALLY_TRIAL_NAME = 3,	 /* its name in the directory */
+	TALLY_TRIAL_OPEN = 4,	 /* as a consumer does */
+	TALLY_TRIAL_ALIVE = 5,	 /* the lock that tells that its process lives */
+};
+
+struct tally_trial {
+	enum tally_trial_step failed; /* the first step that did */
+	int error;		      /* its negative errno, or 0 */
+	uint32_t clock;		      /* enum tally_clock of abi.h, as a producer would choose */
+	uint32_t region_flags;	      /* TALLY_REGION_... of abi.h; 0 when none was made */
+	uint64_t address_bytes;	      /* of address space and file size that it wants */
+	uint64_t totals_bytes;	      /* of memory: for totals */
+	uint64_t records_bytes;	      /* and for one thread's records and totals */
+};
+
+/* Makes a region with the default sizes, steps as a producer and a consumer do, and removes it.
+ * dir as above. 0, or ret_trial's error; what was found is there either way. */
+int tally_trial(const char *dir, struct tally_trial *ret_trial);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

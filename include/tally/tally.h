@@ -22,7 +22,8 @@
  *	                 0 keeps totals only. An unusable value keeps totals only and is shown.
  *	TALLY_LANES=N    threads with a ring of their own at a time, a power of two from 1 to
  *	                 1024, default 64; more threads use a ring that they share
- *	TALLY_KEEP=1     leave the region in place after a clean exit
+ *	TALLY_KEEP=1     leave the region in place after a clean exit, as a crash does; of a user's
+ *	                 regions of the dead, who makes a region keeps the newest 16
  *	TALLY_DIR=PATH   where regions are made, default /dev/shm
  *	TALLY_REGION=/NAME
  *	                 one region for all processes of this user that say the same name: 1 to 32
