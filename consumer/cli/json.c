@@ -202,8 +202,7 @@ static json_t *process_json(const struct tally_snapshot *snapshot,
 			    known_number(records_read, process->skipped_records));
 	json_object_set_new(json, "quarantined_lanes",
 			    known_number(records_read, process->quarantined_lanes));
-	json_object_set_new(json, "quarantine_reason",
-			    process->quarantine ? text(process->quarantine) : json_null());
+	json_object_set_new(json, "quarantine_reason", known_text(process->quarantine));
 	json_object_set_new(json, "devices",
 			    process_devices(snapshot, &snapshot->process_pools[process->first_pool],
 					    process->pool_count));
