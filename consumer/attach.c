@@ -361,8 +361,7 @@ void attach_unlink(const struct attach *attach, const struct region_watch *regio
 		if (fd < 0)
 			return;
 	}
-	if ((fd < 0 || (alive_lock(fd, 0) == 0 && alive_lock_others(fd, 0) == 0)) &&
-	    is_file_of(attach, region))
+	if ((fd < 0 || alive_lock_all(fd) == 0) && is_file_of(attach, region))
 		unlinkat(dirfd(attach->dir), region->name, 0);
 	if (fd >= 0)
 		close(fd);

@@ -2,12 +2,14 @@
 /* Making this process's region: in one thread, with what was counted before it, or doing without.
  */
 #include <errno.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <tally/atomic.h>
 #include <tally/tally.h>
 
 #include "producer/config.h"
 #include "producer/state.h"
+#include "ring/clock.h"
 #include "ring/join.h"
 
 /* How often a balance looks at a cell, LEDGER_TRIES times each: it must not be missing, and who
@@ -178,23 +180,19 @@ static void unfold(struct lane_writer *lane)
 static int make_writers(struct process_state *process)
 {
 	size_t size = process->region.at.lanes * sizeof(*process->writers);
+	void *writers;
 
 	if (producer_kept.writers && producer_kept.writers_size != size) {
 		munmap(producer_kept.writers, producer_kept.writers_size);
 		producer_kept.writers = NULL;
 	}
-	if (!producer_kept.writers) {
-		void *writers = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-		if (writers == MAP_FAILED)
-			return -errno;
-		producer_kept.writers = writers;
-		producer_kept.writers_size = size;
-	} else if (madvise(producer_kept.writers, size, MADV_DONTNEED) != 0) { /* zero again */
+	/* Mapped anew also in its old place, to be zero again. */
+	writers = region_map(-1, size, PROT_READ | PROT_WRITE, producer_kept.writers);
+	if (writers == MAP_FAILED)
 		return -errno;
-	}
-	process->writers = producer_kept.writers;
+	producer_kept.writers = writers;
+	producer_kept.writers_size = size;
+	process->writers = writers;
 	return 0;
 }
 
@@ -215,19 +213,23 @@ static int get_region(struct process_state *process, struct region_config *confi
 	return region_create(config, ret_region);
 }
 
-static bool is_joined(const struct region *region)
+void build_say_goodbye(const struct region *region)
 {
-	return region->at.processes > 1;
+	struct tally_process_header *header = region_process(region->base, &region->at,
+							     region->entry);
+
+	/* relaxed: one word that stands by itself; for join_leave() the locks order it */
+	tally_store_relaxed(&header->ended_ns, clock_monotonic_ns());
 }
 
 /* Lets go of a region that nobody has used. */
 static void give_up(struct region *region)
 {
-	if (is_joined(region))
-		munmap(region->base, region->at.size);
-	else
-		region_discard(region);
-	region->base = NULL;
+	if (region->joined) {
+		build_say_goodbye(region);
+		join_leave(region);
+	}
+	region_discard(region);
 }
 
 /* Region and private state. On failure there is nothing to take back. */
@@ -276,7 +278,7 @@ static int publish(struct process_state *process, struct thread_state *thread)
 		thread_attach(thread, process->region.generation);
 	if (thread->lane)
 		cells_fold(&early, fold_into_lane, thread->lane);
-	error = is_joined(&process->region) ? 0 : region_publish(&process->region);
+	error = process->region.joined ? 0 : region_publish(&process->region);
 	if (!error)
 		return 0;
 	if (thread->lane)
@@ -334,6 +336,16 @@ bool build_begin(struct quiet *quiet)
 	tally_thread.armed = ARMED_OFF;
 	quiet_end(quiet);
 	return false;
+}
+
+bool build_begin_patiently(struct quiet *quiet, int tries)
+{
+	while (!build_begin(quiet)) {
+		if (--tries <= 0)
+			return false;
+		sched_yield();
+	}
+	return true;
 }
 
 void build_end(const struct quiet *quiet)

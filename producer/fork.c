@@ -21,20 +21,33 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-/* How often a fork looks whether another thread has finished making the region. */
-#define FORK_TRIES 1000
-
 struct kept producer_kept = { .open_fd = -1, .prune = { .dir_fd = -1, .file_fd = -1 } };
 
-/* A region that is being made has an open descriptor, which a child should not get. */
-static void wait_for_builder(void)
+/* While a process is copied no other thread of it makes, joins or leaves a region: the child would
+ * get a descriptor, or a mapping, and with it the parent's lock. */
+static void take_right(struct thread_state *thread)
 {
-	const struct process_state *process = &tally_private.in.process;
+	uint64_t *building = &tally_private.in.process.building;
 	int tries;
 
-	/* relaxed: a courtesy; fork_child() closes what is open all the same */
-	for (tries = 0; tries < FORK_TRIES && tally_load_relaxed(&process->building); tries++)
+	for (tries = 0; tries < PATIENT_TRIES; tries++) {
+		uint64_t free = 0;
+
+		/* M2' -> M1: what an earlier maker did is done */
+		if (tally_cas_acquire(building, &free, 1)) {
+			thread->holds_right = 1;
+			return;
+		}
 		sched_yield();
+	}
+}
+
+static void give_right_back(struct thread_state *thread)
+{
+	if (thread->holds_right)
+		/* M1' -> M2: nobody waits for a fork that is done */
+		tally_store_release(&tally_private.in.process.building, 0);
+	thread->holds_right = 0;
 }
 
 /* The host's heap is copied by a fork: the child's books open with its balance. */
@@ -44,8 +57,7 @@ static void fork_prepare(void)
 	struct thread_state *thread = &tally_thread;
 
 	thread->forking = 0;
-	if (thread->armed != THREAD_BUSY)
-		wait_for_builder();
+	take_right(thread);
 	if (process_look() < GENERATION_MIN || !process->region.base)
 		return; /* a child that made no region: its own child inherits the same */
 	build_balance(0, TALLY_POOL_HEAP, &producer_kept.heap_bytes, &producer_kept.heap_allocs);
@@ -56,6 +68,7 @@ static void fork_prepare(void)
 static void fork_parent(void)
 {
 	tally_thread.forking = 0;
+	give_right_back(&tally_thread);
 }
 
 /* Puts plain memory where a mapping was. False: something else is there by now. */
@@ -85,6 +98,7 @@ static void fork_child(void)
 	/* relaxed: only this thread is left */
 	bool wiped = tally_load_relaxed(&kept->wipes);
 
+	thread->holds_right = 0; /* of the parent's */
 	if (wiped && process_look() >= GENERATION_MIN)
 		return; /* somebody's handler before this one has pushed: all is new already */
 	close_inherited(&kept->open_fd);

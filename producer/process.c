@@ -43,7 +43,8 @@ uint64_t process_armed_wait(void)
 	int saved_errno = errno;
 	uint64_t armed = process_look();
 
-	if (tally_thread.armed == THREAD_BUSY) /* a handler within a push */
+	/* a handler within a push, or one around a fork */
+	if (tally_thread.armed == THREAD_BUSY || tally_thread.holds_right)
 		return armed;
 	while (armed == ARMED_UNDECIDED && config_load()) {
 		armed = process_armed();
@@ -75,17 +76,13 @@ static bool runner_lives(void)
 	return !producer_config.run_region[0] || access(path, F_OK) == 0;
 }
 
-static void say_goodbye(struct process_state *process)
+/* The region stays mapped, for pushes that come later still. */
+static void leave_region(const struct region *region)
 {
-	const struct region *region = &process->region;
-	struct tally_process_header *header = region_process(region->base, &region->at,
-							     region->entry);
-
-	/* relaxed: one word that stands by itself */
-	tally_store_relaxed(&header->ended_ns, clock_monotonic_ns());
+	build_say_goodbye(region);
 	if (producer_config.keep)
 		return;
-	if (region->at.processes > 1)
+	if (region->joined)
 		join_leave(region);
 	else if (!runner_lives())
 		region_unlink(region);
@@ -94,10 +91,17 @@ static void say_goodbye(struct process_state *process)
 __attribute__((destructor(101))) static void process_end(void)
 {
 	struct process_state *process = &tally_private.in.process;
+	struct quiet quiet;
+	bool alone;
 
 	thread_teardown();
-	if (process_look() >= GENERATION_MIN && process->region.base)
-		say_goodbye(process);
+	if (process_look() < GENERATION_MIN || !process->region.base)
+		return;
+	/* Another thread may be forking; if it takes too long, its child has a descriptor more. */
+	alone = build_begin_patiently(&quiet, PATIENT_TRIES);
+	leave_region(&process->region);
+	if (alone)
+		build_end(&quiet);
 }
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
@@ -145,7 +149,7 @@ static void drop_region(struct process_state *process)
 
 	if (!region.base)
 		return;
-	say_goodbye(process);
+	leave_region(&region);
 	process->region.base = NULL;
 	region_blank(region.base, region.at.size);
 	producer_kept.mapping_spare = true;
@@ -158,19 +162,17 @@ static void drop_guest(void)
 	producer_kept.guest = NULL;
 }
 
-int tally_shutdown(void)
+/* With the right to decide. */
+static int disarm(void)
 {
 	struct process_state *process = &tally_private.in.process;
 	uint64_t armed = process_look();
-	int saved_errno = errno;
 
-	config_load();
 	if (armed == ARMED_OFF || !producer_config.armed)
 		return -ENODEV;
 	producer_config.armed = false;
 	/* relaxed: the caller guarantees that no other thread pushes */
 	tally_store_relaxed(&process->armed, ARMED_OFF);
-	tally_thread.armed = ARMED_OFF;
 	tally_thread.lane = NULL;
 	tally_thread.generation = 0;
 	if (armed >= GENERATION_MIN) {
@@ -179,6 +181,22 @@ int tally_shutdown(void)
 		process->cells.process = NULL;
 		process->shared.slots = NULL;
 	}
-	errno = saved_errno;
 	return 0;
+}
+
+int tally_shutdown(void)
+{
+	int saved_errno = errno;
+	struct quiet quiet;
+	int error = -EBUSY;
+
+	if (tally_thread.armed == THREAD_BUSY || tally_thread.holds_right)
+		return -EBUSY;
+	config_load();
+	if (build_begin_patiently(&quiet, PATIENT_TRIES)) {
+		error = disarm();
+		build_end(&quiet);
+	}
+	errno = saved_errno;
+	return error;
 }

@@ -74,6 +74,7 @@ static inline uint64_t process_look(void)
 }
 
 #define TAGS_DEEP 12
+#define EXCLUDED_MAX 127 /* that 7 bits can count */
 
 /* At most 64 bytes of static thread-local storage. */
 struct thread_state {
@@ -83,7 +84,8 @@ struct thread_state {
 	uint32_t tid : 22;	  /* 0: not asked for; the kernel's are below 2^22 */
 	uint32_t forking : 1;	  /* between fork_prepare() and its end, with a region */
 	uint32_t gone : 1;	  /* its destructor has run */
-	uint32_t excluded : 8;	  /* nesting of tally_thread_exclude() */
+	uint32_t holds_right : 1; /* to decide, from fork_prepare() to its end */
+	uint32_t excluded : 7;	  /* nesting of tally_thread_exclude(), as far as it is counted */
 	uint16_t depth;		  /* of tags pushed, also beyond TAGS_DEEP */
 	uint16_t laneless;	  /* pushes since a lane was last asked for */
 	uint64_t ticket;	  /* the next one for the shared ring of that generation */
@@ -152,6 +154,13 @@ uint64_t process_armed_wait(void);
  * is so until build_end(), and no signal and no cancellation comes between. */
 bool build_begin(struct quiet *quiet);
 void build_end(const struct quiet *quiet);
+
+/* The same, so many times, if need be: another thread is making a region, or forking. */
+#define PATIENT_TRIES 100000
+bool build_begin_patiently(struct quiet *quiet, int tries);
+
+/* Writes into a region that this process leaves it of its own will. */
+void build_say_goodbye(const struct region *region);
 
 /* Makes the region, with everything in it that was counted so far, and arms the process; without a
  * region if none can be made (process.region_error). Returns the generation. */

@@ -85,7 +85,8 @@ void tally_thread_exclude(void)
 {
 	struct thread_state *thread = &tally_thread;
 
-	thread->excluded++;
+	if (thread->excluded < EXCLUDED_MAX)
+		thread->excluded++;
 	if (thread->armed != THREAD_BUSY)
 		thread->armed = ARMED_OFF; /* the next push takes the slow path, and sees it */
 }

@@ -19,13 +19,18 @@ static struct flock bytes_of(unsigned int entry, unsigned int count)
 	return lock;
 }
 
+static int set_lock(int fd, struct flock *lock)
+{
+	if (fcntl(fd, F_OFD_SETLK, lock) == 0)
+		return 0;
+	return errno == EACCES ? -EAGAIN : -errno;
+}
+
 static int lock_entries(int fd, unsigned int entry, unsigned int count)
 {
 	struct flock lock = bytes_of(entry, count);
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	return errno == EACCES ? -EAGAIN : -errno;
+	return set_lock(fd, &lock);
 }
 
 int alive_lock(int fd, unsigned int entry)
@@ -33,18 +38,30 @@ int alive_lock(int fd, unsigned int entry)
 	return lock_entries(fd, entry, 1);
 }
 
-int alive_lock_others(int fd, unsigned int entry)
+int alive_join_gate(int fd)
 {
-	int error = entry > 0 ? lock_entries(fd, 0, entry) : 0;
+	struct flock lock = bytes_of(ALIVE_ENTRIES, 1);
 
-	if (error || entry + 1 >= ALIVE_ENTRIES)
-		return error;
-	return lock_entries(fd, entry + 1, ALIVE_ENTRIES - entry - 1);
+	lock.l_type = F_RDLCK;
+	return set_lock(fd, &lock);
+}
+
+int alive_remove_gate(int fd)
+{
+	return lock_entries(fd, ALIVE_ENTRIES, 1);
+}
+
+void alive_leave_gate(int fd)
+{
+	struct flock lock = bytes_of(ALIVE_ENTRIES, 1);
+
+	lock.l_type = F_UNLCK;
+	set_lock(fd, &lock);
 }
 
 int alive_lock_all(int fd)
 {
-	return lock_entries(fd, 0, ALIVE_ENTRIES);
+	return lock_entries(fd, 0, ALIVE_ENTRIES + 1);
 }
 
 static int test_entries(int fd, unsigned int entry, unsigned int count)

@@ -11,23 +11,26 @@
 
 #include "ring/geometry.h"
 
-/* Entries that a region can have; who removes a file locks them all. */
+/* Entries that a region can have. The byte behind the last one is the gate: who joins holds it
+ * together with others that join, who removes the file holds it alone. */
 #define ALIVE_ENTRIES (1u << GEOMETRY_PROCESSES_LOG2_MAX)
 
 /* Takes the lock of process entry `entry` through a descriptor open for writing.
  * 0, -EAGAIN when another holds it, or another negative errno. */
 int alive_lock(int fd, unsigned int entry);
 
-/* Takes the locks of all entries but `entry`, which is the caller's own: nobody else lives in the
- * region, and nobody can join it while this open file has them. As alive_lock(). */
-int alive_lock_others(int fd, unsigned int entry);
+/* Takes the gate: to join, or to remove the file. Given back when the open file goes, or by
+ * alive_leave_gate(). As alive_lock(). */
+int alive_join_gate(int fd);
+int alive_remove_gate(int fd);
+void alive_leave_gate(int fd);
 
 /* 1 if the lock of that entry is held by anyone but this open file, 0 if not, or a negative errno.
  * A read-only descriptor will do. */
 int alive_test(int fd, unsigned int entry);
 
-/* The same for all entries at once, as a region that nobody joined has but one. Who holds all of
- * them keeps everybody out. */
+/* The same for all entries at once, as a region that nobody joined has but one; locked with the
+ * gate, so that nobody joins. */
 int alive_lock_all(int fd);
 int alive_test_all(int fd);
 

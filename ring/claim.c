@@ -139,11 +139,29 @@ static void open_lane(struct lane_writer *writer, uint32_t lane, uint64_t start_
 	count_lane(region, lane + 1);
 }
 
-/* The lane of a process that is dead and booked: another's words, so each is checked. */
-static void adopt_lane(struct lane_writer *writer, uint32_t lane)
+/* What a lane's words say is there: reserved again, as they may lie. */
+static int reserve_lane(struct region *region, uint32_t lane)
+{
+	const struct geometry *at = &region->at;
+	struct tally_lane_header *header = region_lane(region->base, at, lane);
+	uint64_t count = count_cells(header, at);
+	int error = region_reserve(region, at->lane_at + lane * at->lane_stride,
+				   sizeof(*header) + count * sizeof(struct tally_cell));
+
+	if (!error && at->ring_stride && tally_load_relaxed(&header->ring_ready) == 1) /* own */
+		error = region_reserve(region, at->ring_at + lane * at->ring_stride,
+				       at->ring_stride);
+	return error;
+}
+
+/* The lane of a process that is dead and booked: another's words, so each is checked. False: what
+ * they say is not there. */
+static bool adopt_lane(struct lane_writer *writer, uint32_t lane)
 {
 	struct tally_lane_header *header = writer->header;
 
+	if (reserve_lane(writer->region, lane) != 0)
+		return false;
 	/* own, all: since O2 */
 	writer->event_offset = 1 - tally_load_relaxed(&header->start_pos) +
 			       tally_load_relaxed(&header->unrecorded);
@@ -151,6 +169,7 @@ static void adopt_lane(struct lane_writer *writer, uint32_t lane)
 	if (writer->region->at.ring_stride && tally_load_relaxed(&header->ring_ready) == 1)
 		use_ring(writer, lane);
 	count_lane(writer->region, lane + 1);
+	return true;
 }
 
 /* ---- Claiming -------------------------------------------------------------------------------- */
@@ -197,10 +216,14 @@ struct lane_writer *lane_claim(struct region *region, struct lane_writer *writer
 			continue_lane(writer);
 		} else {
 			set_up(writer, region, lane);
-			if (tally_load_relaxed(&header->opened)) /* own */
-				adopt_lane(writer, lane);
-			else
+			if (!tally_load_relaxed(&header->opened)) { /* own */
 				open_lane(writer, lane, start_pos);
+			} else if (!adopt_lane(writer, lane)) {
+				/* O1'' -> O2: as it was */
+				tally_store_release(&header->owner,
+						    owner_word(TALLY_LANE_RETIRED, 0, 0));
+				continue;
+			}
 		}
 		writer->tid = tid;
 		writer->tag = 0;
@@ -255,14 +278,17 @@ static void book_cell(struct tally_cell *cell)
 	tally_store_relaxed(&cell->peak_bytes, allocated - freed);
 }
 
-static void book_lane(struct region *region, uint32_t lane)
+static int book_lane(struct region *region, uint32_t lane)
 {
 	struct tally_lane_header *header = region_lane(region->base, &region->at, lane);
 	uint64_t count = count_cells(header, &region->at);
 	uint64_t events, unrecorded, n;
 	struct tally_record last;
 	bool has_last = false;
+	int error = reserve_lane(region, lane);
 
+	if (error)
+		return error;
 	/* own, all: as above */
 	if (region->at.ring_stride && tally_load_relaxed(&header->ring_ready) == 1)
 		has_last = lane_last(header, region_ring(region->base, &region->at, lane),
@@ -274,15 +300,17 @@ static void book_lane(struct region *region, uint32_t lane)
 	/* relaxed, both: N1 and N2, as above */
 	tally_store_relaxed(&header->base_events, events);
 	tally_store_relaxed(&header->base_unrecorded, unrecorded);
+	return 0;
 }
 
-void lanes_book(struct region *region, uint32_t entry)
+int lanes_book(struct region *region, uint32_t entry)
 {
 	uint32_t lane;
 
 	for (lane = 0; lane < region->at.lanes; lane++) {
 		struct tally_lane_header *header = region_lane(region->base, &region->at, lane);
 		uint64_t owner;
+		int error;
 
 		if (!can_touch(region, lane))
 			break;				    /* nobody could claim it, then */
@@ -291,8 +319,11 @@ void lanes_book(struct region *region, uint32_t entry)
 			break; /* lanes are claimed in order, and are never free again */
 		if (owner >> 56 == TALLY_LANE_RETIRED || (owner >> 32 & 0xffffff) != entry)
 			continue;
-		book_lane(region, lane);
+		error = book_lane(region, lane);
+		if (error)
+			return error;
 		/* O1' -> O2: booked before anybody claims it */
 		tally_store_release(&header->owner, owner_word(TALLY_LANE_RETIRED, 0, 0));
 	}
+	return 0;
 }

@@ -16,11 +16,11 @@
 #include "ring/owner.h"
 
 /* A region may go between finding and joining it, and another come between not finding and making
- * it; more often than this is not chance. */
-#define JOIN_TRIES 100
+ * it, and who removes one shuts the gate for a moment; more often than this is not chance. */
+#define JOIN_TRIES 1000
 
-/* How often is looked whether somebody who removes the file has done so. */
-#define REMOVE_TRIES 10000
+/* How often who leaves finds the gate taken by others that come and go. */
+#define LEAVE_TRIES 1000
 
 static bool is_allowed(const char *given)
 {
@@ -73,37 +73,70 @@ static int take_entry(struct region *region)
 	return -EUSERS;
 }
 
-/* The file may have been removed, under a lock of all entries, before ours was taken. */
-static bool has_gone(const struct region *region)
+static bool is_named(int fd, const char *path)
 {
-	struct stat status;
+	struct stat opened, named;
 
-	return fstat(region->fd, &status) != 0 || status.st_nlink == 0;
+	return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 &&
+	       opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
+/* Makes sure that what the region's words say is there can be touched: a file that lies costs the
+ * right to join it, not a SIGBUS where memory is short. */
+static int reserve_claimed(struct region *region)
+{
+	const struct geometry *at = &region->at;
+	struct tally_region_state *state = region_state(region->base);
+	struct tally_process_header *process = region_process(region->base, at, region->entry);
+	/* own, both: the entry's, since its lock; the other only grows */
+	uint64_t pages = tally_load_relaxed(&process->cell_pages);
+	uint64_t used = tally_load_relaxed(&state->lanes_used);
+	size_t entry_at = (size_t)((unsigned char *)process - region->base);
+	int error = region_reserve(region, entry_at, TALLY_PAGE);
+	size_t n;
+
+	for (n = 1; n < at->process_stride / TALLY_PAGE && !error; n++)
+		if (pages >> n & 1)
+			error = region_reserve(region, entry_at + n * TALLY_PAGE, TALLY_PAGE);
+	for (n = 0; n < used && n < at->lanes && !error; n++)
+		error = region_reserve(region, at->lane_at + n * at->lane_stride, TALLY_PAGE);
+	/* relaxed, all: flags that once set stay */
+	if (!error && at->shared_size && tally_load_relaxed(&state->shared_ready))
+		error = region_reserve(region, at->shared_at, at->shared_size);
+	if (!error && tally_load_relaxed(&state->pools_ready))
+		error = region_reserve(region, at->pool_at, at->device_at - at->pool_at);
+	/* relaxed: as above */
+	if (!error && tally_load_relaxed(&state->devices_ready))
+		error = region_reserve(region, at->device_at, at->tag_at - at->device_at);
+	if (!error && tally_load_relaxed(&state->tags_ready))
+		error = region_reserve(region, at->tag_at, at->lane_at - at->tag_at);
+	return error;
+}
+
+/* With the gate: the file has its name until it is given back. */
 static int enter(struct region *region, const struct region_config *config)
 {
 	struct tally_process_header *process;
 	uint64_t generation;
-	int error = owner_generation(&generation);
+	int error;
 
+	if (!is_named(region->fd, region->path))
+		return -EAGAIN;
+	error = owner_generation(&generation);
 	if (!error)
 		error = take_entry(region);
-	if (error)
-		return has_gone(region) ? -EAGAIN : error;
-	if (has_gone(region))
-		return -EAGAIN;
-	process = region_process(region->base, &region->at, region->entry);
-	error = region_reserve(region, (size_t)((unsigned char *)process - region->base),
-			       TALLY_PAGE);
+	if (!error)
+		error = reserve_claimed(region);
 	if (error)
 		return error;
+	process = region_process(region->base, &region->at, region->entry);
 	/* relaxed: nobody else owns the entry. Without pages it never had an owner; without a
 	 * generation a booking may have been cut short. */
 	if (tally_load_relaxed(&process->cell_pages))
-		owner_book(region);
-	owner_begin(region, config, generation);
-	return 0;
+		error = owner_book(region);
+	if (!error)
+		owner_begin(region, config, generation);
+	return error;
 }
 
 static int join(const struct region_config *config, struct region *ret_region)
@@ -116,7 +149,10 @@ static int join(const struct region_config *config, struct region *ret_region)
 
 	if (error)
 		return error;
-	error = enter(&region, config);
+	error = alive_join_gate(region.fd);
+	if (!error)
+		error = enter(&region, config);
+	alive_leave_gate(region.fd);
 	region_close_file(&region); /* the mapping keeps the open file, and so the lock */
 	if (error) {
 		munmap(region.base, region.at.size);
@@ -143,60 +179,51 @@ static int make(const struct region_config *config, struct region *ret_region)
 	return 0;
 }
 
-/* Every entry is locked also while somebody removes the file, and then so are those that do not
- * exist. */
-static bool is_being_removed(const struct region_config *config)
-{
-	char path[REGION_PATH_MAX];
-	bool removed = true;
-	int fd, tries;
-
-	snprintf(path, sizeof(path), "%s/%s", config->dir, config->name);
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return true;
-	for (tries = 0; tries < REMOVE_TRIES && removed; tries++) {
-		removed = alive_test(fd, ALIVE_ENTRIES - 1) == 1;
-		if (removed && tries > 0)
-			sched_yield();
-	}
-	removed = tries > 1;
-	close(fd);
-	return removed;
-}
-
 int join_region(const struct region_config *config, struct region *ret_region)
 {
 	int tries, error = -EAGAIN;
 
-	for (tries = 0; tries < JOIN_TRIES; tries++) {
+	for (tries = 0; tries < JOIN_TRIES && error == -EAGAIN; tries++) {
+		if (tries > 0)
+			sched_yield();
 		error = join(config, ret_region);
 		if (error == -ENOENT)
 			error = make(config, ret_region);
-		if (error == -EUSERS && is_being_removed(config))
-			error = -EAGAIN;
-		if (error != -EAGAIN)
-			return error;
-		sched_yield();
 	}
-	return -EBUSY;
+	return error == -EAGAIN ? -EBUSY : error;
 }
 
-static bool is_named(int fd, const char *path)
+/* With the gate: whether all who live in the region have said that they leave. Entries that nobody
+ * has are locked on the way. */
+static bool all_leave(const struct region *region, int fd)
 {
-	struct stat opened, named;
+	uint32_t entry;
 
-	return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 &&
-	       opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+	for (entry = 0; entry < region->at.processes; entry++) {
+		const struct tally_process_header *process = region_process(region->base,
+									    &region->at, entry);
+
+		/* relaxed: who is alive now was before the gate was taken, and so was its word */
+		if (entry != region->entry && alive_lock(fd, entry) != 0 &&
+		    tally_load_relaxed(&process->ended_ns) == 0)
+			return false;
+	}
+	return true;
 }
 
 void join_leave(const struct region *region)
 {
 	int fd = open(region->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int tries, error = -EAGAIN;
 
 	if (fd < 0)
 		return;
-	if (alive_lock_others(fd, region->entry) == 0 && is_named(fd, region->path))
+	for (tries = 0; tries < LEAVE_TRIES && error == -EAGAIN; tries++) {
+		if (tries > 0)
+			sched_yield();
+		error = alive_remove_gate(fd);
+	}
+	if (!error && is_named(fd, region->path) && all_leave(region, fd))
 		unlink(region->path);
 	close(fd);
 }

@@ -20,7 +20,8 @@ bool join_name_parse(const char *name, uint32_t *ret_uid);
  * -EPROTO, -EBADMSG, -EACCES as region_open(); or another negative errno. */
 int join_region(const struct region_config *config, struct region *ret_region);
 
-/* Lets go of a joined region at a clean exit: its name goes with the last one that lives in it. */
+/* Lets go of a joined region at a clean exit, after its ended_ns was set: its name goes with the
+ * last one that lives in it. */
 void join_leave(const struct region *region);
 
 #endif

@@ -94,7 +94,8 @@ bool lane_open_cell(struct lane_writer *writer, uint64_t key, const struct ledge
 	const struct lane_target *target = lane_target(writer, TALLY_KEY_DEVICE(key),
 						       TALLY_KEY_POOL(key));
 	uint64_t *unrecorded = &writer->header->unrecorded;
-	uint64_t seq, event_no, peak;
+	uint64_t seq, event_no, balance;
+	int64_t above;
 	struct tally_cell *cell;
 
 	if (!target)
@@ -105,13 +106,16 @@ bool lane_open_cell(struct lane_writer *writer, uint64_t key, const struct ledge
 	tally_store_relaxed(unrecorded, tally_load_relaxed(unrecorded) + events);
 	writer->event_offset += events;
 	event_no = tally_load_relaxed(&writer->header->publish_pos) + writer->event_offset - 1;
-	ledger_commit(cell, seq, opening, ledger_prepare(cell, seq, opening, event_no));
-	peak = opening->peak_bytes;
-	if (ledger_balance(opening) > (int64_t)peak) /* folded in the middle of a push */
-		peak = (uint64_t)ledger_balance(opening);
+	balance = ledger_prepare(cell, seq, opening, event_no);
+	ledger_commit(cell, seq, opening, balance);
+	/* How far the opening's peak was above its balance; sums folded in the middle of a push may
+	 * lack the peak that goes with them. */
+	above = (int64_t)opening->peak_bytes - ledger_balance(opening);
+	if (above > 0)
+		balance += (uint64_t)above;
 	/* relaxed: own word */
-	if (peak > tally_load_relaxed(&cell->peak_bytes))
-		tally_store_relaxed(&cell->peak_bytes, peak);
+	if ((int64_t)balance > (int64_t)tally_load_relaxed(&cell->peak_bytes))
+		tally_store_relaxed(&cell->peak_bytes, balance);
 	return true;
 }
 

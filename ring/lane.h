@@ -87,8 +87,9 @@ bool lane_claimable(struct region *region, uint32_t entry);
 void lane_leave(struct lane_writer *writer);
 
 /* Finishes the lanes of a dead process, writes down what they held, and retires them. The caller
- * holds the lock of `entry`, whose generation is 0. May be done again, from the start. */
-void lanes_book(struct region *region, uint32_t entry);
+ * holds the lock of `entry`, whose generation is 0. May be done again, from the start. Negative
+ * errno: a lane's words say that there is what cannot be touched. */
+int lanes_book(struct region *region, uint32_t entry);
 
 /* Where events of (device, pool) go, made on first use. NULL: out of range, or the directory is
  * full, or memory is short. The owner alone. */

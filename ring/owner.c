@@ -62,16 +62,19 @@ void owner_begin(struct region *region, const struct region_config *config, uint
 	tally_store_release(&process->generation, generation);
 }
 
-void owner_book(struct region *region)
+int owner_book(struct region *region)
 {
 	struct tally_process_header *process = region_process(region->base, &region->at,
 							      region->entry);
 	struct cells cells = cells_of(region, region->entry);
+	int error;
 
 	/* relaxed: after it N1 */
 	tally_store_relaxed(&process->generation, 0);
 	tally_fence_release(); /* N1 -> N2: no generation before any word of a base */
-	lanes_book(region, region->entry);
+	error = lanes_book(region, region->entry);
+	if (error)
+		return error;
 	shared_abort(region, region->entry);
 	cells_book(&cells);
 	/* relaxed, all: as the bases */
@@ -79,4 +82,5 @@ void owner_book(struct region *region)
 	tally_store_relaxed(&process->base_unrecorded,
 			    tally_load_relaxed(&process->shared_unrecorded));
 	tally_store_relaxed(&process->base_rejected, tally_load_relaxed(&process->rejected_events));
+	return 0;
 }

@@ -18,7 +18,8 @@ void owner_begin(struct region *region, const struct region_config *config, uint
 
 /* Books what the dead owner of region->entry has left: its lanes are retired, its slots of the
  * shared ring freed, what it held is written down as abandoned. The caller holds the entry's lock.
- * Should it die on the way, the next one begins again, with the same result. */
-void owner_book(struct region *region);
+ * Should it die on the way, the next one begins again, with the same result. Negative errno: what
+ * its words say it has left cannot be touched. */
+int owner_book(struct region *region);
 
 #endif

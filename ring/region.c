@@ -121,7 +121,8 @@ int region_reserve_all(struct region *region, size_t offset, size_t size)
 
 void *region_map(int fd, size_t size, int protection, void *place)
 {
-	void *base = mmap(place, size, PROT_NONE, MAP_SHARED | (place ? MAP_FIXED : 0), fd, 0);
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+	void *base = mmap(place, size, PROT_NONE, flags | (place ? MAP_FIXED : 0), fd, 0);
 
 	if (base == MAP_FAILED)
 		return base;
@@ -129,9 +130,10 @@ void *region_map(int fd, size_t size, int protection, void *place)
 	if (mprotect(base, size, protection) != 0) {
 		int error = errno;
 
-		if (place)
-			region_blank(place, size);
-		else
+		/* addresses that were given are not left without memory */
+		if (!place ||
+		    mmap(place, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != place)
 			munmap(base, size);
 		errno = error;
 		return MAP_FAILED;
@@ -322,6 +324,7 @@ static int create_once(const struct region_config *config, struct region *ret_re
 	}
 	fill(&region, &header);
 	owner_begin(&region, config, region.id);
+	region.joined = config->name != NULL;
 	*ret_region = region;
 	return 0;
 }
@@ -363,6 +366,5 @@ void region_unlink(const struct region *region)
 
 void region_blank(void *base, size_t size)
 {
-	mmap(base, size, PROT_READ | PROT_WRITE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	region_map(-1, size, PROT_READ | PROT_WRITE, base);
 }

@@ -56,6 +56,7 @@ struct region {
 	/* A page, or several, were refused: so many more tries are not worth it. */
 	uint64_t refusals, large_refusals;
 	bool in_place; /* mapped at config->place */
+	bool joined;   /* shared with other processes */
 	bool by_file;  /* pages are not reserved by madvise() */
 	char name[REGION_NAME_MAX];
 	char path[REGION_PATH_MAX];
@@ -97,8 +98,8 @@ int region_reserve(struct region *region, size_t offset, size_t size);
  * all could be. */
 int region_reserve_all(struct region *region, size_t offset, size_t size);
 
-/* Maps a region's file. Without its holes being filled, also where mlockall() wants that of every
- * mapping. place: NULL, or where. MAP_FAILED and errno. */
+/* Maps a region's file, or, if fd is -1, plain memory. Without its holes being filled, also where
+ * mlockall() wants that of every mapping. place: NULL, or where. MAP_FAILED and errno. */
 void *region_map(int fd, size_t size, int protection, void *place);
 
 /* ---- Reading --------------------------------------------------------------------------------- */

@@ -18,9 +18,7 @@
 #include "ring/region.h"
 #include "ring/slot.h"
 
-/* Tickets are taken so many at a time, and belong to the thread that took them; so positions come
- * in groups, each of which starts at a multiple of it. */
-#define SHARED_GROUP 8
+#define SHARED_GROUP TALLY_SHARED_GROUP
 
 /* Slots that one push tries at most. */
 #define SHARED_TRIES 16
@@ -64,10 +62,14 @@ bool shared_reserve(const struct shared_ring *ring);
 static __always_inline bool shared_ready(const struct shared_ring *ring)
 {
 	/* by the ring's own pointers, as its region may have been wiped by a fork */
-	unsigned char *page = (unsigned char *)ring->head - TALLY_SHARED_RING;
+	unsigned char *page;
+
+	if (!ring->slots)
+		return false;
+	page = (unsigned char *)ring->head - TALLY_SHARED_RING;
 
 	/* U2'''''''' -> U1: who sees the flag finds the pages */
-	return ring->slots && tally_load_acquire(&region_state(page)->shared_ready) == 1;
+	return tally_load_acquire(&region_state(page)->shared_ready) == 1;
 }
 
 /* Whether a pusher at slot_lap() `lap` may take a slot that has this commit word. */

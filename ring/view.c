@@ -197,13 +197,16 @@ int region_open_shared(const char *dir, const char *name, uint32_t flags, int *o
 	if (open_fd)
 		*open_fd = region.fd; /* at once: no lock is held yet */
 	/* Nor for root: another user could cut the file while we write into it. */
-	if (fstat(region.fd, &status) != 0 || status.st_uid != geteuid()) {
+	if (fstat(region.fd, &status) != 0 || status.st_uid != geteuid() ||
+	    (status.st_mode & 022)) {
 		region_close_file(&region);
 		return -EACCES;
 	}
 	error = load(region.fd, PROT_READ | PROT_WRITE, &view, why);
-	if (!error && ((view.header.flags & flags) != flags ||
-		       madvise(view.base, view.at.size, MADV_DONTFORK) != 0)) {
+	region.joined = flags & TALLY_REGION_JOINED;
+	if (!error &&
+	    ((view.header.flags & flags) != flags || (region.joined && view.at.processes < 2) ||
+	     madvise(view.base, view.at.size, MADV_DONTFORK) != 0)) {
 		munmap(view.base, view.at.size);
 		error = -EBADMSG;
 	}

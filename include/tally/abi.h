@@ -267,6 +267,10 @@ struct tally_shared_ring {
 
 #define TALLY_SHARED_RING 320
 
+/* Tickets are taken so many at a time, and belong to the thread that took them; so positions come
+ * in groups, each of which starts at a multiple of it. */
+#define TALLY_SHARED_GROUP 8
+
 enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_CNTVCT = 3 };
 
 #define TALLY_REGION_BAD_RING 1u    /* TALLY_RING was not usable: no records are kept */
@@ -460,6 +464,12 @@ static inline uint64_t tally_abi_signature(void)
 	hash = tally_abi_fold(hash, TALLY_LOCK_BYTE);
 	hash = tally_abi_fold(hash, TALLY_REGION_STATE);
 	hash = tally_abi_fold(hash, TALLY_SHARED_RING);
+	hash = tally_abi_fold(hash, TALLY_SHARED_GROUP);
+	hash = tally_abi_fold(hash, TALLY_RECORD_VERSION);
+	hash = tally_abi_fold(hash, TALLY_STATE_MASK);
+	hash = tally_abi_fold(hash, TALLY_VERSION_MASK);
+	hash = tally_abi_fold(hash, TALLY_KIND_MASK);
+	hash = tally_abi_fold(hash, TALLY_OWNER_MASK);
 	return tally_abi_fold(hash, TALLY_KEY(1, 1));
 }
 

@@ -143,7 +143,8 @@ int tally_init(const struct tally_options *options);
 int tally_enabled(void);
 
 /* Disarms and removes the region (TALLY_KEEP leaves it). The caller guarantees that no other
- * thread is inside a push. tally_init() may arm again. -ENODEV: off. */
+ * thread is inside a push. tally_init() may arm again. -ENODEV: off; -EBUSY: called
+ * from a handler that interrupts a push, or while another thread forks without an end. */
 int tally_shutdown(void);
 
 struct tally_status {
@@ -159,7 +160,8 @@ struct tally_status {
 /* How it stands; what a program prints when asked why nothing shows. */
 int tally_status(struct tally_status *ret_status);
 
-/* The calling thread's events are not counted between the two (which nest): for observers. */
+/* The calling thread's events are not counted between the two (which nest): for observers. Not for
+ * signal handlers. */
 void tally_thread_exclude(void);
 void tally_thread_include(void);
 
