@@ -169,7 +169,7 @@ static void those_that_come_and_go_are_never_in_a_region_without_a_name(void **s
 		if (outcome.status != 0 || outcome.err_size)
 			fail_msg("status %d: %s", outcome.status, outcome.err);
 	}
-	remove_regions(); /* of two that leave at once, each may take the other for one that stays */
+	remove_regions(); /* two that leave at once may each take the other for one that stays */
 }
 
 static void run_counts_each_process_by_itself(void **state)
