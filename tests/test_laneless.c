@@ -163,6 +163,35 @@ static void records_of_threads_without_a_lane_say_all(void **state)
 	disarm();
 }
 
+static void *push_tagged(void *arg)
+{
+	uint64_t n;
+
+	tally_tag_push("outer");
+	tally_tag_push("inner");
+	for (n = 0; n < 10; n++) {
+		tally_alloc(DEVICE, TALLY_POOL_DRAM, n, 1);
+		tally_free(DEVICE, TALLY_POOL_DRAM, n, 1);
+	}
+	tally_tag_pop();
+	tally_alloc(DEVICE, TALLY_POOL_DRAM, 10, 1);
+	return arg;
+}
+
+static void records_of_threads_without_a_lane_carry_their_tag(void **state)
+{
+	size_t i;
+
+	(void)state;
+	arm(64);
+	run_threads(push_tagged, 1);
+	read_shared();
+	assert_int_equal(record_count, 21);
+	for (i = 0; i < record_count; i++)
+		assert_int_equal(records[i].label, tag_named(i < 20 ? "inner" : "outer"));
+	disarm();
+}
+
 static void without_records_there_is_no_shared_ring_either(void **state)
 {
 	struct tally_options options = { .lanes = 1, .totals_only = 1 };
@@ -281,6 +310,7 @@ int main(int argc, char **argv)
 		TEST_OFF(threads_without_a_lane_leave_a_record_of_each_event),
 		TEST_OFF(what_a_small_shared_ring_loses_is_counted),
 		TEST_OFF(records_of_threads_without_a_lane_say_all),
+		TEST_OFF(records_of_threads_without_a_lane_carry_their_tag),
 		TEST_OFF(without_records_there_is_no_shared_ring_either),
 		TEST_OFF(thread_without_a_lane_gets_one_that_becomes_free),
 		TEST_OFF(thread_past_its_destructor_leaves_records),

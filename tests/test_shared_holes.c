@@ -229,6 +229,25 @@ static void hole_ends_when_its_slot_has_a_newer_lap(void **state)
 	}
 }
 
+static void publish_a_lap_later(void)
+{
+	publish(RING, 1);
+}
+
+/* Its slot's next lap is published between the look at the hole and the scan. */
+static void hole_ends_when_the_scan_finds_its_slot_used(void **state)
+{
+	(void)state;
+	make_hole(0, false);
+	assert_int_equal(push_and_drain(1, RING - SHARED_GROUP - 3), RING - SHARED_GROUP - 3);
+	*reserve_pos() += SHARED_GROUP;
+	at_place.holes_read = publish_a_lap_later;
+	assert_int_equal(drain(), 1);
+	assert_false(is_hole(&reader, 0));
+	assert_int_equal(drain(), 0);
+	shared_end();
+}
+
 static void hole_ends_when_its_writer_is_found_dead(void **state)
 {
 	size_t i;
@@ -292,6 +311,7 @@ int main(void)
 		TEST(thread_that_goes_on_among_the_holes_is_read_in_order),
 		TEST(thread_that_goes_on_within_a_group_is_read_in_order),
 		TEST(hole_ends_when_its_slot_has_a_newer_lap),
+		TEST(hole_ends_when_the_scan_finds_its_slot_used),
 		TEST(hole_ends_when_its_writer_is_found_dead),
 		TEST(holes_end_when_nobody_lives),
 		TEST(what_the_dead_left_is_read_at_the_first_look),

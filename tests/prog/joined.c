@@ -7,8 +7,10 @@
  * Those that are looked at say one line, "PID REGION JOIN_ERROR", and stay until stdin ends.
  */
 #include <sched.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <tally/atomic.h>
 
@@ -39,19 +41,19 @@ static int stay(const char *number)
 	return 0;
 }
 
-/* Parent and child push; the child, too, says who it is. */
+/* Parent and child push, and each says who it is. */
 static int stay_with_child(const char *number)
 {
 	pid_t pid;
 
 	take(DEVICE, atol(number));
-	say_who();
 	pid = fork();
 	if (pid == 0) {
 		take(DEVICE, 2 * atol(number));
 		return stay("0");
 	}
 	take(DEVICE, 1);
+	say_who();
 	wait_for_end();
 	CHECK(ended_well(pid));
 	return 0;
@@ -105,12 +107,38 @@ static bool is_mapped(const char *region)
 	return found;
 }
 
+/* Between opening a file and locking it, as between any two, others may come and go: here they have
+ * the time. */
+static bool dawdle;
+static unsigned int random_now;
+
+static unsigned int next_random(void)
+{
+	random_now = random_now * 1103515245u + 12345u;
+	return random_now >> 16;
+}
+
+int fcntl(int fd, int command, ...)
+{
+	va_list arguments;
+	void *argument;
+
+	va_start(arguments, command);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (command == F_OFD_SETLK && dawdle)
+		usleep(next_random() % 300);
+	return (int)syscall(SYS_fcntl, fd, command, argument);
+}
+
 /* Joins and leaves NUMBER times, beside others that do the same; looks whether it is where it
  * believes to be. */
 static int come_and_go(const char *number)
 {
-	unsigned int random = (unsigned int)getpid() * 2654435761u;
 	struct tally_status status;
+
+	random_now = (unsigned int)getpid() * 2654435761u;
+	dawdle = true;
 
 	for (case_no = 0; case_no < atoi(number); case_no++) {
 		unsigned int wait;
@@ -123,8 +151,7 @@ static int come_and_go(const char *number)
 		CHECK(status.join_error == 0);
 		CHECK(strstr(status.region, "-join-") != NULL);
 		CHECK(is_mapped(status.region));
-		random = random * 1103515245u + 12345u;
-		for (wait = random >> 16 & 7; wait > 0; wait--)
+		for (wait = next_random() % 8; wait > 0; wait--)
 			sched_yield();
 		CHECK(is_mapped(status.region));
 		CHECK(tally_shutdown() == 0);
