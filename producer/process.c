@@ -190,7 +190,7 @@ int tally_shutdown(void)
 	struct quiet quiet;
 	int error = -EBUSY;
 
-	if (tally_thread.armed == THREAD_BUSY || tally_thread.holds_right)
+	if (tally_thread.holds_right)
 		return -EBUSY;
 	config_load();
 	if (build_begin_patiently(&quiet, PATIENT_TRIES)) {

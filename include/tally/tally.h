@@ -143,8 +143,8 @@ int tally_init(const struct tally_options *options);
 int tally_enabled(void);
 
 /* Disarms and removes the region (TALLY_KEEP leaves it). The caller guarantees that no other
- * thread is inside a push. tally_init() may arm again. -ENODEV: off; -EBUSY: called
- * from a handler that interrupts a push, or while another thread forks without an end. */
+ * thread is inside a push. tally_init() may arm again. -ENODEV: off; -EBUSY: a
+ * fork is under way. */
 int tally_shutdown(void);
 
 struct tally_status {
