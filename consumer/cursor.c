@@ -131,11 +131,16 @@ static void end_part(struct lane_watch *lane, bool read_records)
 	struct lane_reader *reader = &lane->reader;
 	struct account *closed = &lane->row->closed;
 	struct account is;
+	uint64_t most;
 
 	if (read_records && reader->slots && !lane->row->ended) {
 		reader->stops = true;
 		reader->stop_pos = position(reader, lane->events, lane->unrecorded);
 		drain_to_end(lane, &lane->part);
+		/* The first drain may have begun in the next owner's part. */
+		most = reader->stop_pos - cursor_part_start(lane);
+		if (lane->part.missed > most)
+			lane->part.missed = most;
 	}
 	is = account_lane(lane, read_records);
 	closed->events += is.events;
@@ -263,7 +268,8 @@ int cursor_look(struct region_watch *region, bool read_records)
 	if (notice_lanes(region) != 0)
 		return -ENOMEM;
 	for (n = 0; n < region->lane_count; n++)
-		watch_lane(region, n, read_records); /* if not: census_holds() will say so */
+		if (!watch_lane(region, n, read_records))
+			return -EAGAIN;
 	if (read_records)
 		shared_cursor_look(region);
 	return 0;

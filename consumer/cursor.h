@@ -8,7 +8,8 @@
 #include "consumer/watch.h"
 
 /* After census_take(): notices new lanes and owners of lanes, loads each lane's counts, then, with
- * `read_records`, drains them; those of processes that are gone to their end. 0 or -ENOMEM. */
+ * `read_records`, drains them; those of processes that are gone to their end. 0, -ENOMEM, or
+ * -EAGAIN: a lane has an owner that the census has not met, so nothing can be told. */
 int cursor_look(struct region_watch *region, bool read_records);
 
 /* Drains only. True: something had been published since the last time. */

@@ -91,12 +91,12 @@ static int read_whole(struct region_watch *region, bool read_records)
 	for (tries = 0; tries < CENSUS_TRIES; tries++) {
 		error = read_once(region, read_records);
 		region->unsettled = error || !census_holds(region);
-		if (error || !region->unsettled)
+		if (error == -ENOMEM || !region->unsettled)
 			break;
 	}
 	if (region->joined && region->unsettled)
 		take_back_sums(region);
-	return error;
+	return error == -EAGAIN ? 0 : error;
 }
 
 /* Counts and ends of the rows, all of which were read whole. */
