@@ -28,13 +28,18 @@ static void push_first(void)
 	victim_push();
 }
 
-/* As from a signal handler that interrupts a push. */
+static void push_more(void)
+{
+	victim_push_many(12);
+}
+
+/* As from a signal handler that interrupts a push; three kinds. */
 static void push_interrupting(void)
 {
 	uint64_t armed = tally_thread.armed;
 
 	tally_thread.armed = THREAD_BUSY;
-	victim_push_many(6);
+	victim_push_many(3);
 	tally_thread.armed = armed;
 }
 
@@ -89,13 +94,10 @@ static void push_half(struct world *world, struct other *dead)
 /* A slot is claimed, and its number taken. */
 static void claim_slot(struct world *world, struct other *dead)
 {
-	uint64_t pos = tally_add_release(&dead->ring.head->reserve_pos, 1);
-	uint64_t lap = slot_lap(pos, RING_LOG2);
+	uint64_t writing;
 
-	tally_store_release(&dead->ring.slots[pos & dead->ring.slot_mask].commit,
-			    slot_commit(lap, TALLY_SLOT_WRITING, TALLY_KIND_ALLOC) |
-				    dead->region.entry);
-	tally_add_release(dead->ring.events, 1);
+	CHECK(shared_claim(&dead->ring, TALLY_KIND_ALLOC, &dead->ticket, &writing) != NULL);
+	tally_add_release(&dead->ring.process->shared_events, 1);
 	world->dead_slots++;
 }
 
@@ -128,8 +130,8 @@ static void die_in_the_middle(struct world *world)
 
 SCENE(push_into_a_lane, .lanes_log2 = 2, .before = push_some, .act = push_each)
 SCENE(push_into_the_shared_ring, .lanes_log2 = 0, .before = push_some, .act = push_each)
-SCENE(push_that_interrupts_a_push, .lanes_log2 = 2, .before = push_some, .act = push_interrupting)
-SCENE(first_push_into_the_shared_ring, .lanes_log2 = 2, .fresh_ring = true, .before = push_some,
+SCENE(push_that_interrupts_a_push, .lanes_log2 = 2, .before = push_more, .act = push_interrupting)
+SCENE(first_push_into_the_shared_ring, .lanes_log2 = 2, .fresh_ring = true, .before = push_more,
       .act = push_interrupting)
 SCENE(claim_of_a_new_lane, .lanes_log2 = 2, .in_thread = true, .before = push_some,
       .act = push_first)

@@ -34,7 +34,7 @@ enum act { ACT_KILL, ACT_STOP };
 
 /* ---- The victim's life ----------------------------------------------------------------------- */
 
-#define AFTERWARDS 13 /* events after what it is traced for, should it live on */
+#define AFTERWARDS 7 /* events after what it is traced for, should it live on */
 
 static inline void *scene_act(void *arg)
 {
