@@ -127,7 +127,8 @@ static void ten_thousand_killed_producers_leave_sixteen_regions_and_no_other_tra
 	/* the first time some still lived, the last time none does */
 	assert_true(last.descriptors <= first.descriptors);
 	assert_true(last.mappings <= first.mappings + 4); /* arenas of malloc's */
-	assert_true(last.heap <= first.heap + 16384);
+	/* What is in use goes up and down by a snapshot or two; a block for each would be more. */
+	assert_true(last.heap <= first.heap + (PRODUCERS - MARK) * 8);
 	watch_close(consumer);
 	job_say(&job, "end");
 	assert_int_equal(job_end(&job).status, 0);

@@ -23,7 +23,7 @@ static const char *remedy(int error)
 	case -EMFILE:
 		return "raise the limit of descriptors: ulimit -n 1024";
 	case -ENFILE:
-		return "the whole machine has no descriptors left: end programs, or raise fs.file-max";
+		return "no descriptor is left on this machine: end programs, or raise fs.file-max";
 	case -EACCES:
 	case -EPERM:
 	case -EROFS:
