@@ -22,6 +22,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #define LOOKS_MAX 12
+#define WAITING_MAX (1u << GEOMETRY_PROCESSES_LOG2_MAX)
 
 enum wish { WISH_NO_RECORDS = 1, WISH_LATE_THREAD = 2 };
 
@@ -82,11 +83,24 @@ static void rival_stop(void)
 
 /* ---- The consumer ---------------------------------------------------------------------------- */
 
+/* Rows of processes that have been overtaken wait for a look that comes to something. */
+static void check_memory(const struct look *look)
+{
+	const struct process *row;
+	size_t n, waiting = 0;
+
+	for (n = 0; n < look->attach.region_count; n++)
+		for (row = look->attach.regions[n]->closing; row; row = row->next_closing)
+			waiting++;
+	FUZZ_CHECK(waiting <= WAITING_MAX);
+}
+
 static void take_a_look(struct look *look, size_t *ret_processes, uint32_t *ret_refused)
 {
 	const struct tally_snapshot *now;
 
 	FUZZ_CHECK(look_once(look) == 0);
+	check_memory(look);
 	now = publisher_get(&look->publisher);
 	fuzz_check_snapshot(now, rival.hostile->may_be_joined);
 	fuzz_check_sound(now, look == &looks[0]);
