@@ -144,6 +144,27 @@ static void close_rows(const struct look *look, struct region_watch *region)
 	}
 }
 
+/* Rows that came and went while nothing held still were shown to nobody, and never will be: of a
+ * region that never holds still they would pile up. */
+static void forget_unseen(struct region_watch *region)
+{
+	struct process **at = &region->closing;
+	struct process *row;
+	uint32_t n;
+
+	while ((row = *at)) {
+		if (row->listed) {
+			at = &row->next_closing;
+			continue;
+		}
+		*at = row->next_closing;
+		for (n = 0; n < region->lane_count; n++)
+			if (region->lanes[n].row == row)
+				region->lanes[n].row = NULL;
+		process_free(row);
+	}
+}
+
 static int read_all(const struct look *look, struct region_watch *region)
 {
 	const struct tally_consumer_options *options = &look->attach.options;
@@ -155,6 +176,8 @@ static int read_all(const struct look *look, struct region_watch *region)
 		account_rows(options, region);
 		close_rows(look, region);
 		region->fresh = false;
+	} else {
+		forget_unseen(region);
 	}
 	return describe_read(region);
 }

@@ -193,7 +193,7 @@ static void shared_ring_that_begins_within_a_group_is_read_once(void **state)
 
 /* ---- Timing ---------------------------------------------------------------------------------- */
 
-/* A process that makes a region of these flags, then does `body` with it until it is killed. */
+/* A process that makes a region, then does `body` with it until it is killed. */
 static pid_t start_liar(uint32_t flags, void (*body)(struct region *region))
 {
 	int ready[2];

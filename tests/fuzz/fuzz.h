@@ -40,7 +40,8 @@ enum fuzz_verb {
 	FUZZ_DIE = 28,	    /* the lock of process entry `word` is given back */
 	FUZZ_GEOMETRY = 27, /* log2 size `word` becomes a, all else as it was. Before a look only */
 	FUZZ_DRAIN = 26,    /* the consumer drains, between two polls */
-	FUZZ_VERB_MIN = 26,
+	FUZZ_JOIN = 25,	    /* a process joins it, and pushes; a: it stays until the next one */
+	FUZZ_VERB_MIN = 25,
 };
 
 enum fuzz_how {
@@ -126,16 +127,18 @@ struct hostile {
 	char path[128];
 	char name[REGION_NAME_MAX]; /* of the file, in fuzz_dir */
 	enum fuzz_kind kind;
+	bool may_be_joined; /* by what its header says, or may come to say */
 	int fd, lock_fd;    /* lock_fd holds the locks of the processes that live */
 	unsigned char *map; /* of all that `at` tells of; past the file's end it is not touched */
 	struct geometry at;
 	struct fuzz_area areas[FUZZ_AREAS_MAX]; /* what an operation may aim at */
 	size_t area_count;
-	bool may_be_cut; /* so the file is written by pwrite() */
+	struct region joined; /* as the process that joined it last; base NULL: it has gone */
+	bool may_be_cut;      /* so the file is written by pwrite() */
 };
 
-/* A template under the name of a region. Bit n of `living`: process entry n lives. */
-void hostile_make(struct hostile *hostile, enum fuzz_kind kind, unsigned int living);
+/* A template under the name of a region, of one process or `named` as one to be joined. Bit n of `living`: process entry n lives. */
+void hostile_make(struct hostile *hostile, enum fuzz_kind kind, bool named, unsigned int living);
 
 /* Log2 size number `which` of the header becomes `log2`, if that is possible; all else is the
  * template's again, as far as there is room. Nobody else uses the region. */
@@ -153,6 +156,15 @@ void hostile_free(struct hostile *hostile);
 /* How many areas there are. */
 size_t hostile_areas(void);
 
+/* ---- join.c ---------------------------------------------------------------------------------- */
+
+/* What a process does that was lent the region, and then what one does that joins it, and lives on
+ * if it `stays`. The file is never cut. */
+void hostile_join(struct hostile *hostile, bool stays);
+
+/* The one that stayed dies. */
+void hostile_part(struct hostile *hostile);
+
 /* ---- ops.c ----------------------------------------------------------------------------------- */
 
 /* Operation number n of an input. False: there are no more. */
@@ -164,8 +176,9 @@ void hostile_apply(struct hostile *hostile, const struct fuzz_op *op, uint64_t r
 
 /* ---- check.c --------------------------------------------------------------------------------- */
 
-/* What holds for every snapshot, whatever it was made from. */
-void fuzz_check_snapshot(const struct tally_snapshot *now);
+/* What holds for every snapshot, whatever it was made from; `joined`: also from a region that is to
+ * be joined, some of whose processes are counted but not shown, and some the other way round. */
+void fuzz_check_snapshot(const struct tally_snapshot *now, bool joined);
 
 /* For a consumer's options: a refusal is one printable line. */
 void fuzz_refused(void *arg, const struct tally_refusal *refusal);

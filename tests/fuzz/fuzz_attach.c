@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzz target: a consumer opens a directory with a mutated region in it.
  *
- *	byte 0   what lies there (enum lying); bit 3: a region that is joined
+ *	byte 0   what lies there (enum lying); bit 3: a region that is joined; bit 4: the
+ *	         name of one
  *	byte 1   the consumer's options, bit by bit (enum wish)
  *	byte 2   bit n: process entry n lives
  *	byte 3   the run that is asked for, if one is
@@ -12,10 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ring/cells.h"
-#include "ring/join.h"
-#include "ring/lane.h"
-#include "ring/shared.h"
 #include "tests/fuzz/fuzz.h"
 
 enum lying { LYING_FIFO = 4, LYING_DIR, LYING_LINK, LYING_KINDS };
@@ -53,54 +50,6 @@ static void put_instead(const struct hostile *hostile, enum lying lying)
 		FUZZ_CHECK(symlink("/dev/zero", hostile->path) == 0);
 }
 
-static void count(struct region *region)
-{
-	struct cells cells = cells_of(region, region->entry);
-
-	cells_push(&cells, TALLY_KIND_ALLOC, 1, 2, 3, 0);
-	cells_push(&cells, TALLY_KIND_POOL_RESET, 65535, 255, 3, UINT64_MAX);
-}
-
-/* By all ways: the shared cells, the shared ring and a lane. */
-static void push(struct region *region)
-{
-	static struct lane_writer writers[1 << GEOMETRY_LANES_LOG2_MAX];
-	struct shared_ring ring = shared_of(region, region->entry);
-	struct shared_event event = { .kind = TALLY_KIND_ALLOC, .size = 5 };
-	struct lane_event lane_event = { .kind = TALLY_KIND_FREE, .size = 3 };
-	struct lane_writer *writer = lane_claim(region, writers, region->entry, 1, 0);
-	const struct lane_target *target;
-	uint64_t ticket = 0;
-	int n;
-
-	count(region);
-	for (n = 0; n < 4 && (shared_ready(&ring) || shared_reserve(&ring)); n++)
-		shared_push(&ring, &event, &ticket);
-	target = writer ? lane_target(writer, 1, 2) : NULL;
-	for (n = 0; n < 4 && target; n++)
-		lane_push(writer, target, &lane_event);
-	if (writer) {
-		lane_leave(writer);
-		memset(writer, 0, sizeof(*writer));
-	}
-}
-
-/* What a process that was lent the region does, and one that joins it. */
-static void join(const struct hostile *hostile)
-{
-	struct region_config config = { .dir = fuzz_dir, .name = hostile->name };
-	struct region region;
-
-	if (region_open_shared(fuzz_dir, hostile->name, 0, NULL, &region) == 0) {
-		count(&region);
-		munmap(region.base, region.at.size);
-	}
-	if (join_region(&config, &region) == 0) {
-		push(&region);
-		munmap(region.base, region.at.size);
-	}
-}
-
 static void look(const struct hostile *hostile, uint8_t wishes, uint64_t run_id)
 {
 	struct tally_consumer_options options = {
@@ -126,7 +75,7 @@ static void look(const struct hostile *hostile, uint8_t wishes, uint64_t run_id)
 		return;
 	}
 	now = tally_snapshot_get(consumer);
-	fuzz_check_snapshot(now);
+	fuzz_check_snapshot(now, hostile->may_be_joined);
 	if (all)
 		fuzz_check_sound(now, false);
 	tally_snapshot_put(now);
@@ -145,14 +94,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	tally_consumer_guard(); /* libFuzzer's handlers are set by now */
 	for (n = 0; fuzz_op(data, size, n, &op); n++)
 		cut = cut || op.what == FUZZ_CUT;
-	hostile_make(&hostile, data[0] >> 3 & 1, data[2]);
+	hostile_make(&hostile, data[0] >> 3 & 1, data[0] >> 4 & 1, data[2]);
 	for (n = 0; fuzz_op(data, size, n, &op); n++) {
 		hostile.may_be_cut = cut && op.what != FUZZ_GEOMETRY;
-		hostile_apply(&hostile, &op, 0);
+		if (op.what == FUZZ_JOIN && !cut)
+			hostile_join(&hostile, op.a & 1);
+		else
+			hostile_apply(&hostile, &op, 0);
 	}
 	put_instead(&hostile, data[0] % 8);
 	if (data[1] & WISH_JOIN && !cut)
-		join(&hostile);
+		hostile_join(&hostile, false);
 	look(&hostile, data[1], data[3]);
 	if (data[0] % 8 == LYING_DIR)
 		rmdir(hostile.path);

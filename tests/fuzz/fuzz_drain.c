@@ -6,7 +6,7 @@
  * ones over and over. In the end all its processes die and its file goes, and nothing may be left.
  *
  *	byte 0   bit 0: records are not read; bit 1: the thread begins after the first look;
- *	         bit 3: a region that is joined
+ *	         bit 3: a region that is joined; bit 4: the name of one
  *	byte 1   spare
  *	byte 2   bit n: process entry n lives
  *	byte 3   spare
@@ -22,6 +22,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #define LOOKS_MAX 12
+#define WAITING_MAX (1u << GEOMETRY_PROCESSES_LOG2_MAX)
 
 enum wish { WISH_NO_RECORDS = 1, WISH_LATE_THREAD = 2 };
 
@@ -82,13 +83,26 @@ static void rival_stop(void)
 
 /* ---- The consumer ---------------------------------------------------------------------------- */
 
+/* Rows of processes that have been overtaken wait for a look that comes to something. */
+static void check_memory(const struct look *look)
+{
+	const struct process *row;
+	size_t n, waiting = 0;
+
+	for (n = 0; n < look->attach.region_count; n++)
+		for (row = look->attach.regions[n]->closing; row; row = row->next_closing)
+			waiting++;
+	FUZZ_CHECK(waiting <= WAITING_MAX);
+}
+
 static void take_a_look(struct look *look, size_t *ret_processes, uint32_t *ret_refused)
 {
 	const struct tally_snapshot *now;
 
 	FUZZ_CHECK(look_once(look) == 0);
+	check_memory(look);
 	now = publisher_get(&look->publisher);
-	fuzz_check_snapshot(now);
+	fuzz_check_snapshot(now, rival.hostile->may_be_joined);
 	fuzz_check_sound(now, look == &looks[0]);
 	*ret_processes = now->process_count;
 	*ret_refused = now->refused_files;
@@ -146,7 +160,10 @@ static size_t prepare(struct hostile *hostile, const uint8_t *data, size_t size,
 		if (op.what == FUZZ_LOOK)
 			break;
 		hostile->may_be_cut = cut && op.what != FUZZ_GEOMETRY;
-		hostile_apply(hostile, &op, 0);
+		if (op.what == FUZZ_JOIN && !cut)
+			hostile_join(hostile, op.a & 1);
+		else
+			hostile_apply(hostile, &op, 0);
 	}
 	hostile->may_be_cut = cut;
 	return n;
@@ -166,6 +183,8 @@ static void go_on(struct hostile *hostile, struct look *look, const uint8_t *dat
 			take_a_look(look, &processes, &refused);
 		else if (op.what == FUZZ_DRAIN)
 			look_drain(look);
+		else if (op.what == FUZZ_JOIN && !hostile->may_be_cut)
+			hostile_join(hostile, op.a & 1);
 		else
 			hostile_apply(hostile, &op, 0);
 		looked += op.what == FUZZ_LOOK || op.what == FUZZ_DRAIN;
@@ -190,11 +209,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		cut = cut || op.what == FUZZ_CUT;
 		has_thread = has_thread || op.of_thread;
 	}
-	hostile_make(&hostile, data[0] >> 3 & 1, data[2]);
-	n = prepare(&hostile, data, size, cut);
+	hostile_make(&hostile, data[0] >> 3 & 1, data[0] >> 4 & 1, data[2]);
 	rival.hostile = &hostile;
 	rival.data = data;
 	rival.size = size;
+	n = prepare(&hostile, data, size, cut);
 	if (data[0] & WISH_LATE_THREAD)
 		take_a_look(look, &processes, &refused);
 	if (has_thread)

@@ -141,15 +141,16 @@ void hostile_set_geometry(struct hostile *hostile, unsigned int which, unsigned 
 	memcpy(hostile->map, &header, sizeof(header));
 }
 
-void hostile_make(struct hostile *hostile, enum fuzz_kind kind, unsigned int living)
+void hostile_make(struct hostile *hostile, enum fuzz_kind kind, bool named, unsigned int living)
 {
-	uint32_t uid, pid;
 	unsigned int n;
 
 	memset(hostile, 0, sizeof(*hostile));
 	hostile->kind = kind;
-	if (kind != FUZZ_JOINED || !join_name(hostile->name, "/fuzz") ||
-	    !region_name_parse(hostile->name, &uid, &pid))
+	hostile->may_be_joined = kind == FUZZ_JOINED;
+	if (named)
+		FUZZ_CHECK(join_name(hostile->name, "/fuzz"));
+	else
 		region_name(hostile->name, (uint32_t)geteuid(), 1, 16);
 	snprintf(hostile->path, sizeof(hostile->path), "%s/%s", fuzz_dir, hostile->name);
 	hostile->at = fuzz_templates[kind].at;
@@ -163,6 +164,7 @@ void hostile_make(struct hostile *hostile, enum fuzz_kind kind, unsigned int liv
 
 void hostile_die(struct hostile *hostile)
 {
+	hostile_part(hostile);
 	if (hostile->lock_fd >= 0)
 		close(hostile->lock_fd); /* it has no mapping */
 	hostile->lock_fd = -1;

@@ -186,7 +186,8 @@ static void explain(const struct hostile *hostile, const struct fuzz_op *op)
 {
 	static const char *const hows[] = { "small", "border", "add",	"flip", "size",	 "key",
 					    "copy",  "series", "noise", "byte", "commit" };
-	static const char *const verbs[] = { "drain", "geometry", "die", "grow", "cut", "look" };
+	static const char *const verbs[] = { "join", "drain", "geometry", "die",
+					     "grow", "cut",   "look" };
 	static const char *asked = "?";
 	const char *what = "nothing";
 
@@ -206,6 +207,8 @@ void hostile_apply(struct hostile *hostile, const struct fuzz_op *op, uint64_t r
 {
 	size_t size = hostile->at.size;
 
+	if (op->what == 0 || op->what == FUZZ_GEOMETRY) /* the header */
+		hostile->may_be_joined = true;
 	if (round == 0)
 		explain(hostile, op);
 	switch (op->what) {
