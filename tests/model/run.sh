@@ -39,8 +39,8 @@ start() # name, then a function and its arguments
 search() # option of the search, then words P=3 for -DP=3
 {
 	spin -a "${@:2}" model.pml >log 2>&1 &&
-		gcc "$optimize" -w -DSAFETY -DNOREDUCE -DMEMLIM="$memory_mb" "${collapse[@]}" -o pan pan.c \
-			>>log 2>&1 &&
+		gcc "$optimize" -w -DSAFETY -DNOREDUCE -DMEMLIM="$memory_mb" "${collapse[@]}" \
+			-o pan pan.c >>log 2>&1 &&
 		./pan -m"$depth_max" -w"$hash_log2" "$1" >>log 2>&1
 }
 
