@@ -11,7 +11,7 @@
 
 /* Functions that a push enters only when it is not an ordinary one: a thread's first, a cell's
  * first, one that interrupts another; and the clock of machines without a usable counter. */
-static const char *const cold[] = { "push_slow", "push_other", "lane_target_slow",
+static const char *const cold[] = { "push_slow", "push_rest", "push_other", "lane_target_slow",
 				    "clock_monotonic_ns" };
 
 /* The processor's words, each the beginning of an instruction. */
