@@ -233,7 +233,8 @@ $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(LIB).so $(INSIDE) \
 	$(call link,-pie $(rpath_bench),$(LIB).so $(OBJ)/consumer.a \
 		$(OBJ)/ring.a $(LIBS_CONSUMER) -lm)
 
-$(TESTS) $(CRASHES): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(filter %/support.o,$(call objects,tests)) $(INSIDE)
+$(TESTS) $(CRASHES): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(INSIDE) \
+		$(filter %/support.o,$(call objects,tests))
 	$(call link,-pie $(SANITIZE),$(INSIDE) -lcmocka -ljansson $(LIBS_CONSUMER) -lm)
 
 user_libs = $(LIB).so $(LIB)-consumer.so

@@ -69,12 +69,18 @@ static struct account account_shared(const struct process *process, uint64_t eve
 	is.seen = process->shared_seen;
 	unread = above_zero(process->shared_events - process->base_events - is.unrecorded -
 			    is.seen);
-	is.missed = above_zero(process->shared_first - process->base_events - process->shared_old);
+	is.missed = above_zero(process->shared_first - process->base_events -
+			       process->shared_first_unrecorded - process->shared_old);
 	if (is.missed > unread)
 		is.missed = unread;
 	unread -= is.missed;
-	later = process->alive ? shared_outstanding(&process->region->shared) : 0;
+	later = process->alive && process->region->shared.slots
+			? shared_outstanding(&process->region->shared, process->entry)
+			: 0;
 	is.overwritten = unread > later ? unread - later : 0;
+	/* What is still to come is never put too low, so what was once said to be lost is. */
+	if (is.overwritten < process->shared_lost)
+		is.overwritten = process->shared_lost < unread ? process->shared_lost : unread;
 	/* What was counted last may be older than what was read since. */
 	if (!process->alive && is.events < is.seen + is.missed + is.overwritten + is.unrecorded)
 		is.events = is.seen + is.missed + is.overwritten + is.unrecorded;
@@ -146,6 +152,7 @@ bool account_read(struct process *process, bool read_records, bool from_start)
 	process->said.guests = (uint32_t)guests;
 	process->ended_ns = ended_ns;
 	shared = account_shared(process, events, read_records);
+	process->shared_lost = shared.overwritten;
 	add_up(process, &shared, read_records, from_start);
 	return true;
 }

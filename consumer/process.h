@@ -40,13 +40,15 @@ struct process {
 	/* In the shared ring: numbers of its entry. Those up to base_events are of earlier owners.
 	 */
 	uint64_t base_events, base_unrecorded, base_rejected;
-	uint64_t shared_events;	    /* taken before the last drain */
-	uint64_t shared_sure;	    /* numbers up to here are its own, or earlier ones */
-	uint64_t shared_unrecorded; /* of its own, without a record */
-	uint64_t shared_seen;	    /* its records that were read */
-	uint64_t shared_first;	    /* the number taken last before the first drain */
-	bool shared_known;	    /* that number is */
-	uint64_t shared_old;	    /* records read of those up to there */
+	uint64_t shared_events;		  /* taken before the last drain */
+	uint64_t shared_sure;		  /* numbers up to here are its own, or earlier ones */
+	uint64_t shared_unrecorded;	  /* of its own, without a record */
+	uint64_t shared_seen;		  /* its records that were read */
+	uint64_t shared_first;		  /* the number taken last before the first drain */
+	uint64_t shared_first_unrecorded; /* of those up to there, without a record */
+	uint64_t shared_lost;		  /* the last account said so */
+	bool shared_known;		  /* that number is */
+	uint64_t shared_old;		  /* records read of those up to there */
 
 	struct account closed; /* in lanes that have another owner by now */
 

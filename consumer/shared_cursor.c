@@ -34,13 +34,19 @@ static bool note_numbers(const struct region_watch *region, struct process *row)
 	/* Y2 -> Y1: every number counted here belongs to a slot that the drain will find claimed,
 	 * or to an event that was counted as unrecorded before */
 	uint64_t events = tally_load_acquire(&watch_header(region, row->entry)->shared_events);
+	/* relaxed: counted before its events are, so no less than theirs */
+	uint64_t unrecorded = tally_load_relaxed(
+		&watch_header(region, row->entry)->shared_unrecorded);
 
 	if (!census_owns(region, row))
 		return false;
 	row->shared_sure = events;
 	/* Of a process that came later no record was missed. */
-	if (!row->shared_known)
+	if (!row->shared_known) {
 		row->shared_first = region->fresh ? events : row->base_events;
+		row->shared_first_unrecorded = region->fresh ? unrecorded - row->base_unrecorded
+							     : 0;
+	}
 	row->shared_known = true;
 	return true;
 }

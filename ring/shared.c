@@ -85,7 +85,9 @@ int shared_reader_open(struct shared_reader *reader, unsigned char *base, const 
 	reader->holes = calloc(size / WORD_BITS, sizeof(*reader->holes));
 	reader->hole_pos = malloc(size * sizeof(*reader->hole_pos));
 	reader->found = malloc(size * sizeof(*reader->found));
-	if (!reader->holes || !reader->hole_pos || !reader->found) {
+	reader->entries = at->processes;
+	reader->writing = calloc(at->processes, sizeof(*reader->writing));
+	if (!reader->holes || !reader->hole_pos || !reader->found || !reader->writing) {
 		shared_reader_close(reader);
 		return -ENOMEM;
 	}
@@ -101,12 +103,19 @@ void shared_reader_close(struct shared_reader *reader)
 	free(reader->holes);
 	free(reader->hole_pos);
 	free(reader->found);
+	free(reader->writing);
 	memset(reader, 0, sizeof(*reader));
 }
 
-uint64_t shared_outstanding(const struct shared_reader *reader)
+uint64_t shared_outstanding(const struct shared_reader *reader, uint32_t entry)
 {
-	return reader->idle_pos - reader->scan_pos + reader->writing;
+	return reader->idle_pos - reader->scan_pos + reader->writing[entry];
+}
+
+static void count_writing(struct shared_reader *reader, uint64_t commit)
+{
+	if (slot_state(commit) == TALLY_SLOT_WRITING && slot_owner(commit) < reader->entries)
+		reader->writing[slot_owner(commit)]++;
 }
 
 struct taker {
@@ -160,7 +169,7 @@ static bool look_at_hole(struct shared_reader *reader, uint64_t n, bool writers_
 	bool found = false;
 
 	TALLY_TESTPOINT(hole_seen);
-	reader->writing += state == TALLY_SLOT_WRITING;
+	count_writing(reader, commit);
 	if (state != TALLY_SLOT_FREE && !slot_is_older(ahead)) {
 		pos += ahead << reader->ring_log2; /* where the slot is now */
 		if ((int64_t)(pos - reader->scan_pos) >= 0) {
@@ -219,7 +228,7 @@ static void note(struct shared_reader *reader, uint64_t pos, uint64_t commit)
 	if (!is_hole(reader, n)) /* else an earlier lap's is open still */
 		reader->hole_pos[n] = pos;
 	set_hole(reader, n, true);
-	reader->writing += slot_state(commit) == TALLY_SLOT_WRITING;
+	count_writing(reader, commit);
 }
 
 /* The next group: looked at from its last position to its first, then read from the first. What was
@@ -263,7 +272,7 @@ void shared_drain(struct shared_reader *reader, bool to_end, bool writers_gone,
 		reader->quarantine = "a position that goes back";
 		return;
 	}
-	reader->writing = 0;
+	memset(reader->writing, 0, reader->entries * sizeof(*reader->writing));
 	read_holes(reader, writers_gone, &taker);
 	TALLY_TESTPOINT(holes_read);
 	if (end - reader->scan_pos > size) /* lapped; of what is left some will go meanwhile */

@@ -164,8 +164,10 @@ struct shared_reader {
 	uint32_t ring_log2;
 	uint64_t scan_pos; /* every position before it was looked at; a group's first */
 	uint64_t idle_pos; /* reserve_pos at the last drain */
-	uint64_t writing;  /* slots that were being written then: their numbers may be counted */
-	uint64_t died;	   /* slots whose writer died */
+	uint32_t *
+		writing; /* by entry: slots that it was writing then; their numbers may be counted */
+	uint32_t entries;
+	uint64_t died; /* slots whose writer died */
 	/* Holes: slots with positions before scan_pos that may yet get their record. */
 	uint64_t *holes;	/* a bit a slot */
 	uint64_t *hole_pos;	/* by slot: the first such position */
@@ -185,8 +187,8 @@ void shared_reader_close(struct shared_reader *reader);
 void shared_drain(struct shared_reader *reader, bool to_end, bool writers_gone,
 		  void (*take)(void *arg, const struct tally_record *record), void *arg);
 
-/* Of the numbers that were counted before the last drain, so many at most may belong to records
- * that are still to come. */
-uint64_t shared_outstanding(const struct shared_reader *reader);
+/* Of the numbers of `entry` that were counted before the last drain, so many at most may belong to
+ * records that are still to come. */
+uint64_t shared_outstanding(const struct shared_reader *reader, uint32_t entry);
 
 #endif

@@ -29,7 +29,7 @@ static uint32_t crash_entries = 6; /* process entries that a test ever takes */
 static inline struct lane_event books_event(uint32_t actor, uint64_t n)
 {
 	static const enum tally_kind kinds[] = { TALLY_KIND_ALLOC, TALLY_KIND_ALLOC,
-						 TALLY_KIND_FREE, TALLY_KIND_ALLOC_FAILED,
+						 TALLY_KIND_FREE,  TALLY_KIND_ALLOC_FAILED,
 						 TALLY_KIND_ALLOC, TALLY_KIND_POOL_RESET };
 	uint64_t any = mix(n << 8 | actor);
 	struct lane_event event = { .kind = kinds[n % COUNT(kinds)],
@@ -78,8 +78,7 @@ static inline struct ledger_sums books_sums(uint32_t actor, uint64_t n)
 	}
 	while (summed[actor] < n) {
 		struct lane_event event = books_event(actor, ++summed[actor]);
-		struct ledger_sums change =
-			ledger_change(event.kind, event.size, event.buffer_id);
+		struct ledger_sums change = ledger_change(event.kind, event.size, event.buffer_id);
 
 		ledger_sum(&sums[actor], &change);
 	}
@@ -268,8 +267,7 @@ static inline void books_of_shared(const struct witness *from, uint32_t actor,
 	uint32_t entry, n;
 
 	for (entry = 0; entry < crash_entries && entry < at->processes; entry++) {
-		struct tally_process_header *process =
-			region_process(from->view.base, at, entry);
+		struct tally_process_header *process = region_process(from->view.base, at, entry);
 		uint64_t pages = tally_load_acquire(&process->cell_pages);
 
 		for (n = 0; pages && n < at->shared_cells; n++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Consumers killed at random, 1,000 or CRASH_CONSUMERS of them, while producers run: nobody notices,
- * and a new one has exact totals.
+/* Consumers killed at random, 1,000 or CRASH_CONSUMERS of them, while producers run: nobody
+ * notices, and a new one has exact totals.
  */
 #include <dirent.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "tests/watch.h"
 
 #define PRODUCERS 3
-#define BURST 500     /* events between two rests of a producer, so that others get the processor */
+#define BURST 500 /* events between two rests of a producer, so that others get the processor */
 #define REST_NS 50000
 #define LIFE_NS 2500000 /* of a consumer, at most */
 
@@ -23,7 +23,7 @@ struct life {
 static struct {
 	uint64_t stop;
 	struct life of[PRODUCERS];
-} *lives;
+} * lives;
 
 static pid_t producers[PRODUCERS];
 
@@ -112,8 +112,8 @@ static void consume(uint64_t number)
 	}
 }
 
-/* Lives for a random time, perhaps not even until it has opened anything. Only what is a program may
- * have come to its end before. */
+/* Lives for a random time, perhaps not even until it has opened anything. Only what is a program
+ * may have come to its end before. */
 static void kill_one(uint64_t number)
 {
 	int status;
@@ -223,10 +223,11 @@ static void consumers_killed_at_random_leave_exact_totals_to_a_new_one(void **st
 		kill(producers[actor], SIGKILL);
 		wait_status(producers[actor]);
 	}
-	print_message("%llu consumers killed while %llu, %llu and %llu events were pushed; %.1f s\n",
-		      (unsigned long long)count, (unsigned long long)lives->of[0].done,
-		      (unsigned long long)lives->of[1].done, (unsigned long long)lives->of[2].done,
-		      (double)(now_ns() - start_ns) / 1000000000);
+	print_message(
+		"%llu consumers killed while %llu, %llu and %llu events were pushed; %.1f s\n",
+		(unsigned long long)count, (unsigned long long)lives->of[0].done,
+		(unsigned long long)lives->of[1].done, (unsigned long long)lives->of[2].done,
+		(double)(now_ns() - start_ns) / 1000000000);
 	remove_regions();
 	munmap(lives, sizeof(*lives));
 }

@@ -2,8 +2,8 @@
 /* The crash matrix: a producer is killed, and stopped, at every single instruction of all it does,
  * while others use the same region.
  *
- * Each scene prints how many points it has tried. Instructions of the C library are thinned out, and
- * late rounds of our own long loops: CRASH_STRIDE=1 CRASH_REPEATS=1000000 tries every single one.
+ * Each scene prints how many points it has tried. Instructions of the C library are thinned out,
+ * and late rounds of our own long loops: CRASH_STRIDE=1 CRASH_REPEATS=1000000 tries every single one.
  */
 #include <stdlib.h>
 
@@ -78,8 +78,7 @@ static void push_half(struct world *world, struct other *dead)
 	struct lane_event event = books_event(DEAD, n);
 	struct ledger_sums change = ledger_change(event.kind, event.size, event.buffer_id);
 	struct lane_writer *lane = dead->lane;
-	const struct lane_target *target =
-		lane_target(lane, DEVICE_FIRST + DEAD, books_pool(n));
+	const struct lane_target *target = lane_target(lane, DEVICE_FIRST + DEAD, books_pool(n));
 	uint64_t pos = tally_load_relaxed(&lane->header->publish_pos);
 	struct lane_slot begun;
 
@@ -137,10 +136,10 @@ SCENE(claim_of_a_new_lane, .lanes_log2 = 2, .in_thread = true, .before = push_so
       .act = push_first)
 SCENE(claim_of_a_lane_that_a_thread_has_left, .lanes_log2 = 2, .in_thread = true,
       .before = push_from_two_threads, .act = push_first)
-SCENE(claim_of_a_lane_of_the_dead, .lanes_log2 = 2, .in_thread = true,
-      .prepare = die_in_the_middle, .before = push_some, .act = push_first)
-SCENE(exit_of_a_thread, .lanes_log2 = 2, .in_thread = true, .before = push_some,
-      .ready = push_some, .act = nothing)
+SCENE(claim_of_a_lane_of_the_dead, .lanes_log2 = 2, .in_thread = true, .prepare = die_in_the_middle,
+      .before = push_some, .act = push_first)
+SCENE(exit_of_a_thread, .lanes_log2 = 2, .in_thread = true, .before = push_some, .ready = push_some,
+      .act = nothing)
 SCENE(join_of_a_region, .lanes_log2 = 2, .act = push_first)
 SCENE(join_that_books_the_dead, .lanes_log2 = 2, .prepare = die_in_the_middle, .act = push_first)
 SCENE(making_of_a_region_to_join, .lanes_log2 = 2, .alone = true, .act = push_first)

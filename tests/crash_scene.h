@@ -209,9 +209,8 @@ static inline void scene_work(const struct scene *scene, unsigned int worker)
 		while (!scene_try(scene, trace, point, act, worker) && ++tries < SCENE_TRIES)
 			;
 		if (tries < SCENE_TRIES)
-			tally_add_relaxed(act == ACT_KILL ? &scene_run->killed
-							  : &scene_run->stopped,
-					  1);
+			tally_add_relaxed(
+				act == ACT_KILL ? &scene_run->killed : &scene_run->stopped, 1);
 		else if (trace_is_ours(trace->pc[point]))
 			CHECK(!"came to each of our own instructions");
 		else

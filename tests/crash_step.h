@@ -128,8 +128,7 @@ static inline struct tracee tracee_start(void (*live)(void *arg), void *arg, uin
 		_exit(0);
 	}
 	tracee.tid = waitpid(-1, &status, __WALL);
-	if (tracee.tid == tracee.pid && WIFEXITED(status) &&
-	    WEXITSTATUS(status) == CRASH_NO_PTRACE)
+	if (tracee.tid == tracee.pid && WIFEXITED(status) && WEXITSTATUS(status) == CRASH_NO_PTRACE)
 		_exit(CRASH_NO_PTRACE);
 	CHECK(tracee.tid > 0);
 	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);

@@ -38,9 +38,9 @@ static void producer_stopped_in_a_push_delays_nothing_but_that_record(void **sta
 
 /* ---- As many of them as a push has tries ----------------------------------------------------- */
 
-#define STUCK SHARED_TRIES	/* in slots next to each other */
-#define ROUND_INSTRUCTIONS 40	/* that one more slot may take */
-#define HINDERED (STUCK + 2)	/* the event of who meets them all */
+#define STUCK SHARED_TRIES    /* in slots next to each other */
+#define ROUND_INSTRUCTIONS 40 /* that one more slot may take */
+#define HINDERED (STUCK + 2)  /* the event of who meets them all */
 #define RING_SIZE (1u << RING_LOG2)
 
 static uint64_t *dones; /* by event, shared */
@@ -143,8 +143,8 @@ static void check_all_came_through(struct world *world, uint64_t unrecorded)
 	CHECK_EQUAL(world->follow.seen[VICTIM].shared, STUCK + 1);
 	CHECK_EQUAL(world->follow.shared.died, 0);
 	for (entry = 0; entry < crash_entries; entry++) {
-		struct tally_process_header *process =
-			region_process(world->follow.view.base, &world->follow.view.at, entry);
+		struct tally_process_header *process = region_process(
+			world->follow.view.base, &world->follow.view.at, entry);
 
 		CHECK_EQUAL(tally_load_acquire(&process->shared_events),
 			    world->follow.by_entry[entry] +

@@ -81,10 +81,9 @@ struct other {
 static inline int other_join(struct other *other, uint32_t actor, const char *name,
 			     uint32_t lanes_log2)
 {
-	struct region_config config = { .dir = test_dir,
-					.name = name,
-					.ring_log2 = RING_LOG2,
-					.lanes_log2 = lanes_log2 };
+	struct region_config config = {
+		.dir = test_dir, .name = name, .ring_log2 = RING_LOG2, .lanes_log2 = lanes_log2
+	};
 	int error;
 
 	memset(other, 0, sizeof(*other));
@@ -120,8 +119,8 @@ static inline bool other_push_shared(struct other *other)
 	uint64_t n = ++other->n;
 	struct lane_event event = books_event(other->actor, n);
 	struct ledger_sums change = ledger_change(event.kind, event.size, event.buffer_id);
-	struct tally_shared_cell *cell =
-		cells_find(&other->cells, TALLY_KEY(DEVICE_FIRST + other->actor, books_pool(n)));
+	struct tally_shared_cell *cell = cells_find(
+		&other->cells, TALLY_KEY(DEVICE_FIRST + other->actor, books_pool(n)));
 	struct shared_event shared = {
 		.time = n,
 		.kind = event.kind,
@@ -147,8 +146,8 @@ static inline void other_push_lane(struct other *other)
 {
 	uint64_t n = ++other->n;
 	struct lane_event event = books_event(other->actor, n);
-	const struct lane_target *target =
-		lane_target(other->lane, DEVICE_FIRST + other->actor, books_pool(n));
+	const struct lane_target *target = lane_target(other->lane, DEVICE_FIRST + other->actor,
+						       books_pool(n));
 
 	CHECK(target != NULL);
 	event.time = n;
@@ -162,9 +161,9 @@ struct world {
 	uint32_t lanes_log2;
 	bool fresh_ring; /* nobody has pushed into the shared ring before */
 	bool has_other, following;
-	uint64_t dead_n;	       /* events of the dead one */
-	struct ledger_sums dead_half;  /* what was in a record but in no ledger when it died */
-	uint64_t dead_slots; /* that it was writing */
+	uint64_t dead_n;	      /* events of the dead one */
+	struct ledger_sums dead_half; /* what was in a record but in no ledger when it died */
+	uint64_t dead_slots;	      /* that it was writing */
 	struct other other;
 	struct witness follow;
 	struct ledger_sums left; /* the victim's settled sums when it died */

@@ -213,7 +213,7 @@ static inline void make_hole(uint64_t start_pos, bool claimed)
 	assert_int_equal(drain(), 3);
 	assert_true(is_hole(&reader, start_pos & (RING - 1)));
 	assert_int_equal(open_holes(), SHARED_GROUP + 5);
-	assert_int_equal(shared_outstanding(&reader), claimed);
+	assert_int_equal(shared_outstanding(&reader, 0), claimed);
 }
 
 #endif

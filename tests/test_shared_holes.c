@@ -47,7 +47,7 @@ static void stop_at(void (**place)(void), uint64_t others, bool late)
 		assert_int_equal(drain(), 0);
 		assert_int_equal(taken.count, 7 + others);
 		assert_int_equal(ring_of(0).process->shared_events, 7 + others);
-		assert_int_equal(shared_outstanding(&reader), 0);
+		assert_int_equal(shared_outstanding(&reader, 0), 0);
 		assert_int_equal(push_and_drain(1, 2 * RING), 2 * RING);
 		assert_int_equal(reader.died, 0);
 		shared_end();
@@ -106,7 +106,7 @@ static void several_that_stop_are_each_read_when_they_go_on(void **state)
 		nested = 0;
 		push_and_stop();
 		assert_int_equal(taken.count, 2 * nested_max + RING / 4);
-		assert_int_equal(shared_outstanding(&reader), 0);
+		assert_int_equal(shared_outstanding(&reader, 0), 0);
 		shared_end();
 	}
 }
@@ -261,7 +261,7 @@ static void hole_ends_when_its_writer_is_found_dead(void **state)
 		assert_int_equal(drain(), 0);
 		assert_int_equal(reader.died, 1);
 		assert_false(is_hole(&reader, starts[i] & (RING - 1)));
-		assert_int_equal(shared_outstanding(&reader), 0);
+		assert_int_equal(shared_outstanding(&reader, 0), 0);
 		/* the slot is used again */
 		assert_int_equal(push_and_drain(1, 2 * RING), 2 * RING);
 		assert_int_equal(reader.died, 1);
