@@ -164,8 +164,7 @@ struct shared_reader {
 	uint32_t ring_log2;
 	uint64_t scan_pos; /* every position before it was looked at; a group's first */
 	uint64_t idle_pos; /* reserve_pos at the last drain */
-	uint32_t *
-		writing; /* by entry: slots that it was writing then; their numbers may be counted */
+	uint32_t *writing; /* by entry: slots it was writing then, whose numbers may count */
 	uint32_t entries;
 	uint64_t died; /* slots whose writer died */
 	/* Holes: slots with positions before scan_pos that may yet get their record. */

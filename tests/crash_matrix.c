@@ -3,7 +3,8 @@
  * while others use the same region.
  *
  * Each scene prints how many points it has tried. Instructions of the C library are thinned out,
- * and late rounds of our own long loops: CRASH_STRIDE=1 CRASH_REPEATS=1000000 tries every single one.
+ * and late rounds of our own long loops: CRASH_STRIDE=1 CRASH_REPEATS=1000000 tries every single
+ * one.
  */
 #include <stdlib.h>
 
