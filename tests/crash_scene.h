@@ -189,7 +189,7 @@ static inline void scene_record(const struct scene *scene, unsigned int worker)
 	scene_open(scene, &world, worker);
 	tracee = tracee_start(scene_live, (void *)scene, &truth->acted);
 	trace_record(&scene_run->trace, &tracee, scene_setting("CRASH_STRIDE", 16),
-		     scene_setting("CRASH_REPEATS", 16));
+		     scene_setting("CRASH_REPEATS", 4));
 	scene_drop(scene, &world, &tracee);
 }
 
