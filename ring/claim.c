@@ -232,19 +232,24 @@ struct lane_writer *lane_claim(struct region *region, struct lane_writer *writer
 	return NULL;
 }
 
-bool lane_claimable(struct region *region, uint32_t entry)
+bool lane_claimable(const struct region *region, uint32_t entry)
 {
-	/* U2'' -> U1: the first page of a counted lane is reserved */
-	uint64_t used = tally_load_acquire(&region_state(region->base)->lanes_used);
+	/* Copies: should a handler fork here, the child comes back to wiped state. */
+	unsigned char *base = region->base;
+	struct geometry at = region->at;
+	uint64_t used;
 	uint32_t lane;
 
-	for (lane = 0; lane < region->at.lanes; lane++) {
+	tally_fence_signal(); /* the copies are taken here, and not again */
+	if (!base)
+		return false;
+	/* U2'' -> U1: the first page of a counted lane is reserved */
+	used = tally_load_acquire(&region_state(base)->lanes_used);
+	for (lane = 0; lane < at.lanes; lane++) {
 		if (lane >= used)
 			return true; /* if there is memory for it */
 		/* relaxed: a hint, claiming it decides */
-		if (may_claim(tally_load_relaxed(
-				      &region_lane(region->base, &region->at, lane)->owner),
-			      entry))
+		if (may_claim(tally_load_relaxed(&region_lane(base, &at, lane)->owner), entry))
 			return true;
 	}
 	return false;

@@ -81,7 +81,7 @@ struct lane_writer *lane_claim(struct region *region, struct lane_writer *writer
 			       uint32_t tid, uint64_t start_pos);
 
 /* Whether lane_claim() may find one. Wait-free, no system call. */
-bool lane_claimable(struct region *region, uint32_t entry);
+bool lane_claimable(const struct region *region, uint32_t entry);
 
 /* Leaves the lane to the next thread. The owner alone, outside a push. */
 void lane_leave(struct lane_writer *writer);

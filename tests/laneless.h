@@ -137,7 +137,8 @@ static inline int laneless_main(char **argv, const struct CMUnitTest *tests, siz
 		if (!mkdtemp(made) || setenv("TEST_REGION_DIR", made, 1) != 0 ||
 		    setenv("TALLY_DIR", made, 1) != 0)
 			return 1;
-		execv("/proc/self/exe", argv);
+		argv[0] = realpath("/proc/self/exe", NULL);
+		execute((const char *const *)argv);
 		return 1;
 	}
 	failed = _cmocka_run_group_tests("tests", tests, count, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Regions that several processes join by TALLY_REGION: who is in, and who leaves what behind. */
+/* Regions that several processes join by TALLY_REGION: who is in, and who leaves what behind.
+ * also on: arm64 */
 #include <tally/abi.h>
 
 #include "tests/joined_rows.h"

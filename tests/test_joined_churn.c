@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owners of entries change faster than a consumer can look: what it says is whole all the same.
- * sanitizers: address
+ * sanitizers: address; also on: arm64
  *
  * An owner here is no process but an open file of the test's own, with its lock, that joins by the
  * library's own call, pushes, and goes without a word: to the region that is the same.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Regions that cannot be joined: bad names, files that are no region or another's, no room.
- * Who wanted to join has a region of its own, and says so. */
+ * Who wanted to join has a region of its own, and says so.
+ * also on: arm64 */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/wait.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Events that go past the lanes, through the library: of threads that got none, of handlers that
- * interrupt a push, of threads past their destructors. Each leaves a record in the shared ring. */
+ * interrupt a push, of threads past their destructors. Each leaves a record in the shared ring.
+ * also on: arm64 */
 #include "tests/laneless.h"
 
 #define THREADS 16

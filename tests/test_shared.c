@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pushing into the shared ring: what is pushed is read, who may claim a slot, what a push does that
  * finds none, what the dead leave.
- * sanitizers: address, thread */
+ * sanitizers: address, thread; also on: arm64 */
 #include <unistd.h>
 
 #include "tests/shared.h"

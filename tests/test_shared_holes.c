@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading the shared ring where records come late: each is read when it comes, each thread's are in
  * order, and holes end.
- * sanitizers: address, thread */
+ * sanitizers: address, thread; also on: arm64 */
 #include "tests/shared.h"
 
 /* ---- What comes late ------------------------------------------------------------------------- */

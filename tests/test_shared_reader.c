@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading the shared ring: laps are jumped, nothing is read twice, what cannot be trusted is left.
- * sanitizers: address, thread */
+ * sanitizers: address, thread; also on: arm64 */
 #include "tests/shared.h"
 
 /* ---- Laps ------------------------------------------------------------------------------------ */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A producer process that is stopped (SIGSTOP), exactly between two steps of a push into the shared
  * ring or at any moment: it delays its own record and nothing else, for as many laps as it takes,
- * and goes on unharmed. */
+ * and goes on unharmed.
+ * also on: arm64 */
 #include "tests/shared.h"
 
 #include <sched.h>

@@ -2,7 +2,7 @@
 /* The shared ring under load, from 2 to 64 producers: every record read is whole, each producer's
  * are in order, every push is accounted for, and none takes more tickets than it may. The long run
  * of the same is `make campaign-shared`.
- * sanitizers: address, thread */
+ * sanitizers: address, thread; also on: arm64 */
 #include "tests/stress.h"
 
 #include "tests/support.h"

@@ -14,6 +14,7 @@
 #include <sys/utsname.h>
 #include <tally/atomic.h>
 
+#include "tests/emulator.h"
 #include "tests/scenario.h"
 
 static void say_who(void)
@@ -62,8 +63,11 @@ static int stay_with_child(const char *number)
 /* Becomes another image of the same process. */
 static int become(const char *number)
 {
+	char *self = realpath("/proc/self/exe", NULL);
+	char *const arguments[] = { EMULATOR_FIRST self, "stay", "7", NULL };
+
 	take(DEVICE, atol(number));
-	execl("/proc/self/exe", "joined", "stay", "7", NULL);
+	execvp(arguments[0], arguments);
 	return 1;
 }
 
