@@ -137,7 +137,8 @@ struct hostile {
 	bool may_be_cut;      /* so the file is written by pwrite() */
 };
 
-/* A template under the name of a region, of one process or `named` as one to be joined. Bit n of `living`: process entry n lives. */
+/* A template under the name of a region, of one process or `named` as one to be joined. Bit n of
+ * `living`: process entry n lives. */
 void hostile_make(struct hostile *hostile, enum fuzz_kind kind, bool named, unsigned int living);
 
 /* Log2 size number `which` of the header becomes `log2`, if that is possible; all else is the
