@@ -8,19 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "consumer/census.h"
 #include "consumer/cursor.h"
 #include "consumer/guard.h"
+#include "consumer/read.h"
 #include "consumer/totals.h"
-
-/* How often a joined region is read in which entries keep changing hands. */
-#define CENSUS_TRIES 8
-
-/* Ended processes stay in view for whoever follows a run; else as long as their file does. */
-static bool keeps_ended(const struct look *look)
-{
-	return look->attach.options.remove_ended || look->attach.options.run_id != 0;
-}
 
 /* A file that was cut sends SIGBUS to whoever reads it, unless there is a guard. */
 static bool is_cut(const struct region_watch *region)
@@ -33,162 +24,13 @@ static bool is_cut(const struct region_watch *region)
 
 /* ---- Reading one region ---------------------------------------------------------------------- */
 
-/* Sums as they are before a look, for when it comes to nothing. */
-static int keep_sums(struct region_watch *region)
-{
-	int error = sums_copy(&region->past_kept, &region->past);
-	uint32_t n;
-
-	for (n = 0; n < region->entry_count && !error; n++) {
-		struct process *row = region->entries[n].row;
-
-		if (row)
-			error = sums_copy(&row->kept, &row->sums);
-	}
-	return error;
-}
-
-static void take_back(struct sums *sums, struct sums *kept)
-{
-	struct sums before = *kept;
-	size_t n;
-
-	*kept = *sums;
-	*sums = before;
-	for (n = 0; n < sums->count; n++)
-		sums->all[n].totals.current = false;
-}
-
-static void take_back_sums(struct region_watch *region)
-{
-	uint32_t n;
-
-	take_back(&region->past, &region->past_kept);
-	for (n = 0; n < region->entry_count; n++)
-		if (region->entries[n].row)
-			take_back(&region->entries[n].row->sums, &region->entries[n].row->kept);
-}
-
-static int read_once(struct region_watch *region, bool read_records)
-{
-	int error = census_take(region);
-
-	if (!error)
-		error = cursor_look(region, read_records);
-	if (!error)
-		error = totals_read(region);
-	return error;
-}
-
-/* Reads until nothing changes hands meanwhile; else the last good values stay. */
-static int read_whole(struct region_watch *region, bool read_records)
-{
-	int error = region->joined ? keep_sums(region) : 0;
-	int tries;
-
-	if (error)
-		return error;
-	for (tries = 0; tries < CENSUS_TRIES; tries++) {
-		error = read_once(region, read_records);
-		region->unsettled = error || !census_holds(region);
-		if (error == -ENOMEM || !region->unsettled)
-			break;
-	}
-	if (region->joined && region->unsettled)
-		take_back_sums(region);
-	return error == -EAGAIN ? 0 : error;
-}
-
-/* Counts and ends of the rows, all of which were read whole. */
-static void account_rows(const struct tally_consumer_options *options, struct region_watch *region)
-{
-	uint32_t n;
-
-	region->past_rejected = 0;
-	for (n = 0; n < region->entry_count; n++) {
-		struct process *row = region->entries[n].row;
-
-		if (row)
-			region->past_rejected += row->base_rejected;
-		if (!row || row->ended ||
-		    !account_read(row, options->read_records, options->from_start))
-			continue;
-		row->settled = true;
-		if (row->alive)
-			continue;
-		row->ended = true;
-		row->said.end = row->ended_ns ? TALLY_EXITED : TALLY_GONE;
-	}
-}
-
-/* Rows that were overtaken: what they had done by the last look is all that is known of them. */
-static void close_rows(const struct look *look, struct region_watch *region)
-{
-	const struct tally_consumer_options *options = &look->attach.options;
-	struct process *row;
-	size_t n;
-
-	while ((row = region->closing)) {
-		region->closing = row->next_closing;
-		row->past = true;
-		if (!row->ended) {
-			account_close(row, options->read_records, options->from_start);
-			row->said.end = row->ended_ns ? TALLY_EXITED : TALLY_GONE;
-			for (n = 0; n < row->sums.count; n++)
-				row->sums.all[n].totals.current = false;
-		}
-		row->ended = true;
-		row->leaving = row->ended_before && !keeps_ended(look);
-		if (!row->listed)
-			process_free(row);
-	}
-}
-
-/* Rows that came and went while nothing held still were shown to nobody, and never will be: of a
- * region that never holds still they would pile up. */
-static void forget_unseen(struct region_watch *region)
-{
-	struct process **at = &region->closing;
-	struct process *row;
-	uint32_t n;
-
-	while ((row = *at)) {
-		if (row->listed) {
-			at = &row->next_closing;
-			continue;
-		}
-		*at = row->next_closing;
-		for (n = 0; n < region->lane_count; n++)
-			if (region->lanes[n].row == row)
-				region->lanes[n].row = NULL;
-		process_free(row);
-	}
-}
-
-static int read_all(const struct look *look, struct region_watch *region)
-{
-	const struct tally_consumer_options *options = &look->attach.options;
-	int error = read_whole(region, options->read_records);
-
-	if (error)
-		return error;
-	if (!region->unsettled) {
-		account_rows(options, region);
-		close_rows(look, region);
-		region->fresh = false;
-	} else {
-		forget_unseen(region);
-	}
-	return describe_read(region);
-}
-
 /* What comes after the last process: the file is removed, the mapping given back. A joined region
  * can be joined again as long as it has its name. */
 static void end_region(struct look *look, struct region_watch *region)
 {
 	if (look->attach.options.remove_ended)
 		attach_unlink(&look->attach, region);
-	if (!region->joined || region->file_gone)
+	if (read_is_over(region))
 		watch_let_go(region);
 }
 
@@ -201,12 +43,12 @@ static int watch(struct look *look, struct region_watch *region)
 	if (region->cut || is_cut(region))
 		return error;
 	guard_begin(&region->view);
-	error = read_all(look, region);
+	error = read_region(&look->attach.options, region);
 	if (guard_end())
 		return -EBADMSG;
 	if (!error)
 		error = list_rows(&look->attach, region);
-	if (!error && !region->alive && !region->unsettled)
+	if (!error && !region->alive && (!region->unsettled || read_is_over(region)))
 		end_region(look, region);
 	return error; /* short of memory: once more, next time */
 }
@@ -353,7 +195,8 @@ int look_once(struct look *look)
 	if (!error)
 		error = publish(look);
 	for (n = 0; n < attach->process_count && !error; n++)
-		attach->processes[n]->leaving = !keeps_ended(look) && is_over(attach->processes[n]);
+		attach->processes[n]->leaving = !read_keeps_ended(&look->attach.options) &&
+						is_over(attach->processes[n]);
 	return error ? error : scan_error;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A joined region whose entries change hands whenever they are looked at, so that no look comes to
- * anything: it shows nothing, and costs no more and more memory.
+/* Joined regions of which no look comes to anything: they cost neither more and more memory, nor
+ * anything once they are over.
  * sanitizers: address */
 #include <fcntl.h>
 #include <malloc.h>
@@ -95,10 +95,60 @@ static void owners_that_change_without_end_do_not_pile_up(void **state)
 	remove_regions();
 }
 
+static size_t descriptors(void)
+{
+	size_t count = 0;
+	int fd;
+
+	for (fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD, 0) >= 0;
+	return count;
+}
+
+/* A lane of an owner that is not there: nothing can be told of any row, and nobody will ever change
+ * that. */
+static void dead_region_that_contradicts_itself_is_let_go_with_its_file(void **state)
+{
+	char name[REGION_NAME_MAX];
+	struct region_config config = { .dir = test_dir, .name = name, .ring_log2 = 6 };
+	struct tally_consumer_options options = { .read_records = true };
+	struct tally_consumer *consumer;
+	const struct tally_snapshot *now;
+	struct region region;
+	size_t before;
+	int i;
+
+	(void)state;
+	assert_true(join_name(name, "/liar"));
+	assert_int_equal(region_create(&config, &region), 0);
+	assert_int_equal(region_publish(&region), 0);
+	before = descriptors();
+	assert_int_equal(watch_open(&options, &consumer), 0);
+	watch_put(watch_look(consumer));
+	assert_int_equal(descriptors(), before + 2); /* the directory, and the region */
+	assert_int_equal(region_reserve(&region, region.at.lane_at, TALLY_PAGE), 0);
+	tally_store_relaxed(&region_lane(region.base, &region.at, 0)->owner,
+			    (uint64_t)TALLY_LANE_OWNED << 56 | 77ull << 32);
+	tally_store_relaxed(&region_state(region.base)->lanes_used, 1);
+	munmap(region.base, region.at.size);
+	watch_put(watch_look(consumer));
+	assert_int_equal(descriptors(), before + 2); /* it is there to be read, still */
+	remove_regions();
+	for (i = 0; i < 2; i++)
+		watch_put(watch_look(consumer));
+	assert_int_equal(descriptors(), before + 1);
+	now = watch_look(consumer);
+	assert_int_equal(now->process_count, 0);
+	assert_true(now->complete);
+	watch_put(now);
+	watch_close(consumer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(owners_that_change_without_end_do_not_pile_up),
+		TEST(dead_region_that_contradicts_itself_is_let_go_with_its_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
