@@ -46,6 +46,16 @@ int alive_join_gate(int fd)
 	return set_lock(fd, &lock);
 }
 
+int alive_gate_is_shut(int fd)
+{
+	struct flock lock = bytes_of(ALIVE_ENTRIES, 1);
+
+	lock.l_type = F_RDLCK;
+	if (fcntl(fd, F_OFD_GETLK, &lock) != 0)
+		return -errno;
+	return lock.l_type != F_UNLCK;
+}
+
 int alive_remove_gate(int fd)
 {
 	return lock_entries(fd, ALIVE_ENTRIES, 1);

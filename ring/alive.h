@@ -22,6 +22,7 @@ int alive_lock(int fd, unsigned int entry);
 /* Takes the gate: to join, or to remove the file. Given back when the open file goes, or by
  * alive_leave_gate(). As alive_lock(). */
 int alive_join_gate(int fd);
+int alive_gate_is_shut(int fd); /* 1 if who joins would not get it, else 0 or a negative errno */
 int alive_remove_gate(int fd);
 void alive_leave_gate(int fd);
 
