@@ -128,13 +128,14 @@ static int arm(const struct tally_options *options)
 int tally_init(const struct tally_options *options)
 {
 	int saved_errno = errno;
-	int error = -EALREADY;
+	int error = -EBUSY;
 	struct quiet quiet;
 
 	if (tally_thread.armed == THREAD_BUSY) /* a handler within a push */
 		return -EALREADY;
 	config_load();
-	if (build_begin(&quiet)) {
+	/* Who has the right may be arming, or forking; within a fork it is this thread. */
+	if (build_begin_patiently(&quiet, tally_thread.holds_right ? 1 : PATIENT_TRIES)) {
 		error = arm(options);
 		build_end(&quiet);
 	}

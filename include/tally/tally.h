@@ -134,9 +134,9 @@ struct tally_options {
 
 /* Arms this process and makes its region; options may be NULL. Events pushed before are not
  * counted unless TALLY=1 was set. -EINVAL: a size or name that is not usable; -EALREADY: armed
- * before (nothing changed); else why the region could not be made (-ENOSPC, -EACCES, -ENOENT,
- * -EMFILE, -ENOMEM, ...): then the process is armed all the same, and counts (see
- * tally_status()). */
+ * before (nothing changed); -EBUSY: a fork is under way (likewise); else why the region could not
+ * be made (-ENOSPC, -EACCES, -ENOENT, -EMFILE, -ENOMEM, ...): then the process is armed all the
+ * same, and counts (see tally_status()). */
 int tally_init(const struct tally_options *options);
 
 /* 1 if a push would count, else 0. */
