@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <tally/atomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ring/alive.h"
@@ -17,10 +18,15 @@
 
 /* A region may go between finding and joining it, and another come between not finding and making
  * it, and who removes one shuts the gate for a moment; more often than this is not chance. */
-#define JOIN_TRIES 1000
+#define JOIN_TRIES 600
+
+/* So many tries follow each other at once; then who has shut the gate may need the processor. All
+ * in all that is some 50 ms; somebody who is stopped there is not waited for any longer. */
+#define QUICK_TRIES 100
+#define PAUSE_NS 100000
 
 /* How often who leaves finds the gate taken by others that come and go. */
-#define LEAVE_TRIES 1000
+#define LEAVE_TRIES 600
 
 static bool is_allowed(const char *given)
 {
@@ -54,6 +60,16 @@ bool join_name_parse(const char *name, uint32_t *ret_uid)
 		return false;
 	*ret_uid = uid;
 	return true;
+}
+
+static void pause_before(int tries)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+
+	if (tries >= QUICK_TRIES)
+		nanosleep(&pause, NULL);
+	else if (tries > 0)
+		sched_yield();
 }
 
 /* Takes the first entry whose owner is dead, or that has none. Dead ones come first, so they do
@@ -200,8 +216,7 @@ int join_region(const struct region_config *config, struct region *ret_region)
 	int tries, error = -EAGAIN;
 
 	for (tries = 0; tries < JOIN_TRIES && error == -EAGAIN; tries++) {
-		if (tries > 0)
-			sched_yield();
+		pause_before(tries);
 		if (is_shut(config))
 			continue;
 		error = join(config, ret_region);
@@ -237,8 +252,7 @@ void join_leave(const struct region *region)
 	if (fd < 0)
 		return;
 	for (tries = 0; tries < LEAVE_TRIES && error == -EAGAIN; tries++) {
-		if (tries > 0)
-			sched_yield();
+		pause_before(tries);
 		error = alive_remove_gate(fd);
 	}
 	if (!error && is_named(fd, region->path) && all_leave(region, fd))
