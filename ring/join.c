@@ -226,8 +226,8 @@ int join_region(const struct region_config *config, struct region *ret_region)
 	return error == -EAGAIN ? -EBUSY : error;
 }
 
-/* With the gate: whether all who live in the region have said that they leave. Entries that nobody
- * has are locked on the way. */
+/* With the gate, so that nobody takes an entry meanwhile: whether all who live in the region have
+ * said that they leave. */
 static bool all_leave(const struct region *region, int fd)
 {
 	uint32_t entry;
@@ -237,7 +237,7 @@ static bool all_leave(const struct region *region, int fd)
 									    &region->at, entry);
 
 		/* relaxed: who is alive now was before the gate was taken, and so was its word */
-		if (entry != region->entry && alive_lock(fd, entry) != 0 &&
+		if (entry != region->entry && alive_test(fd, entry) != 0 &&
 		    tally_load_relaxed(&process->ended_ns) == 0)
 			return false;
 	}
