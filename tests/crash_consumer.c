@@ -29,13 +29,6 @@ static pid_t producers[PRODUCERS];
 
 /* ---- Producers ------------------------------------------------------------------------------- */
 
-static void push_event_no(uint32_t actor, uint64_t n)
-{
-	struct lane_event event = books_event(actor, n);
-
-	push_event(DEVICE_FIRST + actor, books_pool(n), &event);
-}
-
 /* The first has a region of its own; the others share one, and the one lane of it. */
 static void produce(uint32_t actor)
 {
@@ -53,7 +46,7 @@ static void produce(uint32_t actor)
 
 		for (i = 0; i < BURST; i++) {
 			tally_store_release(&life->begun, ++n);
-			push_event_no(actor, n);
+			victim_call(actor, n);
 			tally_store_release(&life->done, n);
 		}
 		nanosleep(&(struct timespec){ .tv_nsec = REST_NS }, NULL);

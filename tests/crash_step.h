@@ -247,12 +247,19 @@ static inline void trace_find_anchors(struct trace *trace)
 	}
 }
 
+#define TRACE_LONG 10000 /* instructions of ours */
+
 /* Both sides of each system call, every `stride`th other instruction of the C library, and all of
- * our own; but of those that a loop comes to more than `repeats` times, from then on every 64th. */
+ * our own; but in a long trace, of those that a loop comes to more than `repeats` times, from then
+ * on every 64th. */
 static inline void trace_choose(struct trace *trace, uint64_t stride, uint64_t repeats)
 {
 	uint64_t i;
 
+	for (i = 0; i < trace->count; i++)
+		trace->ours += trace_is_ours(trace->pc[i]);
+	if (trace->ours < TRACE_LONG)
+		repeats = UINT64_MAX;
 	for (i = 0; i < trace->count; i++) {
 		uint64_t pc = trace->pc[i], times = trace->entered[i];
 		bool ours = trace_is_ours(pc), calls = trace_is_syscall(pc);
@@ -260,7 +267,6 @@ static inline void trace_choose(struct trace *trace, uint64_t stride, uint64_t r
 
 		if (i > 0 && trace_is_syscall(trace->pc[i - 1]))
 			calls = true;
-		trace->ours += ours;
 		if (!tried && !calls)
 			continue;
 		trace->point[trace->points++] = (uint32_t)i;
