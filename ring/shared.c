@@ -186,11 +186,13 @@ static bool look_at_hole(struct shared_reader *reader, uint64_t n, bool writers_
 	return found;
 }
 
-static int by_position(const void *a, const void *b)
+/* The one that is further behind comes first. */
+static int by_distance(const void *a, const void *b)
 {
-	int64_t behind = (int64_t)(*(const uint64_t *)a - *(const uint64_t *)b);
+	uint64_t x = *(const uint64_t *)a;
+	uint64_t y = *(const uint64_t *)b;
 
-	return (behind > 0) - (behind < 0);
+	return (x < y) - (x > y);
 }
 
 /* Reads what holes have become, in the order of positions. They are looked at from the last slot to
@@ -206,9 +208,11 @@ static void read_holes(struct shared_reader *reader, bool writers_gone, const st
 		else if (is_hole(reader, n))
 			found += look_at_hole(reader, n, writers_gone, &reader->found[found]);
 	}
-	qsort(reader->found, found, sizeof(*reader->found), by_position);
+	for (i = 0; i < found; i++)
+		reader->found[i] = reader->scan_pos - reader->found[i];
+	qsort(reader->found, found, sizeof(*reader->found), by_distance);
 	for (i = 0; i < found && !reader->quarantine; i++)
-		read_one(reader, reader->found[i], taker);
+		read_one(reader, reader->scan_pos - reader->found[i], taker);
 }
 
 /* ---- Groups ---------------------------------------------------------------------------------- */
