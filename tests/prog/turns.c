@@ -5,6 +5,7 @@
  *	turns fork-beside NUMBER      a thread comes and goes beside one that forks NUMBER times
  *	turns all-locked              in a process that has all its memory locked
  *	turns leave-together NUMBER   NUMBER processes leave at once, many times
+ *	turns use-all [lied-to]       in a region that may claim to have what it has not
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -247,12 +248,42 @@ static int leave_together(const char *number)
 	return 0;
 }
 
+/* ---- In a region that may lie ---------------------------------------------------------------- */
+
+/* Uses all that a region has, in whichever it is; it must be the one asked for if `lied_to` is
+ * NULL. */
+static int use_all(const char *lied_to)
+{
+	const struct tally_device_info info = { .name = "device" };
+	struct tally_status status;
+	int error = tally_init(NULL);
+	bool joined;
+	uint32_t n;
+
+	CHECK(tally_status(&status) == 0);
+	CHECK(error == status.region_error);
+	CHECK((error != 0) == (status.region[0] == '\0'));
+	joined = strstr(status.region, "-join-") != NULL;
+	CHECK(lied_to || joined);
+	CHECK(error || joined == (status.join_error == 0));
+	tally_tag_push("tag");
+	tally_pool_describe(200, "pool");
+	tally_device_describe(1, &info);
+	for (n = 0; n < 300; n++)
+		take(n, 3);
+	tally_tag_pop();
+	in_thread(take_in_thread);
+	CHECK(tally_shutdown() == 0);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct scenario scenarios[] = {
 		{ "fork-beside", fork_beside },
 		{ "all-locked", all_locked },
 		{ "leave-together", leave_together },
+		{ "use-all", use_all },
 		{ NULL, NULL },
 	};
 
