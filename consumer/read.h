@@ -14,8 +14,8 @@ bool read_keeps_ended(const struct tally_consumer_options *options);
 /* Nobody lives in it and nobody can join it any more. */
 bool read_is_over(const struct region_watch *region);
 
-/* Reads all there is, under the guard. Rows that have ended are final. 0 or -ENOMEM: once more, next
- * time. */
+/* Reads all there is, under the guard. Rows that have ended are final. 0 or -ENOMEM: once more,
+ * next time. */
 int read_region(const struct tally_consumer_options *options, struct region_watch *region);
 
 #endif
