@@ -3,10 +3,13 @@
  * Who wanted to join has a region of its own, and says so.
  * also on: arm64 */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <tally/abi.h>
 
+#include "ring/alive.h"
 #include "ring/join.h"
 #include "tests/joined_rows.h"
 
@@ -128,6 +131,26 @@ static void region_of_one_process_is_not_joined(void **state)
 	remove_regions();
 }
 
+/* Nor if it says that it has. */
+static void region_of_one_process_that_says_it_is_shared_is_not_joined(void **state)
+{
+	struct member member = start("stay", "9", "", "TALLY_KEEP=1");
+	const char *path = path_of("alone");
+	struct tally_region_header header;
+	int fd;
+
+	(void)state;
+	leave(&member);
+	assert_int_equal(rename(text("%s/%s", test_dir, member.region), path), 0);
+	memcpy(&header, read_file(path, NULL), sizeof(header));
+	header.flags |= TALLY_REGION_JOINED;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, &header, sizeof(header), 0), sizeof(header));
+	close(fd);
+	check_unjoined("alone", -EBADMSG);
+	remove_regions();
+}
+
 static void region_of_another_user_is_not_joined(void **state)
 {
 	(void)state;
@@ -198,6 +221,47 @@ static void one_more_than_256_has_a_region_of_its_own_until_there_is_room(void *
 	assert_int_equal(regions_left(), 0);
 }
 
+/* ---- One that is being removed --------------------------------------------------------------- */
+
+/* Looks at locks that this process makes. */
+static uint64_t looks;
+
+int fcntl(int fd, int command, ...)
+{
+	va_list arguments;
+	void *argument;
+
+	va_start(arguments, command);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+	looks += command == F_OFD_SETLK || command == F_OFD_GETLK;
+	return (int)syscall(SYS_fcntl, fd, command, argument);
+}
+
+static void who_finds_a_remover_that_stands_still_gives_up_soon(void **state)
+{
+	struct region_config config = { .dir = test_dir, .ring_log2 = 6 };
+	struct member member;
+	struct region region;
+	int fd;
+
+	(void)state;
+	make_kept("gate");
+	fd = open(path_of("gate"), O_RDWR | O_CLOEXEC);
+	assert_int_equal(alive_lock_all(fd), 0); /* and then it was stopped */
+	config.name = file_of("gate");
+	looks = 0;
+	assert_int_equal(join_region(&config, &region), -EBUSY);
+	assert_in_range(looks, 2, 10000);
+	check_unjoined("gate", -EBUSY);
+	/* When it dies all is as before. */
+	close(fd);
+	member = start("stay", "3", "/gate", NULL);
+	assert_joined(&member, "gate");
+	leave(&member);
+	assert_int_equal(regions_left(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,8 +269,10 @@ int main(void)
 		TEST(file_that_is_no_region_is_left_alone),
 		TEST(region_of_another_version_or_broken_is_left_alone),
 		TEST(region_of_one_process_is_not_joined),
+		TEST(region_of_one_process_that_says_it_is_shared_is_not_joined),
 		TEST(region_of_another_user_is_not_joined),
 		TEST(one_more_than_256_has_a_region_of_its_own_until_there_is_room),
+		TEST(who_finds_a_remover_that_stands_still_gives_up_soon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

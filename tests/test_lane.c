@@ -529,6 +529,38 @@ static void opening_of_a_cell_counts_events_without_records(void **state)
 	rig_free(&rig);
 }
 
+/* What the next owner of a dead one's lane is told of its peak: above what the dead one left. */
+static int64_t peak_in_adopted_lane(enum tally_kind kind, uint64_t left)
+{
+	static const struct ledger_sums opening = { .allocated_bytes = 1000,
+						    .freed_bytes = 900,
+						    .allocs = 2,
+						    .frees = 1,
+						    .peak_bytes = 1000 };
+	struct rig rig = rig_make(RING_LOG2, 0);
+	struct lane_writer *writer = rig_claim(&rig, TID, 0);
+	struct rig_event event = { .event = { .kind = kind, .time = 1, .size = left }, .pool = 7 };
+	const struct tally_cell *cell = writer->cells;
+	int64_t peak;
+
+	assert_true(rig_push(writer, &event));
+	assert_int_equal(lanes_book(&rig.region, 0), 0);
+	memset(rig.writers, 0, sizeof(*rig.writers)); /* another process's */
+	assert_ptr_equal(rig_claim(&rig, TID + 1, 0), writer);
+	assert_true(lane_open_cell(writer, TALLY_KEY(0, 7), &opening, 3));
+	peak = (int64_t)(cell->peak_bytes - (cell->base.allocated_bytes - cell->base.freed_bytes));
+	rig_free(&rig);
+	return peak;
+}
+
+static void opening_of_a_cell_in_an_adopted_lane_keeps_its_owners_peak(void **state)
+{
+	(void)state;
+	assert_int_equal(peak_in_adopted_lane(TALLY_KIND_ALLOC, 1000000), 1000);
+	assert_int_equal(peak_in_adopted_lane(TALLY_KIND_FREE, 500), 1000);
+	assert_int_equal(peak_in_adopted_lane(TALLY_KIND_ALLOC, 0), 1000);
+}
+
 /* ---- From thread to thread ------------------------------------------------------------------- */
 
 static void lane_of_a_thread_that_left_goes_on_with_the_next(void **state)
@@ -619,6 +651,7 @@ int main(void)
 		TEST(sums_of_a_lane_are_exact_however_often_it_was_lapped),
 		TEST(lane_without_a_ring_keeps_its_sums_and_counts_what_has_no_record),
 		TEST(opening_of_a_cell_counts_events_without_records),
+		TEST(opening_of_a_cell_in_an_adopted_lane_keeps_its_owners_peak),
 		TEST(lane_of_a_thread_that_left_goes_on_with_the_next),
 		TEST(lane_of_another_process_entry_is_not_continued),
 		TEST(every_lane_can_be_claimed_once),
