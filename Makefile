@@ -277,8 +277,8 @@ check-tsan: deps
 ARM64_CC ?= aarch64-linux-gnu-gcc
 ARM64_TOOLS := $(foreach t,LD=ld AR=ar OBJCOPY=objcopy,$(subst =,=aarch64-linux-gnu-,$(t)))
 check-arm64: deps
-	+$(Q)$(flavour) CC='$(ARM64_CC)' $(ARM64_TOOLS) BUILD=$(BUILD)/arm64 ARM64=1 \
-		MARK='also on:.*arm64'
+	+$(Q)TIMEOUT_S=$${TIMEOUT_S:-600} $(flavour) CC='$(ARM64_CC)' $(ARM64_TOOLS) \
+		BUILD=$(BUILD)/arm64 ARM64=1 MARK='also on:.*arm64'
 ifdef MARK
 MARKED := $(shell grep -l '$(MARK)' /dev/null $(wildcard tests/test_*.c))
 MARKED := $(patsubst %.c,$(BUILD)/%,$(MARKED))
