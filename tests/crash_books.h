@@ -95,6 +95,7 @@ struct seen {
 struct witness {
 	struct region_view view;
 	bool has_shared;
+	bool sees_dead; /* reads lanes of the dead as such before they are booked */
 	struct lane_reader lanes[LANES_MAX];
 	struct shared_reader shared;
 	struct seen seen[ACTORS];
@@ -197,8 +198,9 @@ static inline void witness_drain(struct witness *witness)
 		reader->header = header;
 		reader->slots = region_ring(view->base, &view->at, witness->lane);
 		reader->ring_log2 = view->at.ring_log2;
-		lane_drain(reader, true, !witness_owned(witness, witness->lane), witness_take_lane,
-			   witness);
+		lane_drain(reader, true,
+			   witness->sees_dead && !witness_owned(witness, witness->lane),
+			   witness_take_lane, witness);
 		CHECK(reader->quarantine == NULL);
 	}
 	if (!witness->has_shared && tally_load_acquire(&region_state(view->base)->shared_ready)) {

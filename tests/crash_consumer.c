@@ -114,7 +114,8 @@ static void kill_one(uint64_t number)
 
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		freopen("/dev/null", "w", stdout);
+		if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
+			_exit(1);
 		consume(number);
 	}
 	nanosleep(&(struct timespec){ .tv_nsec = (long)(mix(number) % LIFE_NS) }, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The crash matrix, of a process that makes a region of its own: judged by the consumer library,
- * which looks before, while it is stopped, and afterwards.
+/* The crash matrix, of a process that makes a region: judged by the consumer library, which looks
+ * before, while it is stopped, and afterwards.
  */
 #include <stdlib.h>
 
@@ -124,9 +124,11 @@ static void first_push(void)
 }
 
 SCENE(making_of_a_region, .lanes_log2 = 2, .judge = judge, .act = first_push)
+SCENE(making_of_a_region_to_join, .lanes_log2 = 2, .alone = true, .judge = judge, .act = first_push)
 
 static const struct CMUnitTest tests[] = {
 	TEST(making_of_a_region),
+	TEST(making_of_a_region_to_join),
 };
 
 SCENE_MAIN(tests)

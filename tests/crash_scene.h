@@ -16,7 +16,8 @@ struct scene {
 	bool fresh_ring; /* nobody has pushed into the shared ring */
 	bool in_thread;	 /* a thread of its own acts, the victim's second */
 	bool leaves;	 /* it acts by leaving the region, with its name if it is the last one */
-	/* NULL: it joins a region, and scene_check() judges; else it makes one of its own. */
+	/* NULL: others are in its region, and scene_check() judges; else it has one for itself, to
+	 * be joined if it is `alone`. */
 	void (*judge)(struct tracee *tracee, bool killed);
 	void (*prepare)(struct world *world); /* by the test, before the victim is born */
 	void (*before)(void);		      /* by the victim */
@@ -123,7 +124,8 @@ static inline void scene_open(const struct scene *scene, struct world *world, un
 	setenv("TALLY_LANES", lanes, 1);
 	if (scene->judge) {
 		memset(truth, 0, sizeof(*truth));
-		unsetenv("TALLY_REGION");
+		if (!scene->alone)
+			unsetenv("TALLY_REGION");
 		return;
 	}
 	world_open(world, name, scene->lanes_log2, scene->alone, scene->fresh_ring);

@@ -247,11 +247,11 @@ static inline void trace_find_anchors(struct trace *trace)
 	}
 }
 
-#define TRACE_LONG 10000 /* instructions of ours */
+#define TRACE_LONG 4000 /* instructions of ours */
 
 /* Both sides of each system call, every `stride`th other instruction of the C library, and all of
  * our own; but in a long trace, of those that a loop comes to more than `repeats` times, from then
- * on every 64th. */
+ * on every 512th. */
 static inline void trace_choose(struct trace *trace, uint64_t stride, uint64_t repeats)
 {
 	uint64_t i;
@@ -263,7 +263,7 @@ static inline void trace_choose(struct trace *trace, uint64_t stride, uint64_t r
 	for (i = 0; i < trace->count; i++) {
 		uint64_t pc = trace->pc[i], times = trace->entered[i];
 		bool ours = trace_is_ours(pc), calls = trace_is_syscall(pc);
-		bool tried = ours ? times <= repeats || times % 64 == 0 : i % stride == 0;
+		bool tried = ours ? times <= repeats || times % 512 == 0 : i % stride == 0;
 
 		if (i > 0 && trace_is_syscall(trace->pc[i - 1]))
 			calls = true;

@@ -121,7 +121,7 @@ static inline void world_open(struct world *world, const char *name, uint32_t la
 static inline void world_close(struct world *world)
 {
 	CHECK(world->has_other);
-	join_leave(&world->other.region);
+	region_unlink(&world->other.region);
 	other_die(&world->other);
 	if (world->following)
 		witness_close(&world->follow);
@@ -199,6 +199,7 @@ static inline void world_check_latecomer(const struct world *world)
 	struct witness late;
 
 	witness_open(&late, world->name);
+	late.sees_dead = true;
 	witness_drain(&late);
 	witness_drain(&late);
 	witness_close(&late);
