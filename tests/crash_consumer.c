@@ -63,6 +63,7 @@ static void start_producers(void)
 	for (actor = 0; actor < PRODUCERS; actor++) {
 		fflush(NULL);
 		producers[actor] = fork();
+		assert_true(producers[actor] >= 0);
 		if (producers[actor] == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			produce(actor);
@@ -112,6 +113,7 @@ static void kill_one(uint64_t number)
 	int status;
 	pid_t pid = fork();
 
+	assert_true(pid >= 0);
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))

@@ -136,8 +136,12 @@ static inline void scene_open(const struct scene *scene, struct world *world, un
 /* Of a child that is of no more use. */
 static inline void scene_drop(const struct scene *scene, struct world *world, struct tracee *tracee)
 {
-	kill(tracee->pid, SIGKILL);
-	waitpid(tracee->pid, NULL, __WALL);
+	if (!tracee->ended || tracee->tid != tracee->pid)
+		kill(tracee->pid, SIGKILL);
+	if (!tracee->ended)
+		waitpid(tracee->tid, NULL, __WALL);
+	if (tracee->tid != tracee->pid)
+		waitpid(tracee->pid, NULL, __WALL);
 	if (scene->judge) {
 		remove_regions();
 		return;

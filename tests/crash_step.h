@@ -92,6 +92,7 @@ struct tracee {
 	pid_t pid;
 	pid_t tid;	/* the thread that is traced */
 	uint64_t *done; /* is not 0 once the child has done what it is traced for */
+	bool ended;	/* and been waited for: its number may be another's by now */
 };
 
 /* In the child: lets itself be traced, and stops. */
@@ -107,9 +108,11 @@ static inline int tracee_wait(struct tracee *tracee)
 {
 	int status;
 
-	if (waitpid(tracee->tid, &status, __WALL) != tracee->tid)
-		return -1;
-	return WIFSTOPPED(status) ? WSTOPSIG(status) : -1;
+	CHECK(waitpid(tracee->tid, &status, __WALL) == tracee->tid);
+	if (WIFSTOPPED(status))
+		return WSTOPSIG(status);
+	tracee->ended = true;
+	return -1;
 }
 
 /* Runs `live` in a child, up to its tracee_stop_here(). No other child is about to stop. */
@@ -165,7 +168,7 @@ static inline void tracee_reap(struct tracee *tracee)
 {
 	int status;
 
-	if (tracee->tid != tracee->pid)
+	if (tracee->tid != tracee->pid && !tracee->ended)
 		waitpid(tracee->tid, &status, __WALL);
 	CHECK(waitpid(tracee->pid, &status, __WALL) == tracee->pid);
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
