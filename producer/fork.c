@@ -74,7 +74,8 @@ static void fork_parent(void)
 /* Puts plain memory where a mapping was. False: something else is there by now. */
 static bool fill_hole(void *base, size_t size)
 {
-	int fixed = producer_kept.stays ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+	/* relaxed: only this thread is left */
+	int fixed = tally_load_relaxed(&producer_kept.stays) ? MAP_FIXED : MAP_FIXED_NOREPLACE;
 
 	return mmap(base, size, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0) == base;
@@ -125,11 +126,14 @@ static void fork_child(void)
 
 void fork_ask_for_wipe(void)
 {
-	producer_kept.stays = !region_advice_heeded(&tally_private);
+	bool heeded = region_advice_heeded(&tally_private);
+
+	/* relaxed, both: several threads may be here at once, and all store the same */
+	tally_store_relaxed(&producer_kept.stays, !heeded);
 	/* Whole pages of the system's, or what lies behind would be wiped as well. */
-	if (!producer_kept.stays && sysconf(_SC_PAGESIZE) == TALLY_PAGE &&
+	if (heeded && sysconf(_SC_PAGESIZE) == TALLY_PAGE &&
 	    madvise(&tally_private, sizeof(tally_private), MADV_WIPEONFORK) == 0)
-		tally_store_relaxed(&producer_kept.wipes, 1); /* relaxed: all store the same */
+		tally_store_relaxed(&producer_kept.wipes, 1);
 }
 
 void fork_setup(void)

@@ -109,7 +109,7 @@ struct kept {
 	int open_fd; /* of a region being made: in a fork child it would keep the lock */
 	struct prune_room prune;
 	uint64_t wipes;	 /* 1: the kernel wipes tally_private in a fork child */
-	bool stays;	 /* a fork child has the mappings too, whatever was asked for */
+	uint64_t stays;	 /* 1: a fork child has the mappings too, whatever was asked for */
 	bool handlers;	 /* pthread_atfork() is done */
 	bool inherits;	 /* this process's first region opens with the three below */
 	uint64_t parent; /* its generation */
