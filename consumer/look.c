@@ -158,7 +158,7 @@ static int publish(struct look *look)
 			.over_all = &look->over_all,
 			.devices = devices,
 			.device_count = device_count,
-			.refused_files = attach_refused(&look->attach),
+			.refused_files = attach_refused_count(&look->attach),
 		};
 		size_t n;
 
