@@ -111,6 +111,7 @@ static int follow(struct attach *attach, struct known *known, struct region_view
 
 	if (!region)
 		return -ENOMEM;
+	region->seen_late = attach->look == 1 || known->state == KNOWN_LATER;
 	if (list_region(attach, region) != 0) {
 		region->view.base = NULL; /* stays the caller's */
 		watch_free(region);

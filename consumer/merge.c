@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "consumer/history.h"
 #include "consumer/totals.h"
 
 /* What a process did, whether it lives or not. */
@@ -45,6 +46,7 @@ static void add_one(struct sum *to, const struct process *process, struct sum *f
 	totals->inherited_allocations = plus(totals->inherited_allocations,
 					     minus(part->inherited_allocations, allocs_off));
 	add_counts(totals, part);
+	history_add(to, from);
 	totals->peak_bytes_high = plus(totals->peak_bytes_high,
 				       minus(part->peak_bytes_high, bytes_off));
 	/* No process holds less than nothing, so at its peak everybody held that much at least. */
@@ -81,25 +83,26 @@ int totals_add(struct sums *over_all, struct process *process)
 	return 0;
 }
 
-int totals_add_past(struct sums *over_all, const struct region_watch *region)
+int totals_add_past(struct sums *over_all, struct region_watch *region)
 {
 	size_t n;
 
 	if (make_room(over_all, &region->past) != 0)
 		return -ENOMEM;
 	for (n = 0; n < region->past.count; n++) {
-		const struct tally_totals *part = &region->past.all[n].totals;
+		struct sum *from = &region->past.all[n], *to;
+		const struct tally_totals *part = &from->totals;
 		struct tally_totals *totals;
-		struct sum *to;
 
-		if (region->past.all[n].writers == 0)
+		if (from->writers == 0)
 			continue;
-		to = sums_find(over_all, region->past.all[n].key);
+		to = sums_find(over_all, from->key);
 		totals = &to->totals;
 		totals->abandoned_bytes = plus(totals->abandoned_bytes, part->live_bytes);
 		totals->abandoned_allocations = plus(totals->abandoned_allocations,
 						     part->live_allocations);
 		add_counts(totals, part);
+		history_add(to, from);
 		totals->peak_bytes_high = plus(totals->peak_bytes_high, part->peak_bytes_high);
 		to->writers++;
 		to->several = true; /* nobody knows how many, and when */

@@ -88,7 +88,8 @@ static int visit(struct attach *attach, const char *name, uint64_t ino)
 		known->ino = ino;
 	}
 	known->look = attach->look;
-	known->state = KNOWN_OTHER;
+	if (known->state != KNOWN_LATER)
+		known->state = KNOWN_OTHER;
 	if (parsed || attach->name)
 		attach_try(attach, known, uid);
 	else

@@ -124,15 +124,14 @@ struct sum *sums_get(struct sums *sums, uint64_t key)
 
 void sum_restart(struct sum *sum)
 {
-	struct sum fresh = {
-		.key = sum->key,
-		.totals.current = true,
-		.observed_bytes = sum->observed_bytes,
-		.sole = sum->sole,
-		.several = sum->several,
+	sum->totals = (struct tally_totals){
+		.current = true,
+		.attach_peak_bytes = sum->totals.attach_peak_bytes,
 	};
-
-	*sum = fresh;
+	sum->freed_first = sum->freed_between = sum->frees_between = 0;
+	sum->peaks = sum->peak_single = 0;
+	sum->writers = 0;
+	sum->shared = false;
 }
 
 void sums_restart(struct sums *sums)

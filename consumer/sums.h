@@ -19,6 +19,13 @@ static inline int64_t minus(int64_t a, int64_t b)
 	return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
+/* Counts that only grow. */
+struct counts {
+	uint64_t allocations, frees, allocated_bytes;
+};
+
+#define SUM_MARKS 3
+
 struct sum {
 	uint64_t key; /* TALLY_KEY() */
 	struct tally_totals totals;
@@ -36,6 +43,9 @@ struct sum {
 	int64_t observed_bytes; /* the peak is known to be at least this */
 	uint64_t sole;		/* the only contributor so far, if there was only one */
 	bool several;
+	bool has_peak;		/* totals.attach_peak_bytes is one */
+	struct counts counted;	/* at the last look; over all processes: since the first look */
+	struct counts marks[SUM_MARKS]; /* that at some earlier looks, see history.h */
 };
 
 struct sums {

@@ -16,7 +16,7 @@ int totals_read(struct region_watch *region);
 int totals_add(struct sums *over_all, struct process *process);
 
 /* The same for what a joined region's past owners have left. */
-int totals_add_past(struct sums *over_all, const struct region_watch *region);
+int totals_add_past(struct sums *over_all, struct region_watch *region);
 
 /* Peaks over all processes, and out with pools that no process has any more. */
 void totals_finish(struct sums *over_all);

@@ -62,7 +62,9 @@ struct region_watch {
 	bool unsettled; /* it changed all the time: what was known before is shown */
 	bool stale;	/* something was met that only a look can tell the owner of */
 	bool cut;	/* its file was, while it was read */
+	bool seen_late; /* it may have been there before the last look; until it is added up */
 	bool file_gone; /* its name is no longer in the directory, or is another file's */
+	uint32_t hurries; /* looks that were brought forward to see it end */
 	size_t listed;	/* rows of it that are shown */
 
 	struct entry_watch *entries;
