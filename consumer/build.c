@@ -87,7 +87,7 @@ static void fill_pool(struct tally_pool_view *view, const struct sum *sum, const
 	if (view->pool < FIXED_POOLS)
 		name = pool_names[view->pool];
 	if (name)
-		snprintf(view->pool_name, sizeof(view->pool_name), "%s", name);
+		memcpy(view->pool_name, name, strnlen(name, sizeof(view->pool_name) - 1));
 	else
 		snprintf(view->pool_name, sizeof(view->pool_name), "pool-%u", view->pool);
 }
@@ -120,7 +120,8 @@ static void fill_processes(const struct picture *picture, struct tally_snapshot 
 
 			fill_pool(&pools[filled++], sum,
 				  describe_pool(process->region, TALLY_KEY_POOL(sum->key)),
-				  history_rates(picture->history, sum, process->met_ns));
+				  history_rates(picture->history, sum,
+						process->past ? UINT64_MAX : process->met_ns));
 		}
 		snapshot->events += view->events;
 		snapshot->records_read += view->records_read;

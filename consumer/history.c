@@ -18,9 +18,31 @@ static struct counts counts_of(const struct tally_totals *totals)
 	return (struct counts){ totals->allocations, totals->frees, totals->allocated_bytes };
 }
 
+/* The youngest mark that is old enough, or else the oldest. */
+static unsigned int choose_mark(const struct history *history)
+{
+	unsigned int age, n = history->newest;
+
+	for (age = 0; age < history->marks; age++) {
+		n = (history->newest + SUM_MARKS - age) % SUM_MARKS;
+		if (history->now_ns - history->at_ns[n] >= 2ull * MARK_APART_NS)
+			break;
+	}
+	return n;
+}
+
 void history_begin(struct history *history)
 {
 	history->now_ns = clock_monotonic_ns();
+	history->marking = history->marks == 0 ||
+			   history->now_ns - history->at_ns[history->newest] >= MARK_APART_NS;
+	if (history->marking) {
+		history->newest = (history->newest + 1) % SUM_MARKS;
+		history->at_ns[history->newest] = history->now_ns;
+		if (history->marks < SUM_MARKS)
+			history->marks++;
+	}
+	history->since = choose_mark(history);
 }
 
 /* ---- One row --------------------------------------------------------------------------------- */
@@ -87,14 +109,6 @@ static uint64_t rise(uint64_t *from, uint64_t to)
 	return risen;
 }
 
-void history_add(struct sum *to, struct sum *from)
-{
-	to->counted.allocations += rise(&from->counted.allocations, from->totals.allocations);
-	to->counted.frees += rise(&from->counted.frees, from->totals.frees);
-	to->counted.allocated_bytes +=
-		rise(&from->counted.allocated_bytes, from->totals.allocated_bytes);
-}
-
 static void note_peak(struct sum *sum)
 {
 	if (!sum->has_peak || sum->totals.live_bytes > sum->totals.attach_peak_bytes)
@@ -102,12 +116,15 @@ static void note_peak(struct sum *sum)
 	sum->has_peak = true;
 }
 
-static void mark(struct sums *sums, unsigned int n)
+void history_add(const struct history *history, struct sum *to, struct sum *from)
 {
-	size_t i;
-
-	for (i = 0; i < sums->count; i++)
-		sums->all[i].marks[n] = sums->all[i].counted;
+	to->counted.allocations += rise(&from->counted.allocations, from->totals.allocations);
+	to->counted.frees += rise(&from->counted.frees, from->totals.frees);
+	to->counted.allocated_bytes +=
+		rise(&from->counted.allocated_bytes, from->totals.allocated_bytes);
+	note_peak(from);
+	if (history->marking)
+		from->marks[history->newest] = from->counted;
 }
 
 /* Sums over all go when nobody is left to add up, their peaks do not. */
@@ -137,28 +154,13 @@ static int note_peaks_over_all(struct history *history, struct sums *over_all)
 	return 0;
 }
 
-int history_finish(struct history *history, struct sums *over_all, struct process *const *rows,
-		   size_t row_count)
+int history_finish(struct history *history, struct sums *over_all)
 {
-	bool marks = history->marks == 0 ||
-		     history->now_ns - history->at_ns[history->newest] >= MARK_APART_NS;
-	size_t n, i;
-	int error;
+	size_t n;
 
-	for (n = 0; n < row_count; n++)
-		for (i = 0; i < rows[n]->sums.count; i++)
-			note_peak(&rows[n]->sums.all[i]);
-	error = note_peaks_over_all(history, over_all);
-	if (error || !marks)
-		return error;
-	history->newest = (history->newest + 1) % SUM_MARKS;
-	history->at_ns[history->newest] = history->now_ns;
-	if (history->marks < SUM_MARKS)
-		history->marks++;
-	for (n = 0; n < row_count; n++)
-		mark(&rows[n]->sums, history->newest);
-	mark(over_all, history->newest);
-	return 0;
+	for (n = 0; n < over_all->count && history->marking; n++)
+		over_all->all[n].marks[history->newest] = over_all->all[n].counted;
+	return note_peaks_over_all(history, over_all);
 }
 
 void history_free(struct history *history)
@@ -168,27 +170,14 @@ void history_free(struct history *history)
 
 /* ---- Rates ----------------------------------------------------------------------------------- */
 
-/* The youngest mark that is old enough, or else the oldest. */
-static unsigned int choose_mark(const struct history *history)
-{
-	unsigned int age, n = history->newest;
-
-	for (age = 0; age < history->marks; age++) {
-		n = (history->newest + SUM_MARKS - age) % SUM_MARKS;
-		if (history->now_ns - history->at_ns[n] >= 2ull * MARK_APART_NS)
-			break;
-	}
-	return n;
-}
-
 struct rates history_rates(const struct history *history, const struct sum *sum, uint64_t since_ns)
 {
-	unsigned int n = choose_mark(history);
-	const struct counts *then = &sum->marks[n];
-	uint64_t from_ns = history->at_ns[n] > since_ns ? history->at_ns[n] : since_ns;
+	const struct counts *then = &sum->marks[history->since];
+	uint64_t at_ns = history->at_ns[history->since];
+	uint64_t from_ns = at_ns > since_ns ? at_ns : since_ns;
 	double seconds = (double)(history->now_ns - from_ns) / 1e9;
 
-	if (history->marks == 0 || history->now_ns <= from_ns)
+	if (history->now_ns <= from_ns)
 		return (struct rates){ -1, -1, -1 };
 	return (struct rates){
 		.allocations = (double)(sum->counted.allocations - then->allocations) / seconds,

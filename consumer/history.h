@@ -21,7 +21,9 @@ struct history {
 	uint64_t at_ns[SUM_MARKS]; /* of the looks whose counts are kept as marks of each sum */
 	unsigned int marks;	   /* how many those are */
 	unsigned int newest;
-	struct sums peaks; /* attach_peak of all pairs ever met, over all processes */
+	bool marking;	    /* this one's counts are kept, as the newest */
+	unsigned int since; /* the one that rates are taken from */
+	struct sums peaks;  /* attach_peak of all pairs ever met, over all processes */
 };
 
 /* Everything was read: a look's adding up begins. */
@@ -32,12 +34,11 @@ void history_begin(struct history *history);
 void history_meet(const struct history *history, struct process *row);
 void history_meet_past(struct region_watch *region);
 
-/* Adds what `from` has counted since the last look. */
-void history_add(struct sum *to, struct sum *from);
+/* Adds what `from`, of a row or of a past, has counted since the last look. */
+void history_add(const struct history *history, struct sum *to, struct sum *from);
 
 /* After all was added. 0 or -ENOMEM. */
-int history_finish(struct history *history, struct sums *over_all, struct process *const *rows,
-		   size_t row_count);
+int history_finish(struct history *history, struct sums *over_all);
 
 void history_free(struct history *history);
 

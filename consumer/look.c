@@ -119,19 +119,19 @@ static int add_up(struct look *look)
 	for (n = 0; n < attach->process_count && !error; n++) {
 		count_inherited(look, attach->processes[n]);
 		history_meet(&look->history, attach->processes[n]);
-		error = totals_add(&look->over_all, attach->processes[n]);
+		error = totals_add(&look->over_all, attach->processes[n], &look->history);
 	}
 	/* What is nobody's any more was no business of the one process that was asked for. */
 	for (n = 0; n < attach->region_count && !error; n++) {
 		history_meet_past(attach->regions[n]);
 		if (!attach->options.pid)
-			error = totals_add_past(&look->over_all, attach->regions[n]);
+			error = totals_add_past(&look->over_all, attach->regions[n],
+						&look->history);
 	}
 	totals_finish(&look->over_all);
 	if (error)
 		return error;
-	return history_finish(&look->history, &look->over_all, attach->processes,
-			      attach->process_count);
+	return history_finish(&look->history, &look->over_all);
 }
 
 /* The latest description of each device; a pool with a known capacity is shown before its first

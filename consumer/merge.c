@@ -46,7 +46,6 @@ static void add_one(struct sum *to, const struct process *process, struct sum *f
 	totals->inherited_allocations = plus(totals->inherited_allocations,
 					     minus(part->inherited_allocations, allocs_off));
 	add_counts(totals, part);
-	history_add(to, from);
 	totals->peak_bytes_high = plus(totals->peak_bytes_high,
 				       minus(part->peak_bytes_high, bytes_off));
 	/* No process holds less than nothing, so at its peak everybody held that much at least. */
@@ -57,33 +56,49 @@ static void add_one(struct sum *to, const struct process *process, struct sum *f
 	to->sole = process->said.region_id;
 }
 
-/* So that each of `part` has its sum. */
-static int make_room(struct sums *over_all, const struct sums *part)
+/* Whether each of `part` has its sum; those that have none are noted. Both are in order. */
+static int note_missing(struct sums *over_all, const struct sums *part)
 {
-	size_t n;
+	size_t n, i = 0;
 
-	for (n = 0; n < part->count; n++)
-		if (!sums_find(over_all, part->all[n].key) &&
+	for (n = 0; n < part->count; n++) {
+		while (i < over_all->count && over_all->all[i].key < part->all[n].key)
+			i++;
+		if ((i == over_all->count || over_all->all[i].key != part->all[n].key) &&
 		    sums_note(over_all, part->all[n].key) != 0)
 			return -ENOMEM;
-	return sums_settle(over_all);
-}
-
-int totals_add(struct sums *over_all, struct process *process)
-{
-	size_t n;
-
-	if (process->past)
-		return 0;
-	if (make_room(over_all, &process->sums) != 0)
-		return -ENOMEM;
-	for (n = 0; n < process->sums.count; n++)
-		add_one(sums_find(over_all, process->sums.all[n].key), process,
-			&process->sums.all[n]);
+	}
 	return 0;
 }
 
-int totals_add_past(struct sums *over_all, struct region_watch *region)
+/* So that each of `part` has its sum. */
+static int make_room(struct sums *over_all, const struct sums *part)
+{
+	int error = note_missing(over_all, part);
+
+	return error ? error : sums_settle(over_all);
+}
+
+int totals_add(struct sums *over_all, struct process *process, const struct history *history)
+{
+	struct sums *part = &process->sums;
+	size_t n, i = 0;
+
+	if (process->past)
+		return 0;
+	if (make_room(over_all, part) != 0)
+		return -ENOMEM;
+	for (n = 0; n < part->count; n++, i++) {
+		while (over_all->all[i].key != part->all[n].key) /* it is there, further on */
+			i++;
+		add_one(&over_all->all[i], process, &part->all[n]);
+		history_add(history, &over_all->all[i], &part->all[n]);
+	}
+	return 0;
+}
+
+int totals_add_past(struct sums *over_all, struct region_watch *region,
+		    const struct history *history)
 {
 	size_t n;
 
@@ -102,7 +117,7 @@ int totals_add_past(struct sums *over_all, struct region_watch *region)
 		totals->abandoned_allocations = plus(totals->abandoned_allocations,
 						     part->live_allocations);
 		add_counts(totals, part);
-		history_add(to, from);
+		history_add(history, to, from);
 		totals->peak_bytes_high = plus(totals->peak_bytes_high, part->peak_bytes_high);
 		to->writers++;
 		to->several = true; /* nobody knows how many, and when */

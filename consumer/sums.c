@@ -36,6 +36,13 @@ struct sum *sums_find(const struct sums *sums, uint64_t key)
 	return is_at(sums, n, key) ? &sums->all[n] : NULL;
 }
 
+struct sum *sums_find_near(const struct sums *sums, uint64_t key, size_t *place_near)
+{
+	if (!is_at(sums, *place_near, key))
+		*place_near = place(sums, key);
+	return is_at(sums, *place_near, key) ? &sums->all[*place_near] : NULL;
+}
+
 /* Room for so many items of `size` bytes in an array that grows; NULL: no memory. */
 static void *grow(void *all, size_t count, size_t *room, size_t size)
 {

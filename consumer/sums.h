@@ -55,8 +55,11 @@ struct sums {
 	size_t noted_count, noted_room;
 };
 
-/* The sum of `key`, or NULL when it is not there. Valid until the next call of the three below. */
+/* The sum of `key`, or NULL when it is not there. Valid until the next call of those below. */
 struct sum *sums_find(const struct sums *sums, uint64_t key);
+
+/* The same; *place is where it was the last time, if at all, or is zero. */
+struct sum *sums_find_near(const struct sums *sums, uint64_t key, size_t *place);
 
 /* Many keys are added in one go, as a region may have a great many, in the worst of orders: each is
  * noted, then sums_settle() adds those that are new, with zeros. 0 or -ENOMEM. */
