@@ -7,9 +7,6 @@
 #include "consumer/watch.h"
 #include "ring/entries.h"
 
-/* The first of the pools that have no fixed name. */
-#define POOL_NAMED_MIN 8
-
 int describe_merge(struct tally_device_entry **devices, size_t *count,
 		   const struct tally_device_entry *more, size_t more_count)
 {
@@ -146,7 +143,7 @@ static int read_pools(struct region_watch *region, const struct sums *sums)
 	int error = 0;
 	size_t n;
 
-	for (n = 0; n < sums->count && !error; n++)
+	for (n = 0; n < sums->count && sums->names_asked && !error; n++)
 		error = read_pool(region, TALLY_KEY_POOL(sums->all[n].key));
 	return error;
 }

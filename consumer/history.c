@@ -175,14 +175,17 @@ struct rates history_rates(const struct history *history, const struct sum *sum,
 	const struct counts *then = &sum->marks[history->since];
 	uint64_t at_ns = history->at_ns[history->since];
 	uint64_t from_ns = at_ns > since_ns ? at_ns : since_ns;
-	double seconds = (double)(history->now_ns - from_ns) / 1e9;
+	double per_s;
 
 	if (history->now_ns <= from_ns)
 		return (struct rates){ -1, -1, -1 };
+	if (sum->counted.allocations == then->allocations && sum->counted.frees == then->frees)
+		return (struct rates){ 0, 0, 0 };
+	per_s = 1e9 / (double)(history->now_ns - from_ns);
 	return (struct rates){
-		.allocations = (double)(sum->counted.allocations - then->allocations) / seconds,
-		.frees = (double)(sum->counted.frees - then->frees) / seconds,
+		.allocations = (double)(sum->counted.allocations - then->allocations) * per_s,
+		.frees = (double)(sum->counted.frees - then->frees) * per_s,
 		.allocated_bytes =
-			(double)(sum->counted.allocated_bytes - then->allocated_bytes) / seconds,
+			(double)(sum->counted.allocated_bytes - then->allocated_bytes) * per_s,
 	};
 }

@@ -84,28 +84,55 @@ static int watch_all(struct look *look)
 
 /* ---- Adding up ------------------------------------------------------------------------------- */
 
-static const struct process *find_region(const struct look *look, uint64_t region_id)
+static int by_id(const void *a, const void *b)
 {
-	size_t n;
+	uint64_t one = (*(struct process *const *)a)->said.region_id;
+	uint64_t other = (*(struct process *const *)b)->said.region_id;
 
-	for (n = 0; n < look->attach.process_count; n++)
-		if (look->attach.processes[n]->said.region_id == region_id)
-			return look->attach.processes[n];
-	return NULL;
+	return (one > other) - (one < other);
+}
+
+/* All rows by their id, made when the first is asked for. NULL: no memory. */
+static struct process **index_of(struct look *look)
+{
+	size_t count = look->attach.process_count;
+
+	if (look->index)
+		return look->index;
+	look->index = malloc((count ? count : 1) * sizeof(struct process *));
+	if (!look->index)
+		return NULL;
+	memcpy(look->index, look->attach.processes, count * sizeof(struct process *));
+	qsort(look->index, count, sizeof(struct process *), by_id);
+	return look->index;
+}
+
+static int find_region(struct look *look, uint64_t region_id, const struct process **ret_process)
+{
+	struct process key = { .said.region_id = region_id }, *at = &key, **found;
+	struct process **all = index_of(look);
+
+	if (!all)
+		return -ENOMEM;
+	found = bsearch(&at, all, look->attach.process_count, sizeof(struct process *), by_id);
+	*ret_process = found ? *found : NULL;
+	return 0;
 }
 
 /* What a fork child inherited is counted with its parent as long as that lives. Of two that ended
  * within one look their own words tell which was first, if both left one. */
-static void count_inherited(const struct look *look, struct process *process)
+static int count_inherited(struct look *look, struct process *process)
 {
 	const struct process *parent;
 
 	if (process->said.parent_id == 0 || process->inherited_counted || process->ended_before)
-		return;
-	parent = find_region(look, process->said.parent_id);
+		return 0;
+	if (find_region(look, process->said.parent_id, &parent) != 0)
+		return -ENOMEM;
 	process->inherited_counted = !parent || parent->ended_before ||
 				     (parent->ended && !process->ended) ||
 				     (parent->ended_ns && parent->ended_ns < process->ended_ns);
+	return 0;
 }
 
 static int add_up(struct look *look)
@@ -117,10 +144,14 @@ static int add_up(struct look *look)
 	sums_restart(&look->over_all);
 	history_begin(&look->history);
 	for (n = 0; n < attach->process_count && !error; n++) {
-		count_inherited(look, attach->processes[n]);
+		error = count_inherited(look, attach->processes[n]);
+		if (error)
+			break;
 		history_meet(&look->history, attach->processes[n]);
 		error = totals_add(&look->over_all, attach->processes[n], &look->history);
 	}
+	free(look->index);
+	look->index = NULL;
 	/* What is nobody's any more was no business of the one process that was asked for. */
 	for (n = 0; n < attach->region_count && !error; n++) {
 		history_meet_past(attach->regions[n]);
@@ -262,6 +293,7 @@ int look_open(struct look *look, const struct tally_consumer_options *options)
 	memset(&look->history, 0, sizeof(look->history));
 	memset(&look->lent, 0, sizeof(look->lent));
 	look->due = false;
+	look->index = NULL;
 	error = publisher_open(&look->publisher);
 	if (error) {
 		attach_close(&look->attach);

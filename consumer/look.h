@@ -17,6 +17,7 @@ struct look {
 	struct attach attach;
 	struct sums over_all;
 	struct history history;
+	struct process **index; /* rows by their id, while they are added up; or NULL */
 	struct publisher publisher;
 	struct region lent; /* base NULL: none */
 	bool due;	    /* the next look should not wait for the interval to pass */

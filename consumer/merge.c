@@ -56,27 +56,16 @@ static void add_one(struct sum *to, const struct process *process, struct sum *f
 	to->sole = process->said.region_id;
 }
 
-/* Whether each of `part` has its sum; those that have none are noted. Both are in order. */
-static int note_missing(struct sums *over_all, const struct sums *part)
-{
-	size_t n, i = 0;
-
-	for (n = 0; n < part->count; n++) {
-		while (i < over_all->count && over_all->all[i].key < part->all[n].key)
-			i++;
-		if ((i == over_all->count || over_all->all[i].key != part->all[n].key) &&
-		    sums_note(over_all, part->all[n].key) != 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 /* So that each of `part` has its sum. */
 static int make_room(struct sums *over_all, const struct sums *part)
 {
-	int error = note_missing(over_all, part);
+	size_t n;
 
-	return error ? error : sums_settle(over_all);
+	for (n = 0; n < part->count; n++)
+		if (!sums_find(over_all, part->all[n].key) &&
+		    sums_note(over_all, part->all[n].key) != 0)
+			return -ENOMEM;
+	return sums_settle(over_all);
 }
 
 int totals_add(struct sums *over_all, struct process *process, const struct history *history)
@@ -84,15 +73,20 @@ int totals_add(struct sums *over_all, struct process *process, const struct hist
 	struct sums *part = &process->sums;
 	size_t n, i = 0;
 
-	if (process->past)
-		return 0;
-	if (make_room(over_all, part) != 0)
-		return -ENOMEM;
-	for (n = 0; n < part->count; n++, i++) {
-		while (over_all->all[i].key != part->all[n].key) /* it is there, further on */
-			i++;
-		add_one(&over_all->all[i], process, &part->all[n]);
-		history_add(history, &over_all->all[i], &part->all[n]);
+	for (n = 0; n < part->count && !process->past; n++) {
+		struct sum *from = &part->all[n];
+
+		while (i < over_all->count && over_all->all[i].key < from->key)
+			i++; /* both are in order */
+		if (i == over_all->count || over_all->all[i].key != from->key) {
+			if (make_room(over_all, part) != 0)
+				return -ENOMEM;
+			i = 0;
+			while (over_all->all[i].key != from->key)
+				i++;
+		}
+		add_one(&over_all->all[i], process, from);
+		history_add(history, &over_all->all[i], from);
 	}
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tally/abi.h>
 
 #define SUMS_ROOM_MIN 4
 
@@ -116,6 +117,8 @@ int sums_settle(struct sums *sums)
 		memset(&all[--to], 0, sizeof(*all));
 		all[to].key = sums->noted[--fresh];
 		all[to].totals.current = true;
+		if (TALLY_KEY_POOL(all[to].key) >= POOL_NAMED_MIN)
+			sums->names_asked = true;
 	}
 	return 0;
 }
@@ -159,6 +162,7 @@ int sums_copy(struct sums *to, const struct sums *from)
 	if (from->count > 0)
 		memcpy(to->all, from->all, from->count * sizeof(*from->all));
 	to->count = from->count;
+	to->names_asked = from->names_asked;
 	return 0;
 }
 

@@ -26,6 +26,9 @@ struct counts {
 
 #define SUM_MARKS 3
 
+/* The first of the pools that have no fixed name. */
+#define POOL_NAMED_MIN 8
+
 struct sum {
 	uint64_t key; /* TALLY_KEY() */
 	struct tally_totals totals;
@@ -53,6 +56,7 @@ struct sums {
 	size_t count, room;
 	uint64_t *noted; /* keys to be added, in any order and number */
 	size_t noted_count, noted_room;
+	bool names_asked; /* there are pools that have no fixed name */
 };
 
 /* The sum of `key`, or NULL when it is not there. Valid until the next call of those below. */

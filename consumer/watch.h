@@ -30,6 +30,8 @@ struct lane_watch {
 	struct lane_reader reader; /* header is always set */
 	struct cell_watch *cells;  /* in the order of its directory */
 	uint32_t cell_room;
+	uint64_t settled_cells;	   /* so many there were in the first pass over them, and */
+	uint64_t settled_event_no; /* this was the last event in them; or UINT64_MAX */
 
 	struct process *row;		       /* whose it is; NULL: of nobody who is told apart */
 	uint64_t base_events, base_unrecorded; /* of its earlier owners */
@@ -80,6 +82,7 @@ struct region_watch {
 	struct lane_watch *lanes;
 	uint32_t lane_count, lane_room;
 
+	uint64_t settled_print;	     /* of one process: of its shared cells in the first pass */
 	struct shared_reader shared; /* slots NULL until the ring is seen ready */
 	struct late_record *late;
 	uint32_t late_count, late_room;
