@@ -135,8 +135,8 @@ static int check_wanted(const struct attach *attach, const struct region_view *v
 		snprintf(why, REGION_WHY_MAX, "named as yours, but owned by user %u; remove it",
 			 view->uid);
 	else
-		snprintf(why, REGION_WHY_MAX,
-			 "named as user %u's, but owned by user %u; remove it", uid, view->uid);
+		snprintf(why, REGION_WHY_MAX, "named as user %u's, but owned by user %u; remove it",
+			 uid, view->uid);
 	return -EACCES;
 }
 

@@ -81,7 +81,8 @@ static void pass_interval(struct tally_consumer *consumer, uint64_t look_ns)
 	uint64_t early_ns = start_ns + EARLY_LOOK_NS + look_ns * EARLY_LOOK_SHARE;
 	uint64_t pause_ns = DRAIN_PAUSE_NS;
 	uint64_t drain_ns = drains ? start_ns + pause_ns : UINT64_MAX;
-	uint64_t listen_ns = start_ns; /* until then others may do in the directory what they like */
+	uint64_t listen_ns =
+		start_ns; /* until then others may do in the directory what they like */
 
 	while (is_running(consumer)) {
 		bool wanted = attach_changed(&consumer->look.attach) || consumer->look.due;

@@ -43,8 +43,8 @@ void follow_begin(struct follow *follow, int dir_fd)
 	follow->changed = true;
 }
 
-static void note(struct follow *follow, const struct inotify_event *event,
-		 follow_concerns concerns, const void *concerns_arg)
+static void note(struct follow *follow, const struct inotify_event *event, follow_concerns concerns,
+		 const void *concerns_arg)
 {
 	follow->changed = true;
 	if ((event->mask & (IN_Q_OVERFLOW | IN_MOVE_SELF | IN_IGNORED)) ||

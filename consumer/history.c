@@ -120,8 +120,8 @@ void history_add(const struct history *history, struct sum *to, struct sum *from
 {
 	to->counted.allocations += rise(&from->counted.allocations, from->totals.allocations);
 	to->counted.frees += rise(&from->counted.frees, from->totals.frees);
-	to->counted.allocated_bytes +=
-		rise(&from->counted.allocated_bytes, from->totals.allocated_bytes);
+	to->counted.allocated_bytes += rise(&from->counted.allocated_bytes,
+					    from->totals.allocated_bytes);
 	note_peak(from);
 	if (history->marking)
 		from->marks[history->newest] = from->counted;
@@ -185,7 +185,7 @@ struct rates history_rates(const struct history *history, const struct sum *sum,
 	return (struct rates){
 		.allocations = (double)(sum->counted.allocations - then->allocations) * per_s,
 		.frees = (double)(sum->counted.frees - then->frees) * per_s,
-		.allocated_bytes =
-			(double)(sum->counted.allocated_bytes - then->allocated_bytes) * per_s,
+		.allocated_bytes = (double)(sum->counted.allocated_bytes - then->allocated_bytes) *
+				   per_s,
 	};
 }

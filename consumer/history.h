@@ -49,7 +49,6 @@ struct rates {
 
 /* Between this look and one about a second ago, but not before `since_ns`; all -1 when there was
  * none. */
-struct rates history_rates(const struct history *history, const struct sum *sum,
-			   uint64_t since_ns);
+struct rates history_rates(const struct history *history, const struct sum *sum, uint64_t since_ns);
 
 #endif

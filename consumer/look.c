@@ -218,9 +218,8 @@ static int publish(struct look *look)
  * same has no more than a few looks brought forward. */
 static bool is_about_to_end(struct region_watch *region)
 {
-	return region->file_gone && region->alive && !region->joined &&
-	       region->entries[0].row && region->entries[0].row->ended_ns &&
-	       region->hurries++ < HURRIES_MAX;
+	return region->file_gone && region->alive && !region->joined && region->entries[0].row &&
+	       region->entries[0].row->ended_ns && region->hurries++ < HURRIES_MAX;
 }
 
 /* Shown as ended now, it is not there any more next time. */

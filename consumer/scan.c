@@ -94,7 +94,7 @@ static int visit(struct attach *attach, const char *name, uint64_t ino)
 		attach_try(attach, known, uid);
 	else
 		attach_refuse(attach, known, 0, -EBADMSG,
-		       "not a name tally gives; remove it if nobody needs it");
+			      "not a name tally gives; remove it if nobody needs it");
 	return 0;
 }
 

@@ -46,8 +46,8 @@ struct sum {
 	int64_t observed_bytes; /* the peak is known to be at least this */
 	uint64_t sole;		/* the only contributor so far, if there was only one */
 	bool several;
-	bool has_peak;		/* totals.attach_peak_bytes is one */
-	struct counts counted;	/* at the last look; over all processes: since the first look */
+	bool has_peak;	       /* totals.attach_peak_bytes is one */
+	struct counts counted; /* at the last look; over all processes: since the first look */
 	struct counts marks[SUM_MARKS]; /* that at some earlier looks, see history.h */
 };
 

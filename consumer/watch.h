@@ -64,16 +64,16 @@ struct pool_name {
 struct region_watch {
 	struct region_view view; /* base NULL once let go */
 	char name[REGION_NAME_MAX];
-	bool joined;	/* has entries for several processes */
-	bool fresh;	/* no look has been through it yet */
-	bool alive;	/* a process of it was, at the last census */
-	bool unsettled; /* it changed all the time: what was known before is shown */
-	bool stale;	/* something was met that only a look can tell the owner of */
-	bool cut;	/* its file was, while it was read */
-	bool seen_late; /* it may have been there before the last look; until it is added up */
-	bool file_gone; /* its name is no longer in the directory, or is another file's */
+	bool joined;	  /* has entries for several processes */
+	bool fresh;	  /* no look has been through it yet */
+	bool alive;	  /* a process of it was, at the last census */
+	bool unsettled;	  /* it changed all the time: what was known before is shown */
+	bool stale;	  /* something was met that only a look can tell the owner of */
+	bool cut;	  /* its file was, while it was read */
+	bool seen_late;	  /* it may have been there before the last look; until it is added up */
+	bool file_gone;	  /* its name is no longer in the directory, or is another file's */
 	uint32_t hurries; /* looks that were brought forward to see it end */
-	size_t listed;	/* rows of it that are shown */
+	size_t listed;	  /* rows of it that are shown */
 
 	struct entry_watch *entries;
 	uint32_t entry_count;	 /* up to the last one that is known */

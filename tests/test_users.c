@@ -166,7 +166,8 @@ static void ps_of_another_users_process_has_exit_status_4(void **state)
 	need_two_users();
 	region_unlink(&theirs.region); /* both have this process's id */
 	assert_int_equal(TALLY("ps", "-p", pid).status, 0);
-	outcome = RUN("setpriv", "--reuid=65534", "--clear-groups", built("tally"), "ps", "-p", pid);
+	outcome = RUN("setpriv", "--reuid=65534", "--clear-groups", built("tally"), "ps", "-p",
+		      pid);
 	if (outcome.status == 126 || outcome.status == 127) {
 		end_two_users();
 		SKIP("user 65534 may not run what was built");
