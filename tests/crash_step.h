@@ -257,7 +257,7 @@ static inline int trace_find_library(struct dl_phdr_info *info, size_t size, voi
 }
 
 #define WAY_RUNS 0x80000000u /* to a breakpoint; else it is one step */
-#define RUN_COST 3	     /* steps that a breakpoint costs about as much as */
+#define RUN_COST 1 /* steps: its system calls are cheaper than the processor's debug exception */
 
 /* The cheapest way to each, in steps: from the one before it, or, where a breakpoint can be, from
  * any since it was come to the last time. `library`: what else than our own text may have them. */
