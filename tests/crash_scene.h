@@ -238,7 +238,7 @@ static inline pid_t scene_fork(const struct scene *scene, unsigned int worker,
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	crash_at.scene = scene->name;
-	mallopt(M_MMAP_THRESHOLD, 64 << 10); /* what is large comes as zero, and is hardly touched */
+	mallopt(M_MMAP_THRESHOLD, 64 << 10); /* large blocks come as zero, hardly touched */
 	truth = crash_share(sizeof(*truth));
 	snprintf(test_dir + length, sizeof(test_dir) - length, "/%u", worker);
 	mkdir(test_dir, 0700);

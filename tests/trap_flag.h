@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The processor's trap flag: SIGTRAP comes after each instruction that this thread executes, so that
- * a handler comes between any two of them. Only on x86-64. */
+/* The processor's trap flag: SIGTRAP comes after each instruction that this thread executes, so a
+ * handler comes between any two of them. Only on x86-64. */
 #ifndef TESTS_TRAP_FLAG_H
 #define TESTS_TRAP_FLAG_H
 
