@@ -52,12 +52,13 @@ FLOORS.producer := ring producer
 FLOORS.producer/adapters/malloc :=
 FLOORS.consumer := ring consumer
 FLOORS.consumer/cli :=
+FLOORS.consumer/example :=
 FLOORS.bench := ring producer consumer bench
 FLOORS.tests := ring producer consumer tests
 FLOORS.tests/prog := tests
 FLOORS.tests/fuzz := ring producer consumer tests
-FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli bench tests tests/prog \
-	tests/fuzz
+FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli consumer/example bench \
+	tests tests/prog tests/fuzz
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
 # Internal calls to exported functions stay calls within the library. Other linkers than that of
@@ -86,6 +87,7 @@ FLAGS.producer := $(SHARED) $(TLS)
 FLAGS.producer/adapters/malloc := $(SHARED) -fvisibility=default $(TLS) $(ALLOCATOR)
 FLAGS.consumer := $(SHARED)
 FLAGS.consumer/cli := -fPIE -Iconsumer/cli
+FLAGS.consumer/example := -fPIC
 FLAGS.bench := -fPIE $(PLACES)
 FLAGS.tests := -fPIE $(PLACES)
 FLAGS.tests/prog := -fPIC $(PLACES)
@@ -211,7 +213,8 @@ CRASHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/crash_*.c)))
 PROG_STATIC := $(filter $(BUILD)/tests/prog/static_%,$(call names,tests/prog))
 PROG_LIBS := $(patsubst %,%.so,$(filter $(BUILD)/tests/prog/lib%,$(call names,tests/prog)))
 PROGS := $(filter-out $(PROG_STATIC) $(PROG_LIBS:.so=),$(call names,tests/prog))
-ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS)
+EXAMPLES := $(call names,consumer/example)
+ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS) $(EXAMPLES)
 
 all: $(LIBRARIES) $(TALLY)
 
@@ -238,7 +241,7 @@ $(TESTS) $(CRASHES): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(INSIDE) \
 	$(call link,-pie $(SANITIZE),$(INSIDE) -lcmocka -ljansson $(LIBS_CONSUMER) -lm)
 
 user_libs = $(LIB).so $(LIB)-consumer.so
-$(PROGS): $(BUILD)/%: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
+$(PROGS) $(EXAMPLES): $(BUILD)/%: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
 	$(call link,-pie $(rpath_prog),$(user_libs))
 $(PROG_LIBS): $(BUILD)/%.so: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
 	$(call link,-shared $(rpath_prog),$(user_libs))

@@ -39,6 +39,10 @@ for side in producer consumer; do
 			sed "s/-l${package#lib} //")
 	env -u LD_LIBRARY_PATH ./$side-archive
 done
+# The example, as it says itself.
+${CC:-gcc} -o example "$OLDPWD/consumer/example/in_process.c" \
+	$(pkg-config --cflags --libs libtally libtally-consumer)
+[[ $(TALLY_DIR=$root ./example) == "device 0 dram: 4096000 bytes in 1000 buffers" ]]
 [[ $(pkg-config --modversion libtally) == "${VERSION:-$(pkg-config --modversion libtally)}" ]]
 usr/bin/tally --version >/dev/null 2>&1 || [[ $? -lt 126 ]]
 LD_PRELOAD=$root/usr/lib/libtally-malloc.so env -u LD_LIBRARY_PATH /bin/true 2>err
