@@ -206,6 +206,7 @@ $(foreach f,ring producer consumer,$(eval $(call inside,$(f))))
 # ---- Programs ------------------------------------------------------------------------------------
 
 TALLY := $(BUILD)/tally
+MAN_PAGES := $(patsubst consumer/cli/%.scd,$(BUILD)/man/%,$(wildcard consumer/cli/*.scd))
 names = $(patsubst %.c,$(BUILD)/%,$(call sources,$(1)))
 BENCHES := $(filter-out %/harness %/pair,$(call names,bench))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/test_*.c)))
@@ -216,7 +217,12 @@ PROGS := $(filter-out $(PROG_STATIC) $(PROG_LIBS:.so=),$(call names,tests/prog))
 EXAMPLES := $(call names,consumer/example)
 ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS) $(EXAMPLES)
 
-all: $(LIBRARIES) $(TALLY)
+all: $(LIBRARIES) $(TALLY) $(MAN_PAGES)
+
+$(BUILD)/man/%: consumer/cli/%.scd | $(READY)
+	@mkdir -p $(@D)
+	@echo "  MAN   $@"
+	$(Q)scdoc <$< >$@
 
 rpath_bench := -Wl,-rpath,'$$ORIGIN/..'
 rpath_prog := -Wl,-rpath,'$$ORIGIN/../..'
@@ -337,9 +343,7 @@ campaign-shared: $(CAMPAIGN)
 BIN_TO := $(DESTDIR)$(PREFIX)/bin
 LIB_TO := $(DESTDIR)$(LIBDIR)
 HEADERS_TO := $(DESTDIR)$(PREFIX)/include/tally
-MAN_TO := $(DESTDIR)$(PREFIX)/share/man/man
-MAN_PAGES := $(sort $(foreach n,1 3 5 7,$(foreach d,include/tally producer consumer consumer/cli,\
-	$(wildcard $(d)/*.$(n)))))
+SHARE_TO := $(DESTDIR)$(PREFIX)/share
 
 install: all
 	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)
@@ -355,7 +359,10 @@ install: all
 		sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 			$$l.pc.in >$(LIB_TO)/pkgconfig/$${l##*/}.pc || exit; \
 	done
-	for m in $(MAN_PAGES); do install -Dm 644 -t $(MAN_TO)$${m##*.} $$m || exit; done
+	install -Dm 644 -t $(SHARE_TO)/man/man1 $(MAN_PAGES)
+	install -Dm 644 consumer/cli/completion/tally.bash $(SHARE_TO)/bash-completion/completions/tally
+	install -Dm 644 -t $(SHARE_TO)/zsh/site-functions consumer/cli/completion/_tally
+	install -Dm 644 -t $(SHARE_TO)/fish/vendor_completions.d consumer/cli/completion/tally.fish
 
 clean:
 	rm -rf $(BUILD)
