@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "consumer/exclude.h"
 #include "consumer/look.h"
@@ -114,7 +115,8 @@ static void free_consumer(struct tally_consumer *consumer)
 	free(consumer);
 }
 
-static int open_consumer(const struct tally_consumer_options *options,
+/* `early`: what is asked for need not be there yet. */
+static int open_consumer(const struct tally_consumer_options *options, bool early,
 			 struct tally_consumer **ret_consumer)
 {
 	struct tally_consumer *consumer = calloc(1, sizeof(*consumer));
@@ -136,6 +138,8 @@ static int open_consumer(const struct tally_consumer_options *options,
 	error = look_once(&consumer->look);
 	if (!error)
 		error = look_found(&consumer->look);
+	if (error == -ENOENT && early)
+		error = 0;
 	if (error) {
 		free_consumer(consumer);
 		return error;
@@ -150,9 +154,35 @@ int tally_consumer_open(const struct tally_consumer_options *options,
 	int error;
 
 	exclude_begin();
-	error = open_consumer(options, ret_consumer);
+	error = open_consumer(options, false, ret_consumer);
 	exclude_end();
 	return error;
+}
+
+int tally_consumer_start_own(const struct tally_consumer_options *options, uint32_t interval_ms,
+			     struct tally_consumer **ret_consumer)
+{
+	struct tally_consumer_options own = { 0 };
+	struct tally_consumer *consumer;
+	int error;
+
+	if (options)
+		own = *options;
+	if (own.pid || own.name || own.run_id)
+		return -EINVAL;
+	own.pid = (uint32_t)getpid();
+	exclude_begin();
+	error = open_consumer(&own, true, &consumer);
+	exclude_end();
+	if (error)
+		return error;
+	error = tally_consumer_start(consumer, interval_ms);
+	if (error) {
+		tally_consumer_close(consumer);
+		return error;
+	}
+	*ret_consumer = consumer;
+	return 0;
 }
 
 void tally_consumer_close(struct tally_consumer *consumer)

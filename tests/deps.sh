@@ -12,6 +12,7 @@ build binutils        readelf       tests read symbols and disassembly; the arch
 build liburcu-dev     -             libtally-consumer publishes its snapshots by RCU
 build libjansson-dev  -             tally writes JSON
 build libcmocka-dev   -             the tests are cmocka programs
+build scdoc           scdoc         makes the man pages
 build pkg-config      pkg-config    tests look up the installed libraries
 build g++             g++           the public headers must compile as C++ too
 build git             git           the demo follows it; tests compare its output

@@ -4,6 +4,7 @@
  *	struct tally_consumer *consumer;
  *	tally_consumer_open(NULL, &consumer);		everything of this user
  *	tally_consumer_start(consumer, 100);		a thread looks every 100 ms
+ *	(or tally_consumer_start_own(NULL, 100, &consumer): this process's own counters)
  *	...
  *	const struct tally_snapshot *now = tally_snapshot_get(consumer);
  *	...						any thread, no lock
@@ -38,6 +39,24 @@ struct tally_refusal {
 	const char *message; /* one line, for people: what is wrong and what to do */
 };
 
+/* A record, decoded. Valid during the call that hands it over. */
+struct tally_event {
+	uint64_t realtime_ns;  /* when, since the epoch; to the accuracy of the clock's rate */
+	uint64_t monotonic_ns; /* likewise, CLOCK_MONOTONIC */
+	uint64_t region_id;    /* of the process image: tally_process_view.region_id */
+	uint32_t pid, tid;
+	const char *comm; /* printable */
+	uint32_t kind;	  /* enum tally_kind of abi.h */
+	uint32_t device, pool;
+	uint32_t flags;	       /* of the pool: TALLY_KERNEL_..., 0 elsewhere */
+	const char *pool_name; /* "dram", a name given at run time, or "pool-N" */
+	uint64_t buffer_id;
+	uint64_t size; /* bytes; of a pool reset the balance that was booked as freed */
+	uint64_t event_no;
+	const char *tag; /* current then, of a mark its name; "" without one */
+	bool shared;	 /* from the shared ring; else from a lane */
+};
+
 /* Zero is each field's default. At most one of pid, name and run_id is set; none of them means
  * every region of this user. */
 struct tally_consumer_options {
@@ -46,14 +65,22 @@ struct tally_consumer_options {
 	uint64_t run_id;  /* regions started by this `tally run` */
 	const char *dir;  /* of regions; default TALLY_DIR, then /dev/shm */
 
+	bool all_users;	   /* not just this user's regions: for root */
 	bool read_records; /* drain records too; else ledgers only */
-	bool from_start;   /* records gone before the consumer came are lost too */
-	bool remove_ended; /* unlink a region once its process has ended and it has been read */
-	bool lend_region;  /* make a region for those of the run that can make none of their own */
+	bool read_buffers; /* keep the table of live buffers, tags and sizes; implies read_records */
+	size_t buffers_max; /* rows of that table at most; default TALLY_BUFFERS_MAX */
+	bool from_start;    /* records gone before the consumer came are lost too */
+	bool remove_ended;  /* unlink a region once its process has ended and it has been read */
+	bool lend_region;   /* make a region for those of the run that can make none of their own */
 
 	/* Called for each refused file, once per file, on the thread that polls. */
 	void (*refused)(void *refused_arg, const struct tally_refusal *refusal);
 	void *refused_arg;
+
+	/* Called for each record read, on the thread that polls; implies read_records. Records of
+	 * one region come in order of time as far as they were there when a look began. */
+	void (*event)(void *event_arg, const struct tally_event *event);
+	void *event_arg;
 };
 
 /* ---- What a snapshot holds --------------------------------------------------------------------
@@ -66,6 +93,8 @@ struct tally_totals {
 	int64_t live_allocations;
 	/* Highest live bytes since the start: at least, and at most. Equal when known exactly. */
 	int64_t peak_bytes, peak_bytes_high;
+	/* Highest live bytes at a look of this consumer: the peak since it attached, at least. */
+	int64_t attach_peak_bytes;
 	uint64_t allocations, frees, failures;
 	uint64_t allocated_bytes, freed_bytes;
 	/* Balance of processes that ended holding it; no longer part of live_bytes above. In a
@@ -84,6 +113,24 @@ struct tally_pool_view {
 	char pool_name[24];	 /* "dram", a name given at run time, or "pool-N" */
 	uint64_t capacity_bytes; /* 0: not known */
 	struct tally_totals totals;
+	/* Per second, between this look and one about a second earlier; negative: not known yet. */
+	double allocations_per_s, frees_per_s, allocated_bytes_per_s;
+	/* From records since attach; after a loss they are lower bounds, or guesses. With
+	 * read_buffers only. */
+	uint64_t unmatched_frees;    /* of a buffer that was not seen allocated */
+	uint64_t double_allocations; /* of a buffer that was not seen freed */
+	const uint64_t *sizes;	     /* allocations by size, TALLY_SIZES of them; NULL: not known */
+};
+
+/* sizes[0] counts allocations of 0 bytes, sizes[n] those of 2^(n-1) .. 2^n - 1. */
+#define TALLY_SIZES 65
+
+/* What carries one tag, in one (device, pool); from records since attach. */
+struct tally_tag_view {
+	char tag[56]; /* "" is what carries none */
+	uint32_t device, pool;
+	int64_t live_bytes, live_allocations;
+	uint64_t allocations, frees, allocated_bytes, freed_bytes; /* by the tag of the alloc */
 };
 
 struct tally_device_view {
@@ -106,6 +153,7 @@ struct tally_process_view {
 	char region[64]; /* its file's name; of a joined region others have the same */
 	char comm[24];	 /* printable */
 	uint32_t pid;
+	uint32_t uid; /* of the region's file */
 	enum tally_process_end end;
 	/* region_id names the process image, and nothing else ever: it is the id of a region of its
 	 * own, and in a joined region its entry's generation. parent_id: that of the process it was
@@ -125,6 +173,11 @@ struct tally_process_view {
 	uint32_t guests;	    /* if not 0: these are not one process but so many, which could
 					  make no region and were lent one; pid is the lender's */
 	size_t first_pool, pool_count; /* in the snapshot's process_pools */
+	size_t first_tag, tag_count;   /* in the snapshot's process_tags */
+	size_t buffers;		       /* rows in the table */
+	/* Records of it were lost, or gone before the consumer came, up to then; what was allocated
+	 * earlier may be missing in the table, or have been freed. 0: none. */
+	uint64_t incomplete_until_realtime_ns;
 };
 
 /* Constant from its publication until it is put back. Arrays are ordered by device, pool and
@@ -135,11 +188,18 @@ struct tally_snapshot {
 	bool complete;	       /* nothing refused, every sum current, nothing rejected */
 	uint64_t events, records_read, lost_records, rejected_events;
 	uint32_t refused_files;
+	/* The table of live buffers. left_out: had no row, as there were buffers_max of them. */
+	size_t buffers, buffers_max;
+	uint64_t buffers_left_out;
+	uint64_t incomplete_since_realtime_ns; /* the first loss known; 0: the table is complete */
 	size_t device_count, pool_count, process_count, process_pool_count;
+	size_t tag_count, process_tag_count;
 	const struct tally_device_view *devices;
 	const struct tally_pool_view *pools; /* per device, over all processes */
 	const struct tally_process_view *processes;
 	const struct tally_pool_view *process_pools; /* per process */
+	const struct tally_tag_view *tags;	     /* over all processes, by tag, device, pool */
+	const struct tally_tag_view *process_tags;   /* per process */
 };
 
 /* ---- Calls ---------------------------------------------------------------------------------- */
@@ -167,6 +227,12 @@ int tally_consumer_poll(struct tally_consumer *consumer);
  * while they come fast. -EBUSY: it runs already; -EAGAIN: no thread could be made. */
 int tally_consumer_start(struct tally_consumer *consumer, uint32_t interval_ms);
 
+/* The two in one call, for a program that watches itself: opens this process's region, which need
+ * not be there yet, and starts the thread. options may be NULL; its pid, name and run_id are unset.
+ * Errors are those of the two, but for -ENOENT of the region. */
+int tally_consumer_start_own(const struct tally_consumer_options *options, uint32_t interval_ms,
+			     struct tally_consumer **ret_consumer);
+
 /* Ends that thread after one more poll. -ESRCH: none runs. */
 int tally_consumer_stop(struct tally_consumer *consumer);
 
@@ -180,6 +246,37 @@ int tally_consumer_guard(void);
  * Never NULL. */
 const struct tally_snapshot *tally_snapshot_get(const struct tally_consumer *consumer);
 void tally_snapshot_put(const struct tally_snapshot *snapshot);
+
+/* ---- Live buffers -----------------------------------------------------------------------------
+ * With read_buffers. A row is there if the latest record of that buffer, by time, is its allocation;
+ * in whatever order lanes are read. What a process that has ended never freed stays as long as the
+ * process is shown. */
+
+#define TALLY_BUFFERS_MAX 4194304
+
+struct tally_buffer {
+	uint64_t buffer_id;
+	uint64_t size;	    /* bytes */
+	uint64_t region_id; /* of the process image */
+	uint32_t pid, tid;  /* of the thread that allocated it */
+	const char *comm;   /* printable; valid during the call */
+	uint32_t device, pool;
+	uint32_t flags;
+	const char *pool_name;	     /* valid during the call */
+	const char *tag;	     /* likewise; "" without one */
+	uint64_t alloc_realtime_ns;  /* since the epoch */
+	uint64_t alloc_monotonic_ns; /* CLOCK_MONOTONIC; the age is now minus this */
+	bool ended;		     /* its process has: abandoned */
+	bool unsure;		     /* records were lost since: it may have been freed */
+};
+
+/* Hands each live buffer to `each` until that returns false; in no order, rows that come and go
+ * meanwhile may be in it or not. Any thread, without a lock; `each` runs inside an RCU read section:
+ * it must not close the consumer, nor take long while memory matters. Returns how many were handed
+ * over. */
+size_t tally_buffers_each(const struct tally_consumer *consumer,
+			  bool (*each)(void *each_arg, const struct tally_buffer *buffer),
+			  void *each_arg);
 
 /* ---- Regions of the dead ----------------------------------------------------------------------
  * A process that dies leaves its region, so that what it held can still be read. Of each user's the
