@@ -331,7 +331,7 @@ lint: all
 format: deps
 	$(Q)tests/lint/format.sh -i
 
-bench: $(BENCHES)
+bench: $(BENCHES) $(TALLY)
 	$(Q)status=0; for b in $(BENCHES); do echo "== $$b"; $$b || status=1; done; exit $$status
 
 PUSHES ?= 100000000
