@@ -288,6 +288,7 @@ static void allocate(struct buffers *buffers, struct tag_books *books, const str
 		return;
 	}
 	entered(buffers, row);
+	ahead_note(&buffers->ahead, hash, row);
 	if (is_late(pool, item))
 		doubt_row(buffers, row, item->time, true);
 }
@@ -363,7 +364,7 @@ static void apply_to_pool(struct buffers *buffers, const struct staged *item)
 		reset(buffers, pool, item->time);
 }
 
-void buffers_apply(struct buffers *buffers, const struct staged *item)
+static void apply(struct buffers *buffers, const struct staged *item)
 {
 	struct tag_books *books;
 
@@ -384,8 +385,34 @@ void buffers_apply(struct buffers *buffers, const struct staged *item)
 	}
 	if (item->time > item->holder->applied)
 		item->holder->applied = item->time;
-	if (++buffers->applied == BUFFERS_AT_ONCE) {
-		buffers_end(buffers);
-		buffers_begin(buffers);
+}
+
+/* What the keys of some items come to, as far as there are books for them. */
+static size_t hash_all(const struct staged *const *items, size_t count, unsigned long *ret_hashes)
+{
+	size_t hashed = 0, n;
+
+	for (n = 0; n < count; n++) {
+		const struct pool_books *pool = NULL;
+
+		if (items[n]->kind == TALLY_KIND_ALLOC || items[n]->kind == TALLY_KIND_FREE)
+			pool = books_pool_of(items[n]->holder, items[n]->where);
+		if (pool)
+			ret_hashes[hashed++] = hash_of(pool, items[n]->buffer_id);
 	}
+	return hashed;
+}
+
+void buffers_apply(struct buffers *buffers, const struct staged *const *items, size_t count)
+{
+	unsigned long hashes[STAGE_BATCH];
+	size_t hashed, n;
+
+	if (buffers->ahead.rows && count <= STAGE_BATCH) {
+		hashed = hash_all(items, count, hashes);
+		if (hashed > 0)
+			ahead_fetch(&buffers->ahead, hashes, hashed);
+	}
+	for (n = 0; n < count; n++)
+		apply(buffers, items[n]);
 }

@@ -40,6 +40,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "consumer/ahead.h"
 #include "consumer/books.h"
 #include "consumer/rows.h"
 #include "consumer/stage.h"
@@ -67,9 +68,6 @@ struct doubts {
 	uint32_t first, last, unused;
 };
 
-/* After so many records readers' grace periods may end, and the hash table may grow. */
-#define BUFFERS_AT_ONCE 1024
-
 struct buffers {
 	struct cds_lfht *table; /* NULL: there is none */
 	size_t buckets;
@@ -77,10 +75,10 @@ struct buffers {
 	uint64_t left_out;
 	uint64_t left_out_since_ns; /* CLOCK_REALTIME, 0: none was */
 	uint64_t now_ns;	    /* CLOCK_MONOTONIC, about */
-	uint32_t applied;	    /* since the RCU read lock was taken */
 	size_t holders;		    /* that have rows */
 	bool sweep;		    /* there are rows that are to go */
 	struct rows rows;
+	struct ahead ahead;
 	struct doubts doubts;
 
 	struct holder *leaving;		 /* to be swept */
@@ -95,9 +93,10 @@ int buffers_open(struct buffers *buffers, size_t max);
 /* No reader is left; every holder is leaving. */
 void buffers_close(struct buffers *buffers);
 
-/* Between these, on the thread that polls, which holds no RCU read lock. */
+/* Applies records, which come in order of time but for few that are late. Between the other two, on
+ * the thread that polls, which holds no RCU read lock. */
 void buffers_begin(struct buffers *buffers);
-void buffers_apply(struct buffers *buffers, const struct staged *item);
+void buffers_apply(struct buffers *buffers, const struct staged *const *items, size_t count);
 void buffers_end(struct buffers *buffers);
 
 /* An allocation that got no row. */

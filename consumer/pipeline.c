@@ -96,20 +96,19 @@ void pipeline_take(struct region_watch *region, struct process *row,
 		buffers_leave_out(&region->pipeline->buffers);
 }
 
-static void apply(void *arg, const struct staged *item)
+static void apply(void *arg, const struct staged *const *items, size_t count)
 {
 	struct region_watch *region = arg;
 	struct pipeline *pipeline = region->pipeline;
+	size_t n;
 
-	if (pipeline->buffers.table)
-		buffers_apply(&pipeline->buffers, item);
-	if (!pipeline->event)
-		return;
-	if (pipeline->buffers.table) /* a callback may take its time */
-		urcu_bp_read_unlock();
-	events_hand_over(pipeline, region, item);
-	if (pipeline->buffers.table)
-		urcu_bp_read_lock();
+	if (pipeline->buffers.table) {
+		buffers_begin(&pipeline->buffers);
+		buffers_apply(&pipeline->buffers, items, count);
+		buffers_end(&pipeline->buffers);
+	}
+	for (n = 0; n < count && pipeline->event; n++)
+		events_hand_over(pipeline, region, items[n]);
 }
 
 void pipeline_apply(struct region_watch *region)
@@ -118,11 +117,7 @@ void pipeline_apply(struct region_watch *region)
 
 	if (!pipeline || region->stage.count == 0)
 		return;
-	if (pipeline->buffers.table)
-		buffers_begin(&pipeline->buffers);
 	stage_apply(&region->stage, !region->alive || pipeline->last, apply, region);
-	if (pipeline->buffers.table)
-		buffers_end(&pipeline->buffers);
 }
 
 void pipeline_tell(struct region_watch *region)

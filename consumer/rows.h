@@ -41,6 +41,7 @@ struct slab;
 
 struct rows {
 	struct slab *slabs;
+	size_t slab_count;
 	size_t slab_left; /* rows of the newest slab that were never used */
 	struct batch *free, *empty, *retiring;
 	struct __cds_lfs_stack returned; /* batches, from liburcu's thread */

@@ -54,12 +54,14 @@ static void grow(struct buffers *buffers)
 	cds_lfht_resize(buffers->table, wanted);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	buffers->buckets = wanted;
+	urcu_bp_read_lock();
+	ahead_learn(&buffers->ahead, buffers->table, wanted);
+	urcu_bp_read_unlock();
 }
 
 void buffers_begin(struct buffers *buffers)
 {
 	buffers->now_ns = clock_monotonic_ns();
-	buffers->applied = 0;
 	urcu_bp_read_lock();
 }
 
@@ -280,6 +282,7 @@ void buffers_close(struct buffers *buffers)
 	collect(buffers);
 	cds_lfht_destroy(buffers->table, NULL);
 	rows_close(&buffers->rows);
+	ahead_free(&buffers->ahead);
 	doubts_free(&buffers->doubts);
 	sem_destroy(&buffers->given_back);
 	buffers->table = NULL;

@@ -101,7 +101,7 @@ static const char *any_order(struct history *history, uint64_t seed)
 	shuffle(history, order);
 	buffers_begin(&buffers);
 	for (n = 0; n < history->count; n++)
-		buffers_apply(&buffers, &history->events[order[n]]);
+		buffers_apply(&buffers, (const struct staged *[]){ &history->events[order[n]] }, 1);
 	buffers_end(&buffers);
 	wrong = compare(&buffers, history, false);
 	buffers_end_doubts(&buffers, UINT64_MAX);
@@ -127,13 +127,16 @@ struct drains {
 	bool late, out_of_order;
 };
 
-static void apply(void *arg, const struct staged *item)
+static void apply(void *arg, const struct staged *const *items, size_t count)
 {
 	struct drains *drains = arg;
+	size_t n;
 
-	if (item->time < item->holder->applied)
-		drains->out_of_order = true;
-	buffers_apply(&buffers, item);
+	for (n = 0; n < count; n++) {
+		if (items[n]->time < items[n]->holder->applied)
+			drains->out_of_order = true;
+		buffers_apply(&buffers, &items[n], 1);
+	}
 }
 
 static void fill_lanes(struct drains *drains)
