@@ -44,6 +44,8 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 			return -ENOMEM;
 	}
 	attach->options.name = attach->name;
+	if (attach->options.read_buffers || attach->options.event)
+		attach->options.read_records = true;
 	dir = attach_dir(dir);
 	if (strlen(dir) < sizeof(attach->path))
 		snprintf(attach->path, sizeof(attach->path), "%s", dir);
@@ -107,7 +109,7 @@ void attach_refuse(struct attach *attach, struct known *known, uint32_t pid, int
 /* Follows an opened region, which it takes over. */
 static int follow(struct attach *attach, struct known *known, struct region_view *view)
 {
-	struct region_watch *region = watch_new(known->name, view);
+	struct region_watch *region = watch_new(known->name, view, attach->pipeline);
 
 	if (!region)
 		return -ENOMEM;

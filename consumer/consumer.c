@@ -118,7 +118,9 @@ static void *run(void *arg)
 		look_once(&consumer->look); /* after an error the snapshot before it stays */
 		pass_interval(consumer, clock_monotonic_ns() - start_ns);
 	} while (is_running(consumer));
+	consumer->look.pipeline.last = true;
 	look_once(&consumer->look);
+	consumer->look.pipeline.last = false;
 	return NULL;
 }
 
@@ -303,4 +305,11 @@ void tally_snapshot_put(const struct tally_snapshot *snapshot)
 {
 	(void)snapshot;
 	publisher_put();
+}
+
+size_t tally_buffers_each(const struct tally_consumer *consumer,
+			  bool (*each)(void *each_arg, const struct tally_buffer *buffer),
+			  void *each_arg)
+{
+	return buffers_each(&consumer->look.pipeline.buffers, each, each_arg);
 }
