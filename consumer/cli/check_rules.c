@@ -30,6 +30,29 @@ static void conclude_unknown(struct rule *rule, const struct tally_snapshot *sna
 	conclude(rule, VERDICT_NOT_JUDGED, "cannot be judged: %s", exactness);
 }
 
+/* Who freed more than it was seen to allocate may hold anything: it was armed late. */
+static bool conclude_negative(struct rule *rule, const struct tally_snapshot *snapshot)
+{
+	size_t n, i;
+
+	for (n = 0; n < snapshot->process_count; n++) {
+		const struct tally_process_view *process = &snapshot->processes[n];
+		const struct tally_pool_view *pools = &snapshot->process_pools[process->first_pool];
+
+		for (i = 0; process->end == TALLY_RUNNING && i < process->pool_count; i++)
+			if (pools[i].totals.live_bytes < 0) {
+				conclude(rule, VERDICT_NOT_JUDGED,
+					 "cannot be judged: process %" PRIu32
+					 " (%s) freed more on device %" PRIu32
+					 " %s than it was seen to allocate; was it armed late?",
+					 process->pid, process->comm, pools[i].device,
+					 pools[i].pool_name);
+				return true;
+			}
+	}
+	return false;
+}
+
 /* "1.50 KiB (1,536 bytes)", so that a limit that is passed by one byte looks like it. */
 static void exact_bytes(char text[2 * TEXT_MAX + 16], int64_t bytes)
 {
@@ -72,7 +95,7 @@ static void judge_live(struct rule *rule, const struct tally_snapshot *snapshot)
 		conclude(rule, VERDICT_BROKEN, "%s held, %s allowed", held, limit);
 	else if (!snapshot->complete)
 		conclude_unknown(rule, snapshot);
-	else
+	else if (!conclude_negative(rule, snapshot))
 		conclude(rule, VERDICT_HOLDS, "%s held, %s allowed", held, limit);
 }
 
@@ -145,7 +168,7 @@ static void judge_percent(struct rule *rule, const struct tally_snapshot *snapsh
 			 unknown->device, unknown->pool_name);
 	else if (!snapshot->complete)
 		conclude_unknown(rule, snapshot);
-	else
+	else if (!conclude_negative(rule, snapshot))
 		conclude(rule, VERDICT_HOLDS, "%s", words);
 }
 
