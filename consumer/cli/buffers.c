@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tally buffers: who allocated what is held now, one row a buffer; or what the dead left.
  *
- * JSON, schema tally.buffers/1: time, complete, exactness, lost_records, ordered, live_bytes,
- * buffers[] {buffer_id, size_bytes, device, pool, flags, pid, comm, tid, image, tag, alloc_time,
- * age_ns, ended, unsure}, listed, listed_bytes. Rows are written one by one, each on its line.
+ * JSON, schema tally.buffers/1: time, complete, exactness, lost_records, live_bytes (of --leaks those
+ * that were left), buffers[] {buffer_id, size_bytes, device, pool, flags, pid, comm, tid, image, tag,
+ * alloc_time, age_ns, ended, unsure}, listed, listed_bytes, ordered. Rows are written one by one, each
+ * on its line.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,9 +31,10 @@ struct list {
 	size_t top; /* 0: all */
 
 	const struct tally_snapshot *snapshot;
-	struct kept *heap; /* the least of those that are kept is first; NULL: rows are written */
-	size_t kept, heap_room, heap_max;
-	bool failed; /* no memory, or nobody reads */
+	struct kept *heap; /* the least of those that are kept is first */
+	size_t kept, heap_room;
+	bool unordered; /* too many: rows are written as they are read */
+	bool failed;	/* no memory */
 	size_t listed;
 	uint64_t listed_bytes;
 };
@@ -75,7 +77,7 @@ static void write_text(const struct list *list, const struct tally_buffer *buffe
 
 static void write_json(const struct list *list, const struct tally_buffer *buffer)
 {
-	printf("%s{\"buffer_id\":\"%#" PRIx64 "\",\"size_bytes\":%" PRIu64 ",\"device\":%" PRIu32
+	printf("%s{\"buffer_id\":\"0x%" PRIx64 "\",\"size_bytes\":%" PRIu64 ",\"device\":%" PRIu32
 	       ",\"pool\":",
 	       list->listed ? ",\n" : "\n", buffer->buffer_id, buffer->size, buffer->device);
 	json_put_text(stdout, buffer->pool_name);
@@ -98,16 +100,6 @@ static void write_row(struct list *list, const struct tally_buffer *buffer)
 		write_text(list, buffer);
 	list->listed++;
 	list->listed_bytes += buffer->size;
-}
-
-static bool stream_row(void *arg, const struct tally_buffer *buffer)
-{
-	struct list *list = arg;
-
-	if (takes(list, buffer))
-		write_row(list, buffer);
-	list->failed = ferror(stdout) != 0;
-	return !list->failed;
 }
 
 /* ---- Rows in order: the largest, of these the oldest first ------------------------------------ */
@@ -178,33 +170,10 @@ static bool make_room(struct list *list)
 	return true;
 }
 
-static bool keep_row(void *arg, const struct tally_buffer *buffer)
-{
-	struct list *list = arg;
-	struct kept row;
-
-	if (!takes(list, buffer))
-		return true;
-	keep(&row, buffer);
-	if (list->kept == list->heap_max) {
-		if (by_order(&row, &list->heap[0]) < 0) {
-			list->heap[0] = row;
-			sift_down(list->heap, list->kept);
-		}
-		return true;
-	}
-	if (!make_room(list))
-		return false;
-	list->heap[list->kept] = row;
-	sift_up(list->heap, list->kept++);
-	return true;
-}
-
 static void write_kept(struct list *list)
 {
 	size_t n;
 
-	qsort(list->heap, list->kept, sizeof(*list->heap), by_order);
 	for (n = 0; n < list->kept && !ferror(stdout); n++) {
 		struct kept *row = &list->heap[n];
 
@@ -214,6 +183,43 @@ static void write_kept(struct list *list)
 		write_row(list, &row->buffer);
 	}
 	free(list->heap);
+	list->heap = NULL;
+	list->kept = 0;
+}
+
+static void keep_largest(struct list *list, const struct kept *row)
+{
+	if (by_order(row, &list->heap[0]) >= 0)
+		return;
+	list->heap[0] = *row;
+	sift_down(list->heap, list->kept);
+}
+
+static bool take(void *arg, const struct tally_buffer *buffer)
+{
+	struct list *list = arg;
+	struct kept row;
+
+	if (!takes(list, buffer))
+		return true;
+	if (!list->top && list->kept == ORDERED_MAX) {
+		list->unordered = true;
+		write_kept(list);
+	}
+	if (list->unordered) {
+		write_row(list, buffer);
+		return !ferror(stdout);
+	}
+	keep(&row, buffer);
+	if (list->top && list->kept == list->top) {
+		keep_largest(list, &row);
+		return true;
+	}
+	if (!make_room(list))
+		return false;
+	list->heap[list->kept] = row;
+	sift_up(list->heap, list->kept++);
+	return true;
 }
 
 /* ---- The list -------------------------------------------------------------------------------- */
@@ -226,7 +232,7 @@ static int64_t chosen_bytes(const struct list *list)
 	return list->leaks ? sum.abandoned_bytes : sum.live_bytes;
 }
 
-static void write_head(const struct list *list, bool ordered)
+static void write_head(const struct list *list)
 {
 	const struct tally_snapshot *snapshot = list->snapshot;
 	char exactness[EXACTNESS_MAX];
@@ -242,9 +248,8 @@ static void write_head(const struct list *list, bool ordered)
 	       "\"exactness\":",
 	       snapshot->realtime_ns, snapshot->complete ? "true" : "false");
 	json_put_text(stdout, exactness);
-	printf(",\"lost_records\":%" PRIu64 ",\"ordered\":%s,\"live_bytes\":%" PRId64
-	       ",\"buffers\":[",
-	       snapshot->lost_records, ordered ? "true" : "false", chosen_bytes(list));
+	printf(",\"lost_records\":%" PRIu64 ",\"live_bytes\":%" PRId64 ",\"buffers\":[",
+	       snapshot->lost_records, chosen_bytes(list));
 }
 
 static void write_foot(const struct list *list)
@@ -252,8 +257,8 @@ static void write_foot(const struct list *list)
 	char listed[TEXT_MAX], all[TEXT_MAX], count[TEXT_MAX];
 
 	if (list->json) {
-		printf("\n],\"listed\":%zu,\"listed_bytes\":%" PRIu64 "}\n", list->listed,
-		       list->listed_bytes);
+		printf("\n],\"listed\":%zu,\"listed_bytes\":%" PRIu64 ",\"ordered\":%s}\n",
+		       list->listed, list->listed_bytes, list->unordered ? "false" : "true");
 		return;
 	}
 	text_bytes(listed, (int64_t)list->listed_bytes);
@@ -265,24 +270,23 @@ static void write_foot(const struct list *list)
 
 static int show(struct list *list)
 {
-	bool ordered = list->top || list->snapshot->buffers <= ORDERED_MAX;
 	int status;
 
-	list->heap_max = list->top ? list->top : ORDERED_MAX;
-	write_head(list, ordered);
-	tally_buffers_each(list->source.consumer, ordered ? keep_row : stream_row, list);
-	if (ordered && list->failed) {
+	write_head(list);
+	tally_buffers_each(list->source.consumer, take, list);
+	if (list->failed) {
 		say("no memory left to put buffers in order; try --top 100");
 		free(list->heap);
 		return EXIT_ERROR;
 	}
-	if (ordered)
-		write_kept(list);
+	if (list->kept)
+		qsort(list->heap, list->kept, sizeof(*list->heap), by_order);
+	write_kept(list);
 	write_foot(list);
 	status = output_flush();
 	if (status)
 		return status == EXIT_GONE ? EXIT_OK : status;
-	if (!ordered)
+	if (list->unordered)
 		say("more than %d buffers are written in no order; --top N puts the N largest in "
 		    "order",
 		    ORDERED_MAX);

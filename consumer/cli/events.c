@@ -114,7 +114,7 @@ static void write_text(struct follow *follow, const struct tally_event *event)
 	if (has_device(event->kind))
 		snprintf(device, sizeof(device), "%" PRIu32, event->device);
 	if (has_buffer(event->kind))
-		snprintf(id, sizeof(id), "%#" PRIx64, event->buffer_id);
+		snprintf(id, sizeof(id), "0x%" PRIx64, event->buffer_id);
 	if (has_pool(event->kind))
 		snprintf(size, sizeof(size), "%" PRIu64, event->size);
 	printf("%s.%09" PRIu64 " %7" PRIu32 " %7" PRIu32 " %-12s %5s %-8s %18s %12s%s%s\n",
@@ -138,7 +138,7 @@ static void write_json(const struct tally_event *event)
 	json_put_text(stdout, has_pool(event->kind) ? event->pool_name : "");
 	printf(",\"flags\":%" PRIu32 ",\"buffer_id\":", event->flags);
 	if (has_buffer(event->kind))
-		printf("\"%#" PRIx64 "\",\"size_bytes\":", event->buffer_id);
+		printf("\"0x%" PRIx64 "\",\"size_bytes\":", event->buffer_id);
 	else
 		fputs("null,\"size_bytes\":", stdout);
 	if (has_pool(event->kind))
