@@ -130,7 +130,7 @@ static struct row *find(struct buffers *buffers, const struct pool_books *pool, 
 
 /* ---- Doubts ---------------------------------------------------------------------------------- */
 
-static struct doubt *doubt_row(struct buffers *buffers, struct row *row, bool late)
+static struct doubt *doubt_row(struct buffers *buffers, struct row *row, uint64_t time, bool late)
 {
 	struct doubt *doubt = doubt_start(buffers, row);
 
@@ -138,7 +138,7 @@ static struct doubt *doubt_row(struct buffers *buffers, struct row *row, bool la
 		return NULL;
 	doubt->net = is_live(row) ? 1 : 0;
 	doubt->latest_allocs = is_live(row);
-	doubt->latest = row->time;
+	doubt->latest = time;
 	doubt->forgotten = late ? row->books->pool->holder->applied : 0;
 	doubt->late = late;
 	return doubt;
@@ -178,7 +178,7 @@ static void add(struct buffers *buffers, struct row *row, struct doubt *doubt,
 	bool live = doubt_is_live(doubt);
 
 	doubt->touched_ns = buffers->now_ns;
-	if (allocs && (latest || (live && (!is_live(row) || item->time > row->time)))) {
+	if (allocs && (latest || item->time > row->time)) {
 		row = replace(buffers, row, books, item);
 		if (!row)
 			return;
@@ -206,7 +206,7 @@ static void change(struct buffers *buffers, struct row *row, struct tag_books *b
 	struct doubt *doubt = doubt_of(buffers, row);
 
 	if (!doubt)
-		doubt = doubt_row(buffers, row, false);
+		doubt = doubt_row(buffers, row, row->time, false);
 	if (doubt)
 		add(buffers, row, doubt, books, item);
 	else
@@ -215,8 +215,7 @@ static void change(struct buffers *buffers, struct row *row, struct tag_books *b
 
 /* ---- Events ---------------------------------------------------------------------------------- */
 
-/* Its pool was reset since. */
-static bool is_gone(struct buffers *buffers, struct row *row)
+bool buffers_is_gone(struct buffers *buffers, struct row *row)
 {
 	uint64_t reset = row->books->pool->reset;
 	const struct doubt *doubt;
@@ -239,7 +238,7 @@ static void allocate_again(struct buffers *buffers, struct tag_books *books,
 	struct row *row = find(buffers, books->pool, item->buffer_id);
 	struct row *fresh;
 
-	if (!is_gone(buffers, row)) {
+	if (!buffers_is_gone(buffers, row)) {
 		change(buffers, row, books, item);
 		return;
 	}
@@ -290,7 +289,7 @@ static void allocate(struct buffers *buffers, struct tag_books *books, const str
 	}
 	entered(buffers, row);
 	if (is_late(pool, item))
-		doubt_row(buffers, row, true);
+		doubt_row(buffers, row, item->time, true);
 }
 
 /* A free whose key has no row: it gets one that readers do not see, until it is clear that its
@@ -313,7 +312,8 @@ static void free_unmatched(struct buffers *buffers, struct pool_books *pool,
 		return;
 	}
 	fill(row, books, item);
-	doubt = doubt_row(buffers, row, is_late(pool, item));
+	tally_store_relaxed(&row->time, 0); /* relaxed: as in fill() */
+	doubt = doubt_row(buffers, row, item->time, is_late(pool, item));
 	if (!doubt) {
 		pool->unmatched_frees++;
 		rows_put(&buffers->rows, row);
@@ -330,13 +330,13 @@ static void release(struct buffers *buffers, struct pool_books *pool, const stru
 
 	if (item->time < pool->reset)
 		return;
-	if (row && is_gone(buffers, row)) {
+	if (row && buffers_is_gone(buffers, row)) {
 		buffers_take_away(buffers, row, true);
 		row = NULL;
 	}
 	if (!row)
 		free_unmatched(buffers, pool, item);
-	else if (item->time >= row->time && !doubt_of(buffers, row))
+	else if (item->time > row->time && !doubt_of(buffers, row))
 		buffers_take_away(buffers, row, true);
 	else
 		change(buffers, row, row->books, item);

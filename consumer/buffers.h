@@ -9,7 +9,8 @@
  * LATE RECORDS. A thread may be stopped between taking the time and publishing, so a record can
  * come after later ones. A key whose history does not go up by turns, alloc, free, alloc, gets a
  * doubt: what was counted of it, and the latest event by time. Its row is live if and only if that
- * latest event is an allocation, in whatever order the events came. A doubt ends after DOUBT_NS, by
+ * latest event is an allocation, in whatever order the events came; of an allocation and a free at the
+ * same time it is left to what is counted. A doubt ends after DOUBT_NS, by
  * when nothing late is expected any more.
  *
  * A key whose row was taken away by its free is forgotten at once, with the time of the free. So the
@@ -27,8 +28,8 @@
  * read lock. Rows come back after a grace period to be used again (consumer/rows.h), books are freed
  * after one. Nothing of this is shared between processes.
  *
- * MEMORY. Rows are at most `max`; as many again may wait for readers that hold a snapshot. What
- * finds no room is counted in left_out, and not entered; a free without a row is taken for that of a
+ * MEMORY. Rows are at most `max`; as many again, and some, may wait for readers that hold a snapshot.
+ * What finds no room is counted in left_out, and not entered; a free without a row is taken for that of a
  * buffer left out as long as there are such in its pool. Where several processes are in the table,
  * none takes more than 8 times what it leaves to others. The hash table grows, and never shrinks.
  */
@@ -56,6 +57,7 @@ struct doubt {
 	int32_t net;	     /* allocations - frees */
 	uint32_t unmatched, doubles; /* counted in the books because of it */
 	bool latest_allocs;
+	bool tied; /* at that time there was both an allocation and a free */
 	bool late; /* a record came late */
 };
 
@@ -100,6 +102,9 @@ void buffers_end(struct buffers *buffers);
 
 /* An allocation that got no row. */
 void buffers_leave_out(struct buffers *buffers);
+
+/* Whether its pool was reset since. */
+bool buffers_is_gone(struct buffers *buffers, struct row *row);
 
 /* Takes a row out, and what it stands for out of the sums, as freed or not. */
 void buffers_take_away(struct buffers *buffers, struct row *row, bool freed);

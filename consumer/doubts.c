@@ -119,21 +119,21 @@ struct doubt *doubt_start(struct buffers *buffers, struct row *row)
 
 /* ---- What an event changes ------------------------------------------------------------------- */
 
-/* Whether later events than the latest may have been forgotten. */
-static bool is_blind(const struct doubt *doubt)
+/* Later events than the latest may have been forgotten, or there are two at once. */
+static bool by_count(const struct doubt *doubt)
 {
-	return doubt->latest < doubt->forgotten;
+	return doubt->latest < doubt->forgotten || doubt->tied;
 }
 
 bool doubt_is_live(const struct doubt *doubt)
 {
-	return is_blind(doubt) ? doubt->net > 0 : doubt->latest_allocs;
+	return by_count(doubt) ? doubt->net > 0 : doubt->latest_allocs;
 }
 
 bool doubt_is_over(const struct doubt *doubt)
 {
-	return doubt->net == 1 && doubt->latest_allocs && !is_blind(doubt) && !doubt->unmatched &&
-	       !doubt->doubles;
+	return doubt->net == 1 && doubt->latest_allocs && !by_count(doubt) &&
+	       !doubt->unmatched && !doubt->doubles;
 }
 
 /* Counts a double allocation, or an unmatched free. */
@@ -148,61 +148,70 @@ static void note(struct doubt *doubt, struct pool_books *pool, bool allocs)
 	}
 }
 
-/* As if it had come when it happened, before what is there: it answers for one of the other kind
- * that had been counted. */
-static void add_late(struct doubt *doubt, struct pool_books *pool, bool allocs)
+/* It answers for one of the other kind that had been counted before it came. */
+static bool cancel(struct doubt *doubt, struct pool_books *pool, bool allocs)
 {
-	doubt->late = true;
 	if (allocs && doubt->unmatched > 0) {
 		doubt->unmatched--;
 		pool->unmatched_frees--;
-	} else if (!allocs && doubt->doubles > 0) {
+		return true;
+	}
+	if (!allocs && doubt->doubles > 0) {
 		doubt->doubles--;
 		pool->double_allocations--;
-	} else {
-		note(doubt, pool, allocs);
+		return true;
 	}
+	return false;
 }
 
-/* Two at one time: whichever order makes sense. */
-static bool cancels_at_once(const struct doubt *doubt, uint64_t time, bool allocs)
+/* What is left to counting has no more of either than it takes. */
+static void recount(struct doubt *doubt, struct pool_books *pool)
 {
-	return time == doubt->latest && (allocs ? doubt->unmatched > 0 : doubt->doubles > 0);
+	int64_t excess = (int64_t)doubt->net - doubt_is_live(doubt);
+	uint32_t unmatched = excess < 0 ? (uint32_t)-excess : 0;
+	uint32_t doubles = excess > 0 ? (uint32_t)excess : 0;
+
+	pool->unmatched_frees += (uint64_t)unmatched - doubt->unmatched;
+	pool->double_allocations += (uint64_t)doubles - doubt->doubles;
+	doubt->unmatched = unmatched;
+	doubt->doubles = doubles;
 }
 
 bool doubt_add(struct doubt *doubt, struct pool_books *pool, uint64_t time, bool allocs)
 {
 	bool live = doubt_is_live(doubt);
+	bool latest = time >= doubt->latest;
 
 	doubt->net += allocs ? 1 : -1;
-	if (time < doubt->latest || cancels_at_once(doubt, time, allocs)) {
-		add_late(doubt, pool, allocs);
-		return false;
+	if (!latest) {
+		doubt->late = true;
+		if (!cancel(doubt, pool, allocs))
+			note(doubt, pool, allocs);
+	} else if (time == doubt->latest && (doubt->tied || allocs != doubt->latest_allocs)) {
+		doubt->tied = true;
+	} else {
+		if (allocs == live)
+			note(doubt, pool, allocs);
+		doubt->tied = false;
+		doubt->latest = time;
+		doubt->latest_allocs = allocs;
 	}
-	if (allocs == live)
-		note(doubt, pool, allocs);
-	doubt->latest = time;
-	doubt->latest_allocs = allocs;
-	return allocs;
+	if (by_count(doubt))
+		recount(doubt, pool);
+	return latest && allocs;
 }
 
 /* ---- Ending ---------------------------------------------------------------------------------- */
 
-/* Of records that came late it is known by now what they were. */
+/* Of records that came late it is known by now that one was the other's. */
 static void balance(struct doubt *doubt, struct pool_books *pool)
 {
-	int64_t excess = (int64_t)doubt->net - doubt_is_live(doubt);
 	uint32_t both = doubt->unmatched < doubt->doubles ? doubt->unmatched : doubt->doubles;
-	uint32_t unmatched = doubt->unmatched - both, doubles = doubt->doubles - both;
 
 	if (!doubt->late)
 		return;
-	if (doubt->forgotten) {
-		unmatched = excess < 0 ? (uint32_t)-excess : 0;
-		doubles = excess > 0 ? (uint32_t)excess : 0;
-	}
-	pool->unmatched_frees += (uint64_t)unmatched - doubt->unmatched;
-	pool->double_allocations += (uint64_t)doubles - doubt->doubles;
+	pool->unmatched_frees -= both;
+	pool->double_allocations -= both;
 }
 
 /* Takes the first doubt off the list, or puts it last if something was added to it since. */

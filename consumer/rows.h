@@ -28,7 +28,7 @@ struct row {
 	struct cds_lfht_node node;
 	uint64_t buffer_id;
 	uint64_t size;
-	uint64_t time;	/* ticks: of the allocation that the row tells of */
+	uint64_t time;	/* ticks: of the allocation that the row tells of; 0: of none */
 	uint64_t where; /* as in its record */
 	struct tag_books *books;
 	uint64_t state; /* ROW_LIVE | number of its doubt, or 0, above that bit */

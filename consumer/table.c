@@ -13,6 +13,7 @@
 #include "ring/clock.h"
 
 #define BUCKETS_MIN 1024
+#define ROWS_WAITING 262144 /* 16 MiB: of a grace period, however small the table */
 
 /* ---- Room ------------------------------------------------------------------------------------ */
 
@@ -159,10 +160,10 @@ static void sweep(struct buffers *buffers)
 
 	urcu_bp_read_lock();
 	cds_lfht_for_each_entry(buffers->table, &iter, row, node) {
-		const struct pool_books *pool = row->books->pool;
+		bool leaves = row->books->pool->holder->leaving;
 
-		if (pool->holder->leaving || row->time < pool->reset)
-			buffers_take_away(buffers, row, !pool->holder->leaving);
+		if (leaves || buffers_is_gone(buffers, row))
+			buffers_take_away(buffers, row, !leaves);
 	}
 	urcu_bp_read_unlock();
 	buffers->sweep = false;
@@ -261,7 +262,7 @@ int buffers_open(struct buffers *buffers, size_t max)
 	if (!buffers->table)
 		return -ENOMEM;
 	buffers->doubts.max = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
-	rows_open(&buffers->rows, 2 * max);
+	rows_open(&buffers->rows, 2 * max + ROWS_WAITING);
 	__cds_lfs_init(&buffers->returned);
 	sem_init(&buffers->given_back, 0, 0);
 	return 0;
