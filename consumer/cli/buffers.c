@@ -16,6 +16,8 @@
 /* So many rows are put in order; a list that is longer is written as it is read. */
 #define ORDERED_MAX 100000
 
+#define LOOKS_MAX 4
+
 enum { OPTION_JSON = 256, OPTION_STRICT, OPTION_LEAKS, OPTION_OLDER, OPTION_TOP };
 
 /* A row that is kept to be put in order. */
@@ -293,6 +295,30 @@ static int show(struct list *list)
 	return list->strict && render_is_lost(list->snapshot) ? EXIT_LOST : EXIT_OK;
 }
 
+static uint64_t records_read(const struct list *list)
+{
+	const struct tally_snapshot *snapshot = tally_snapshot_get(list->source.consumer);
+	uint64_t read = snapshot->records_read;
+
+	tally_snapshot_put(snapshot);
+	return read;
+}
+
+/* The first look stays a few records behind each thread, as it cannot know who is at work: of those
+ * who are not it has all by the second. */
+static void catch_up(const struct list *list)
+{
+	uint64_t read = records_read(list), before;
+	int looks = 0;
+
+	do {
+		before = read;
+		if (tally_consumer_poll(list->source.consumer) != 0)
+			return;
+		read = records_read(list);
+	} while (read != before && ++looks < LOOKS_MAX);
+}
+
 static int parse_option(struct list *list, int option)
 {
 	uint64_t top;
@@ -351,6 +377,7 @@ static int buffers_main(int argc, char **argv)
 	if (status)
 		return status;
 	output_long();
+	catch_up(&list);
 	status = source_look(&list.source, &list.snapshot);
 	if (!status)
 		status = show(&list);
