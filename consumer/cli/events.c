@@ -263,35 +263,36 @@ static int follow_records(struct follow *follow)
 	return follow->strict && follow->lost ? EXIT_LOST : EXIT_OK;
 }
 
-/* Names of devices are those that are described now. */
+/* What has to be there when it starts: processes, and devices that are named. Others may come. */
+static void keep_words_to_check(struct filter *filter)
+{
+	size_t kept = 0, n;
+
+	for (n = 0; n < filter->device_count; n++)
+		if (filter_is_name(filter->devices[n]))
+			filter->devices[kept++] = filter->devices[n];
+	filter->device_count = kept;
+	filter->pool_count = 0;
+}
+
+/* Looks for that before any record is written, and puts numbers in the place of names. */
 static int resolve(struct source *source)
 {
 	struct tally_consumer_options options = { 0 };
+	struct source before = { .filter = source->filter };
 	const struct tally_snapshot *snapshot;
 	int status;
 
-	if (!filter_has_device_names(&source->filter))
+	keep_words_to_check(&before.filter);
+	if (!before.filter.device_count && before.filter.pid_count < 2)
 		return 0;
-	status = source_open(source, &options);
+	status = source_open(&before, &options);
 	if (status)
 		return status;
-	status = source_look(source, &snapshot);
+	status = source_look(&before, &snapshot);
 	if (!status)
-		filter_resolve(&source->filter, source->all);
-	source_close(source);
-	return status;
-}
-
-/* Devices and pools may come later, as other processes may. */
-static int check_processes(const struct source *source)
-{
-	const struct tally_snapshot *snapshot = tally_snapshot_get(source->consumer);
-	struct filter processes = source->filter;
-	int status;
-
-	processes.device_count = processes.pool_count = 0;
-	status = filter_check(&processes, snapshot);
-	tally_snapshot_put(snapshot);
+		filter_resolve(&source->filter, before.all);
+	source_close(&before);
 	return status;
 }
 
@@ -308,9 +309,7 @@ static int follow_all(struct follow *follow)
 	status = source_open(&follow->source, &options);
 	if (status)
 		return status;
-	status = check_processes(&follow->source);
-	if (!status)
-		status = follow_records(follow);
+	status = follow_records(follow);
 	source_close(&follow->source);
 	return status;
 }
@@ -378,7 +377,7 @@ static const char help[] =
 	"on stderr. Names of devices are those that are described when it starts.\n"
 	"\n"
 	"  -n, --count COUNT  so many records, then end\n"
-	"  --min-size SIZE    allocations and frees of so many bytes at least: 4096, 64KiB, 1.5GiB\n"
+	"  --min-size SIZE    those of so many bytes at least: 4096, 64KiB, 1.5GiB\n"
 	"  --max-size SIZE    and of so many at most\n" FILTER_HELP
 	"  --strict           exit with 6 if records were lost\n"
 	"  --json             as JSON, an object a line\n"

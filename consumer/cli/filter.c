@@ -236,14 +236,9 @@ int filter_check(const struct filter *filter, const struct tally_snapshot *snaps
 	return result;
 }
 
-bool filter_has_device_names(const struct filter *filter)
+bool filter_is_name(const char *word)
 {
-	size_t n;
-
-	for (n = 0; n < filter->device_count; n++)
-		if (!is_number(filter->devices[n]))
-			return true;
-	return false;
+	return !is_number(word);
 }
 
 void filter_resolve(struct filter *filter, const struct tally_snapshot *snapshot)

@@ -56,7 +56,7 @@ int filter_check(const struct filter *filter, const struct tally_snapshot *snaps
 /* Puts numbers in the place of names of devices, which were checked: for records, which come with
  * numbers alone, and before it is known what was described. */
 void filter_resolve(struct filter *filter, const struct tally_snapshot *snapshot);
-bool filter_has_device_names(const struct filter *filter);
+bool filter_is_name(const char *word);
 
 bool filter_takes_pid(const struct filter *filter, uint32_t pid);
 /* snapshot: NULL when only numbers are asked for. */
