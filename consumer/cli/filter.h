@@ -54,7 +54,8 @@ bool filter_has_places(const struct filter *filter);
 int filter_check(const struct filter *filter, const struct tally_snapshot *snapshot);
 
 /* Puts numbers in the place of names of devices, which were checked: for records, which come with
- * numbers alone, and before it is known what was described. */
+ * numbers alone, and before it is known what was described. They lie in the filter itself, which is
+ * not to be copied from then on. */
 void filter_resolve(struct filter *filter, const struct tally_snapshot *snapshot);
 bool filter_is_name(const char *word);
 
