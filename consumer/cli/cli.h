@@ -27,6 +27,7 @@ enum exit_code {
 
 int verb_run(int argc, char **argv);
 int verb_ps(int argc, char **argv);
+int verb_top(int argc, char **argv);
 int verb_gc(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 

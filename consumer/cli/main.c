@@ -48,6 +48,23 @@ static const struct verb verbs[] = {
 	  "\n"
 	  "Exit status: 0; 2 usage; 3 nothing to attach to; 4 no permission; 5 the process asked\n"
 	  "for has another version of libtally; 1 other errors.\n" },
+	{ "top", verb_top, "show what running processes hold, all the time, in a terminal",
+	  "usage: tally top [-a] [-d DEV] [-p PID] [-P POOL] [-i SECONDS]\n"
+	  "\n"
+	  "Shows per device and pool what is held of the capacity, then each process of this\n"
+	  "user that runs with tally armed, again and again. Keys and mouse lead to views of one\n"
+	  "process, of live buffers, and of what was lost and what watching costs; ? lists them.\n"
+	  "\n"
+	  "  -a, --all-users         processes of all users (for root)\n"
+	  "  -d, --device DEV        that device alone: its number, or a part of its name\n"
+	  "  -p, --pid PID           that process alone\n"
+	  "  -P, --pool POOL         that pool alone: its name or number\n"
+	  "  -i, --interval SECONDS  look so often, default 1, at least 0.1\n"
+	  "\n"
+	  "Exit status: 0; 2 usage, or no terminal; 3 no such directory; 4 no permission; 130\n"
+	  "interrupted; 1 other errors.\n"
+	  "Environment: TALLY_DIR is where regions are, default /dev/shm; NO_COLOR, for text\n"
+	  "without colours; the locale, for bars and lines in UTF-8.\n" },
 	{ "gc", verb_gc, "remove what processes that were killed have left, but for the newest",
 	  "usage: tally gc [-n] [--keep N] [--json]\n"
 	  "\n"
@@ -138,7 +155,7 @@ static int print_help(void)
 	printf("tally: who holds how much memory on which device\n\nusage: tally [VERB] ...\n\n");
 	for (n = 0; n < VERBS; n++)
 		printf("  %-6s %s\n", verbs[n].name, verbs[n].line);
-	printf("\nWith no verb: ps. `tally help VERB` says more; `tally --version` the version.\n");
+	printf("\nWith no verb: top on a terminal, else ps. `tally help VERB` says more; `tally --version` the version.\n");
 	return EXIT_OK;
 }
 
@@ -174,13 +191,23 @@ static bool asks_for_help(const char *argument)
 	return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
 }
 
+/* top where there is somebody to look at it. */
+static int run_default(void)
+{
+	char *top[] = { (char[]){ "top" }, NULL };
+	char *ps[] = { (char[]){ "ps" }, NULL };
+
+	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+		return verb_top(1, top);
+	return verb_ps(1, ps);
+}
+
 static int run_verb(int argc, char **argv)
 {
-	char *ps[] = { (char[]){ "ps" }, NULL };
 	const struct verb *verb;
 
 	if (argc < 2)
-		return verb_ps(1, ps);
+		return run_default();
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
 		printf("tally %s\n", TALLY_VERSION);
 		return EXIT_OK;
