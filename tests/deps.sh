@@ -17,6 +17,7 @@ build pkg-config      pkg-config    tests look up the installed libraries
 build g++             g++           the public headers must compile as C++ too
 build git             git           the demo follows it; tests compare its output
 build python3         python3       the demo follows it; tests read JSON
+build python3-jsonschema  -        a test validates what tally writes as JSON
 build perl            perl          the demo follows it; tests compare its output
 build strace          strace        a test shows that a push makes no system call
 build tmux            tmux          tests look at tally top in a terminal

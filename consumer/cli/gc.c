@@ -172,7 +172,7 @@ static bool parse_keep(const char *text, size_t *ret_keep)
 	return true;
 }
 
-int verb_gc(int argc, char **argv)
+static int gc_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "dry-run", no_argument, NULL, 'n' },
@@ -211,3 +211,26 @@ int verb_gc(int argc, char **argv)
 	}
 	return collect(&gc);
 }
+
+static const char help[] =
+	"usage: tally gc [-n] [--keep N] [--json]\n"
+	"\n"
+	"A process that is killed leaves its region behind, so that `tally ps` can show what it\n"
+	"held. The newest 16 of each user are kept; older ones are removed when another region\n"
+	"is made, or here. Root looks after every user, others after themselves. What a living\n"
+	"process uses is never touched, nor what a `tally run` has yet to read. The newest is\n"
+	"the file that was modified last.\n"
+	"\n"
+	"  -n, --dry-run   say what would be removed, and remove nothing\n"
+	"  --keep N        keep the newest N of each user instead of 16\n"
+	"  --json          as JSON\n"
+	"\n"
+	"Exit status: 0; 2 usage; 3 no such directory; 4 no permission; 1 other errors.\n"
+	"Environment: TALLY_DIR is where regions are, default /dev/shm.\n";
+
+const struct verb verb_gc = {
+	.name = "gc",
+	.run = gc_main,
+	.line = "remove what processes that were killed have left, but for the newest",
+	.help = help,
+};

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tally top: who holds what, all the time, in a terminal. */
-#include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
 #include <locale.h>
-#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "top.h"
@@ -15,15 +10,6 @@
 #define INTERVAL_MIN_S 0.1
 #define INTERVAL_MAX_S 86400
 #define INTERVAL_DEFAULT_NS 1000000000u
-#define EXIT_INTERRUPTED 130
-
-struct arguments {
-	uint64_t interval_ns;
-	bool all_users;
-	struct top_filter filter;
-};
-
-/* ---- Arguments ------------------------------------------------------------------------------- */
 
 static bool parse_interval(const char *text, uint64_t *ret_ns)
 {
@@ -39,78 +25,22 @@ static bool parse_interval(const char *text, uint64_t *ret_ns)
 	return true;
 }
 
-static bool parse_pid(const char *text, uint32_t *ret_pid)
-{
-	char *end;
-	unsigned long value;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end || errno || value == 0 || value > INT32_MAX)
-		return false;
-	*ret_pid = (uint32_t)value;
-	return true;
-}
-
-static bool copy_name(char *to, size_t size, const char *from)
-{
-	return from[0] && (size_t)snprintf(to, size, "%s", from) < size;
-}
-
-/* 0, or an exit code after saying what is wrong with this option. */
-static int take_option(struct arguments *arguments, int option, char **argv)
-{
-	struct top_filter *filter = &arguments->filter;
-
-	switch (option) {
-	case 'a':
-		arguments->all_users = true;
-		return 0;
-	case 'i':
-		if (parse_interval(optarg, &arguments->interval_ns))
-			return 0;
-		return usage_error("top", "\"%s\" is no number of seconds from 0.1 to 86400",
-				   optarg);
-	case 'p':
-		if (parse_pid(optarg, &filter->pid))
-			return 0;
-		return usage_error("top", "\"%s\" is no process id", optarg);
-	case 'd':
-		if (copy_name(filter->device, sizeof(filter->device), optarg))
-			return 0;
-		return usage_error("top", "\"%s\" is no device", optarg);
-	case 'P':
-		if (copy_name(filter->pool, sizeof(filter->pool), optarg))
-			return 0;
-		return usage_error("top", "\"%s\" is no pool", optarg);
-	case ':':
-		return usage_error("top", "%s needs a value", argv[optind - 1]);
-	default:
-		return unknown_option("top", argv);
-	}
-}
-
-static int parse(struct arguments *arguments, int argc, char **argv)
+/* 0, or an exit code after saying what is wrong. */
+static int parse(struct top *top, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "all-users", no_argument, NULL, 'a' },
-		{ "device", required_argument, NULL, 'd' },
+		FILTER_OPTIONS,
 		{ "interval", required_argument, NULL, 'i' },
-		{ "pid", required_argument, NULL, 'p' },
-		{ "pool", required_argument, NULL, 'P' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option, error;
+	int status;
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":ad:i:p:P:", options, NULL)) != -1) {
-		error = take_option(arguments, option, argv);
-		if (error)
-			return error;
-	}
-	if (optind < argc)
-		return usage_error("top", "unexpected argument \"%s\"", argv[optind]);
-	return 0;
+	top->feed.interval_ns = INTERVAL_DEFAULT_NS;
+	while (filter_getopt(&top->asked, argc, argv, ":i:" FILTER_LETTERS, options, &status) != -1)
+		if (!parse_interval(optarg, &top->feed.interval_ns))
+			return usage_error("top", "\"%s\" is no number of seconds from %g to %d",
+					   optarg, INTERVAL_MIN_S, INTERVAL_MAX_S);
+	return status;
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -168,23 +98,33 @@ static int run(struct top *top)
 	return EXIT_OK;
 }
 
-int verb_top(int argc, char **argv)
+/* 0, or an exit code after saying what is not as it must be. */
+static int check_place(const struct top *top)
 {
-	static struct top top; /* large */
-	struct arguments arguments = { .interval_ns = INTERVAL_DEFAULT_NS };
-	int result = parse(&arguments, argc, argv);
-
-	if (result)
-		return result;
 	if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)) {
-		say("top: %s is no terminal; use `tally ps`",
-		    isatty(STDOUT_FILENO) ? "standard input" : "standard output");
+		say("top: standard %s is no terminal; use `tally ps`",
+		    isatty(STDOUT_FILENO) ? "input" : "output");
 		return EXIT_USAGE;
 	}
+	if (top->asked.all_users && geteuid() != 0) {
+		say("only root may look at what other users run");
+		return EXIT_PERMISSION;
+	}
+	return 0;
+}
+
+static int top_main(int argc, char **argv)
+{
+	static struct top top; /* large */
+	int result = parse(&top, argc, argv);
+
+	if (!result)
+		result = check_place(&top);
+	if (result)
+		return result;
 	setlocale(LC_CTYPE, ""); /* alone: numbers keep their point */
-	top.model.filter = arguments.filter;
 	top.model.sort = COLUMN_HELD;
-	result = top_feed_open(&top.feed, arguments.all_users, arguments.interval_ns);
+	result = top_feed_open(&top.feed, top.asked.all_users);
 	if (result)
 		return say_no_directory(result);
 	result = run(&top);
@@ -194,3 +134,24 @@ int verb_top(int argc, char **argv)
 	free(top.buffers.kept);
 	return result;
 }
+
+static const char help[] =
+	"usage: tally top " FILTER_USAGE " [-i SECONDS]\n"
+	"\n"
+	"Shows per device and pool what is held of the capacity, then each process of this\n"
+	"user that runs with tally armed, again and again. Keys and mouse lead to views of one\n"
+	"process, of live buffers, and of what was lost and what watching costs; ? lists them.\n"
+	"\n" FILTER_HELP "  -i, --interval SECONDS\n"
+	"                     look so often: default 1, at least 0.1\n"
+	"\n"
+	"Exit status: 0; 2 usage, or no terminal; 3 no such directory; 4 no permission; 130\n"
+	"interrupted; 1 other errors.\n"
+	"Environment: TALLY_DIR is where regions are, default /dev/shm; NO_COLOR, for text\n"
+	"without colours; the locale, for bars and lines in UTF-8.\n";
+
+const struct verb verb_top = {
+	.name = "top",
+	.run = top_main,
+	.line = "show what running processes hold, all the time, in a terminal",
+	.help = help,
+};

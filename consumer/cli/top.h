@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#include "cli.h"
+#include "filter.h"
 
 /* ---- top_feed.c: the consumer, and what watching costs --------------------------------------- */
 
@@ -35,7 +35,7 @@ struct top_feed {
 };
 
 /* A negative errno of tally_consumer_open(). */
-int top_feed_open(struct top_feed *feed, bool all_users, uint64_t interval_ns);
+int top_feed_open(struct top_feed *feed, bool all_users);
 void top_feed_close(struct top_feed *feed);
 
 /* Looks, unless records are read: then a thread looks and drains them all the time. */
@@ -48,12 +48,11 @@ uint64_t top_now_ns(void); /* CLOCK_MONOTONIC */
 
 /* ---- top_model.c: which processes are shown, and in what order ------------------------------- */
 
-/* Empty and 0 let everything pass. */
+/* What is typed, on top of what the options chose. Empty lets everything pass. */
 struct top_filter {
 	char text[48];	 /* in the command, or the beginning of the pid */
 	char device[48]; /* its number, or a part of its name */
 	char pool[24];	 /* its name or number */
-	uint32_t pid;
 };
 
 /* The columns of the process table. */
@@ -262,13 +261,16 @@ struct top_buffers {
 	uint64_t matching, matching_bytes, all; /* at the last scan */
 	uint64_t scanned_ns, scanned_realtime_ns, scan_ns, snapshot_ns;
 	bool stale; /* the filter or order is another */
-	const struct top_model *model;
+	/* While they are looked through. */
+	const struct filter *asked;
+	const struct top_filter *filter;
 	const struct tally_snapshot *snapshot;
 };
 
 enum top_prompt { PROMPT_NONE, PROMPT_TEXT, PROMPT_DEVICE, PROMPT_POOL };
 
 struct top {
+	struct filter asked; /* by options */
 	struct top_feed feed;
 	struct top_model model;
 	struct top_histories histories;
@@ -308,8 +310,5 @@ void top_frame_draw(struct top *top);
 char *top_prompt_text(struct top *top, size_t *ret_size);
 void top_show_view(struct top *top, enum top_view view);
 void top_keys_take(struct top *top);
-
-/* "12:34:56", local time. */
-void top_clock(char text[TEXT_MAX], uint64_t realtime_ns);
 
 #endif

@@ -117,10 +117,13 @@ static void keep(struct top_buffers *buffers, const struct tally_buffer *buffer)
 static bool look_at(void *arg, const struct tally_buffer *buffer)
 {
 	struct top_buffers *buffers = arg;
-	const struct top_filter *filter = &buffers->model->filter;
+	const struct top_filter *filter = buffers->filter;
 
 	buffers->all++;
-	if (!top_filter_process(filter, buffer->pid, buffer->comm) ||
+	if (!filter_takes_pid(buffers->asked, buffer->pid) ||
+	    !filter_takes_pool(buffers->asked, buffer->pool, buffer->pool_name) ||
+	    !filter_takes_device(buffers->asked, buffers->snapshot, buffer->device) ||
+	    !top_filter_process(filter, buffer->pid, buffer->comm) ||
 	    !top_filter_pool(filter, buffer->pool, buffer->pool_name) ||
 	    !top_filter_device(filter, buffers->snapshot, buffer->device))
 		return true;
@@ -174,7 +177,8 @@ static void scan_if_due(struct top *top, const struct tally_snapshot *snapshot)
 		buffers->kept = calloc(TOP_BUFFERS_KEPT, sizeof(*buffers->kept));
 	if (!buffers->kept)
 		return;
-	buffers->model = &top->model;
+	buffers->asked = &top->asked;
+	buffers->filter = &top->model.filter;
 	buffers->snapshot = snapshot;
 	if (buffers->stale || (buffers->snapshot_ns != snapshot->monotonic_ns &&
 			       top_now_ns() >= buffers->scanned_ns + buffers->scan_ns * SCAN_SHARE))
@@ -231,7 +235,7 @@ static void draw_summary(const struct top *top, int y)
 	text_count(matching, buffers->matching);
 	text_count(kept, buffers->kept_count);
 	text_bytes(bytes, (int64_t)buffers->matching_bytes);
-	top_clock(since, top->feed.attach_realtime_ns);
+	render_time(since, top->feed.attach_realtime_ns);
 	top_text(y, 0, top_columns(), LOOK_PLAIN, "%s live buffer%s, %s%s%s%s%s", matching,
 		 buffers->matching == 1 ? "" : "s", bytes,
 		 buffers->matching > buffers->kept_count ? "; listed: the " : "",
@@ -239,7 +243,7 @@ static void draw_summary(const struct top *top, int y)
 		 buffers->matching > buffers->kept_count ? " " : "",
 		 buffers->matching > buffers->kept_count ? most : "");
 	top_text(y + 1, 0, top_columns(), LOOK_DIM,
-		 "The list begins at %s, and with what the rings still had of before.", since);
+		 "Listed since %s, with what the rings still held from before.", since);
 }
 
 void top_buffers_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height)

@@ -40,7 +40,7 @@ static void count(const struct top_list *list, size_t *line, const char *words, 
 	char text[TEXT_MAX];
 
 	text_count(text, value);
-	top_line(list, line, value ? LOOK_WARN : LOOK_PLAIN, "  %-40s %16s", words, text);
+	top_line(list, line, value ? LOOK_WARN : LOOK_PLAIN, "  %-44s %16s", words, text);
 }
 
 static void draw_reading(const struct top *top, size_t *line, const struct tally_snapshot *snapshot)
@@ -49,25 +49,24 @@ static void draw_reading(const struct top *top, size_t *line, const struct tally
 	const struct losses sum = add_up(snapshot);
 	char text[TEXT_MAX], since[TEXT_MAX];
 
-	head(list, line, "Records");
+	head(list, line, "Records and events");
 	if (top->feed.options.read_buffers) {
 		text_count(text, snapshot->records_read);
-		top_clock(since, top->feed.attach_realtime_ns);
-		top_line(list, line, LOOK_PLAIN, "  %-40s %16s", "read", text);
-		top_line(list, line, LOOK_PLAIN, "  %-40s %16s", "read since", since);
+		render_time(since, top->feed.attach_realtime_ns);
+		top_line(list, line, LOOK_PLAIN, "  %-44s %16s", "read since", since);
+		top_line(list, line, LOOK_PLAIN, "  %-44s %16s", "read", text);
 	} else {
 		top_line(list, line, LOOK_PLAIN,
 			 "  not read: totals come from ledgers (the buffers view, 3, reads them)");
 	}
-	head(list, line, "Lost records: totals are exact all the same");
-	count(list, line, "overwritten before they were read", sum.overwritten);
-	count(list, line, "counted by the producer without a record", sum.unrecorded);
-	head(list, line, "Left out");
-	count(list, line, "events in no total (out of range, no room)", sum.rejected);
-	count(list, line, "records of an unknown kind, skipped", sum.skipped);
-	count(list, line, "quarantined rings (not to be trusted)", sum.quarantined);
+	count(list, line, "lost: overwritten before they were read", sum.overwritten);
+	count(list, line, "lost: counted by the producer alone", sum.unrecorded);
+	count(list, line, "skipped: of a kind not known here", sum.skipped);
+	count(list, line, "in no total: out of range, or no room", sum.rejected);
+	count(list, line, "rings not to be trusted, quarantined", sum.quarantined);
 	if (top->feed.options.read_buffers)
-		count(list, line, "buffers without a row (table full)", snapshot->buffers_left_out);
+		count(list, line, "buffers without a row, the table being full",
+		      snapshot->buffers_left_out);
 }
 
 static uint64_t resident_bytes(void)
@@ -92,23 +91,23 @@ static void draw_own(const struct top *top, size_t *line)
 	char text[TEXT_MAX];
 
 	head(list, line, "tally itself");
-	top_line(list, line, LOOK_PLAIN, "  %-40s %14.1f %%", "processor, since the last look",
+	top_line(list, line, LOOK_PLAIN, "  %-44s %14.1f %%", "processor, since the last look",
 		 feed->cpu_share * 100);
-	top_line(list, line, LOOK_PLAIN, "  %-40s %14.1f %%", "processor, since it was started",
+	top_line(list, line, LOOK_PLAIN, "  %-44s %14.1f %%", "processor, since it was started",
 		 since_ns ? (double)feed->cpu_ns * 100 / (double)since_ns : 0);
 	if (bytes) {
 		text_bytes(text, (int64_t)bytes);
-		top_line(list, line, LOOK_PLAIN, "  %-40s %16s", "memory", text);
+		top_line(list, line, LOOK_PLAIN, "  %-44s %16s", "memory", text);
 	}
 	if (feed->options.read_buffers)
-		top_line(list, line, LOOK_PLAIN, "  %-40s %16s", "the last look", "in its thread");
+		top_line(list, line, LOOK_PLAIN, "  %-44s %16s", "the last look", "in its thread");
 	else
-		top_line(list, line, LOOK_PLAIN, "  %-40s %13.2f ms", "the last look",
+		top_line(list, line, LOOK_PLAIN, "  %-44s %13.2f ms", "the last look",
 			 (double)feed->look_ns / 1e6);
-	top_line(list, line, LOOK_PLAIN, "  %-40s %13.2f ms", "the last redraw, of processor time",
+	top_line(list, line, LOOK_PLAIN, "  %-44s %13.2f ms", "the last redraw, of processor time",
 		 (double)top->draw_ns / 1e6);
 	if (top->buffers.scan_ns)
-		top_line(list, line, LOOK_PLAIN, "  %-40s %13.2f ms", "the last scan of buffers",
+		top_line(list, line, LOOK_PLAIN, "  %-44s %13.2f ms", "the last scan of buffers",
 			 (double)top->buffers.scan_ns / 1e6);
 }
 

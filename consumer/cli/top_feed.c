@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where `tally top` has its numbers from: a consumer, and what watching costs this process. */
-#include <errno.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
+#include "source.h"
 #include "top.h"
 
 /* A look in the background is at most this part of an interval old when it is drawn. */
@@ -64,17 +62,10 @@ static int open_consumer(struct top_feed *feed, struct tally_consumer **ret_cons
 	return error;
 }
 
-int top_feed_open(struct top_feed *feed, bool all_users, uint64_t interval_ns)
+int top_feed_open(struct top_feed *feed, bool all_users)
 {
-	struct rlimit limit;
-
-	/* A descriptor for each process. */
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	source_raise_limit();
 	pthread_mutex_init(&feed->lock, NULL);
-	feed->interval_ns = interval_ns;
 	feed->start_ns = top_now_ns();
 	feed->start_realtime_ns = clock_ns(CLOCK_REALTIME);
 	feed->options.all_users = all_users;

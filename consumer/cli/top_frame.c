@@ -2,7 +2,6 @@
 /* What is around the views of `tally top`: the head with its line about exactness, the foot, the
  * help. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
@@ -10,15 +9,6 @@
 
 #define ROWS_MIN 10
 #define COLUMNS_MIN 40
-
-void top_clock(char text[TEXT_MAX], uint64_t realtime_ns)
-{
-	time_t seconds = (time_t)(realtime_ns / 1000000000u);
-	struct tm local;
-
-	if (!localtime_r(&seconds, &local) || !strftime(text, TEXT_MAX, "%H:%M:%S", &local))
-		snprintf(text, TEXT_MAX, "?");
-}
 
 /* ---- Head ------------------------------------------------------------------------------------ */
 
@@ -43,7 +33,7 @@ static void draw_title(const struct top *top, const struct tally_snapshot *snaps
 	char now[TEXT_MAX];
 	int x = draw_tabs(top);
 
-	top_clock(now, snapshot->realtime_ns);
+	render_time(now, snapshot->realtime_ns);
 	top_text_right(0, x + 1, top_columns() - x - 1, LOOK_DIM, "every %g s  %s",
 		       (double)top->feed.interval_ns / 1e9, now);
 }
@@ -73,87 +63,17 @@ static void draw_summary(const struct tally_snapshot *snapshot)
 	top_text(1, 0, top_columns(), LOOK_PLAIN, "%s", words);
 }
 
-struct words {
-	char text[320];
-	size_t used;
-	enum top_look look;
-};
-
-static void add(struct words *words, enum top_look look, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void add(struct words *words, enum top_look look, const char *format, ...)
-{
-	size_t room = sizeof(words->text) - words->used;
-	va_list arguments;
-	int length;
-
-	if (words->used) {
-		length = snprintf(words->text + words->used, room, "; ");
-		words->used += (size_t)length < room ? (size_t)length : room - 1;
-		room = sizeof(words->text) - words->used;
-	}
-	va_start(arguments, format);
-	length = vsnprintf(words->text + words->used, room, format, arguments);
-	va_end(arguments);
-	words->used += (size_t)length < room ? (size_t)length : room - 1;
-	words->look = look > words->look ? look : words->look;
-}
-
-static void add_losses(struct words *words, const struct top *top,
-		       const struct tally_snapshot *snapshot)
-{
-	bool list = top->feed.options.read_buffers && snapshot->incomplete_since_realtime_ns;
-	char lost[TEXT_MAX], since[TEXT_MAX];
-
-	top_clock(since, snapshot->incomplete_since_realtime_ns);
-	text_count(lost, snapshot->lost_records);
-	if (snapshot->lost_records)
-		add(words, LOOK_WARN, "exact totals, %s record%s lost", lost,
-		    snapshot->lost_records == 1 ? "" : "s");
-	else if (list || snapshot->buffers_left_out)
-		add(words, LOOK_WARN, "exact totals");
-	if (list)
-		words->used += (size_t)snprintf(words->text + words->used,
-						sizeof(words->text) - words->used,
-						": buffer list incomplete since %s", since);
-	if (snapshot->buffers_left_out) {
-		text_count(lost, snapshot->buffers_left_out);
-		add(words, LOOK_WARN, "%s buffers without a row, the table is full", lost);
-	}
-}
-
 static void draw_exactness(const struct top *top, const struct tally_snapshot *snapshot)
 {
-	struct words words = { .look = LOOK_PLAIN };
-	bool current = true, bounds = false;
-	char text[TEXT_MAX];
-	size_t n;
+	char words[EXACTNESS_MAX];
 
-	for (n = 0; n < snapshot->pool_count; n++) {
-		const struct tally_totals *totals = &snapshot->pools[n].totals;
-
-		current = current && totals->current;
-		bounds = bounds || totals->live_bytes != totals->live_bytes_high;
-	}
+	render_exactness(words, sizeof(words), snapshot);
 	if (top->feed.error)
-		add(&words, LOOK_BAD, "as of the last look, the next one failed: %s",
-		    strerror(-top->feed.error));
-	if (snapshot->rejected_events) {
-		text_count(text, snapshot->rejected_events);
-		add(&words, LOOK_BAD, "not exact: %s event%s in no total (4 says whose)", text,
-		    snapshot->rejected_events == 1 ? "" : "s");
-	}
-	if (!current)
-		add(&words, LOOK_WARN, "not exact: some sums kept changing");
-	if (snapshot->refused_files)
-		add(&words, LOOK_WARN, "not complete: %" PRIu32 " file%s refused (4 says why)",
-		    snapshot->refused_files, snapshot->refused_files == 1 ? "" : "s");
-	if (bounds && current)
-		add(&words, LOOK_PLAIN, "exact within bounds, >= is at least");
-	add_losses(&words, top, snapshot);
-	if (words.used == 0)
-		add(&words, LOOK_PLAIN, snapshot->complete ? "exact" : "not complete");
-	top_text(2, 0, top_columns(), words.look, "%s", words.text);
+		top_text(2, 0, top_columns(), LOOK_BAD, "as of then; looking again failed: %s",
+			 strerror(-top->feed.error));
+	else
+		top_text(2, 0, top_columns(), strcmp(words, "exact") == 0 ? LOOK_PLAIN : LOOK_WARN,
+			 "%s", words);
 }
 
 static bool draw_filter(const struct top *top, int y)
@@ -164,9 +84,6 @@ static bool draw_filter(const struct top *top, int y)
 
 	if (!top_filter_is_set(filter))
 		return false;
-	if (filter->pid)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "  pid %" PRIu32,
-					 filter->pid);
 	if (filter->text[0])
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "  \"%s\"",
 					 filter->text);
@@ -175,7 +92,7 @@ static bool draw_filter(const struct top *top, int y)
 					 filter->device);
 	if (filter->pool[0])
 		snprintf(text + used, sizeof(text) - used, "  pool %s", filter->pool);
-	top_text(y, 0, top_columns(), LOOK_HEAD, "only:%s  (x shows all)", text);
+	top_text(y, 0, top_columns(), LOOK_HEAD, "only%s  (x shows all)", text);
 	return true;
 }
 
@@ -293,10 +210,21 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
-void top_frame_draw(struct top *top)
+/* That there is more than fits, where nothing else tells. */
+static void draw_rest(const struct top *top, int y)
 {
-	const struct tally_snapshot *snapshot = tally_snapshot_get(top->feed.consumer);
-	uint64_t start_ns = cpu_ns();
+	const struct top_list *list = top->help		       ? &top->help_list
+				      : top->view == VIEW_COST ? &top->cost
+							       : &top->process;
+	size_t end = list->first + (size_t)list->height;
+
+	if ((top->help || top->view == VIEW_COST || top->view == VIEW_PROCESS) && list->count > end)
+		top_text_right(y, 0, top_columns(), LOOK_DIM, "%zu more line%s below",
+			       list->count - end, list->count - end == 1 ? "" : "s");
+}
+
+static void draw(struct top *top, const struct tally_snapshot *snapshot)
+{
 	int rows = top_rows(), y = 4;
 
 	top_model_take(&top->model, snapshot);
@@ -313,10 +241,23 @@ void top_frame_draw(struct top *top)
 		if (draw_filter(top, 3))
 			y = 5;
 		draw_view(top, snapshot, y, rows - y - 2);
+		draw_rest(top, rows - 2);
 		draw_foot(top, rows - 1);
 	}
 	top_end();
 	top->model.snapshot = NULL;
-	tally_snapshot_put(snapshot);
+}
+
+void top_frame_draw(struct top *top)
+{
+	const struct tally_snapshot *all = tally_snapshot_get(top->feed.consumer);
+	uint64_t start_ns = cpu_ns();
+	struct tally_snapshot *chosen = NULL;
+
+	if (filter_is_set(&top->asked))
+		chosen = filter_snapshot(&top->asked, all);
+	draw(top, chosen ? chosen : all); /* rather all than nothing, without memory */
+	filter_free(chosen);
+	tally_snapshot_put(all);
 	top->draw_ns = cpu_ns() - start_ns;
 }

@@ -14,15 +14,9 @@
 #define PEAK_WIDTH 17
 #define POOL_WIDTH 10
 
-static bool is_silent(const struct tally_totals *totals)
-{
-	return !totals->allocations && !totals->frees && !totals->failures && !totals->live_bytes &&
-	       !totals->abandoned_bytes;
-}
-
 static bool is_pool_shown(const struct top *top, const struct tally_pool_view *pool)
 {
-	return !is_silent(&pool->totals) &&
+	return !render_is_silent(&pool->totals) &&
 	       top_filter_pool(&top->model.filter, pool->pool, pool->pool_name);
 }
 
@@ -49,6 +43,7 @@ static void draw_device(const struct top *top, const struct tally_snapshot *snap
 	size_t count = columns >= 180 ? 60 : columns >= 120 ? 40 : columns >= 72 ? 24 : 12;
 	int x = columns - (int)count;
 	char held[TEXT_MAX], number[TEXT_MAX];
+	bool wide = x > 60;
 	int64_t bytes = 0;
 	size_t n;
 
@@ -56,10 +51,10 @@ static void draw_device(const struct top *top, const struct tally_snapshot *snap
 		bytes += snapshot->pools[device->first_pool + n].totals.live_bytes;
 	text_bytes(held, bytes);
 	snprintf(number, sizeof(number), "%" PRIu32, device->device);
-	top_text(y, 0, x - 33, LOOK_HEAD, "%s %s%s%s%s", number,
+	top_text(y, 0, x - (wide ? 33 : 12), LOOK_HEAD, "%s %s%s%s%s", number,
 		 device->name[0] ? device->name : "(not described)", device->arch[0] ? ", " : "",
 		 device->arch, device->remote ? ", remote" : "");
-	if (x > 60)
+	if (wide)
 		top_text_right(y, x - 32, 31, LOOK_DIM, "%s in all  last 2 min", held);
 	else
 		top_text_right(y, x - 12, 11, LOOK_DIM, "last 2 min");

@@ -16,7 +16,7 @@ void top_model_free(struct top_model *model)
 
 bool top_filter_is_set(const struct top_filter *filter)
 {
-	return filter->text[0] || filter->device[0] || filter->pool[0] || filter->pid;
+	return filter->text[0] || filter->device[0] || filter->pool[0];
 }
 
 static bool is_number(const char *text, uint32_t number)
@@ -32,14 +32,6 @@ static bool is_all_digits(const char *text)
 	return text[strspn(text, "0123456789")] == '\0';
 }
 
-static int by_device(const void *key, const void *member)
-{
-	uint32_t device = *(const uint32_t *)key;
-	uint32_t other = ((const struct tally_device_view *)member)->device;
-
-	return device < other ? -1 : device > other;
-}
-
 bool top_filter_device(const struct top_filter *filter, const struct tally_snapshot *snapshot,
 		       uint32_t device)
 {
@@ -49,10 +41,7 @@ bool top_filter_device(const struct top_filter *filter, const struct tally_snaps
 		return true;
 	if (is_all_digits(filter->device))
 		return is_number(filter->device, device);
-	view = snapshot->device_count == 0
-		       ? NULL
-		       : bsearch(&device, snapshot->devices, snapshot->device_count,
-				 sizeof(*snapshot->devices), by_device);
+	view = render_device(snapshot, device);
 	return view &&
 	       (strcasestr(view->name, filter->device) || strcasestr(view->arch, filter->device));
 }
@@ -67,8 +56,6 @@ bool top_filter_process(const struct top_filter *filter, uint32_t pid, const cha
 {
 	char digits[TEXT_MAX];
 
-	if (filter->pid && filter->pid != pid)
-		return false;
 	snprintf(digits, sizeof(digits), "%u", pid);
 	return !filter->text[0] || strcasestr(comm, filter->text) ||
 	       strncmp(digits, filter->text, strlen(filter->text)) == 0;

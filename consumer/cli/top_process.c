@@ -147,7 +147,7 @@ static void draw_tags(const struct top *top, size_t *line, const struct tally_sn
 			 "Tags: not known; records are read once the buffers were shown (3)");
 		return;
 	}
-	top_clock(since, top->feed.attach_realtime_ns);
+	render_time(since, top->feed.attach_realtime_ns);
 	top_line(list, line, LOOK_DIM, "Tags, of the records read since %s%s", since,
 		 process->tag_count ? "" : ": none");
 	if (process->tag_count == 0)
@@ -175,8 +175,8 @@ static void draw_head(const struct top *top, size_t *line, const struct tally_sn
 	char bytes[TEXT_MAX], start[TEXT_MAX], attach[TEXT_MAX], events[TEXT_MAX], lost[TEXT_MAX];
 
 	text_bytes(bytes, process->end == TALLY_RUNNING ? sum.live_bytes : sum.abandoned_bytes);
-	top_clock(start, process->start_realtime_ns);
-	top_clock(attach, top->feed.attach_realtime_ns);
+	render_time(start, process->start_realtime_ns);
+	render_time(attach, top->feed.attach_realtime_ns);
 	text_count(events, process->events);
 	text_count(lost, process->lost_records);
 	top_line(list, line, LOOK_HEAD, "%" PRIu32 " %s: %s, %s %s", process->pid, process->comm,
