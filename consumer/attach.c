@@ -44,6 +44,8 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 			return -ENOMEM;
 	}
 	attach->options.name = attach->name;
+	if (attach->options.read_buffers || attach->options.event)
+		attach->options.read_records = true;
 	dir = attach_dir(dir);
 	snprintf(attach->path, sizeof(attach->path), "%s", dir);
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -104,7 +106,7 @@ static void refuse(struct attach *attach, struct known *known, uint32_t pid, int
 /* Follows an opened region, which it takes over. */
 static int follow(struct attach *attach, struct known *known, struct region_view *view)
 {
-	struct region_watch *region = watch_new(known->name, view);
+	struct region_watch *region = watch_new(known->name, view, attach->pipeline);
 
 	if (!region)
 		return -ENOMEM;

@@ -9,15 +9,6 @@
 
 #include "ring/clock.h"
 
-static const char *const pool_names[] = {
-	[TALLY_POOL_DRAM] = "dram",	[TALLY_POOL_L1] = "l1",
-	[TALLY_POOL_SYSTEM] = "system", [TALLY_POOL_L1_SMALL] = "l1_small",
-	[TALLY_POOL_TRACE] = "trace",	[TALLY_POOL_CB] = "cb",
-	[TALLY_POOL_KERNEL] = "kernel", [TALLY_POOL_HEAP] = "heap",
-};
-
-#define FIXED_POOLS (sizeof(pool_names) / sizeof(pool_names[0]))
-
 /* ---- Size ------------------------------------------------------------------------------------ */
 
 /* The next device at or after the two positions, which move behind it. False: no more. */
@@ -80,8 +71,8 @@ static void fill_pool(struct tally_pool_view *view, const struct sum *sum, const
 	view->device = TALLY_KEY_DEVICE(sum->key);
 	view->pool = TALLY_KEY_POOL(sum->key);
 	view->totals = sum->totals;
-	if (view->pool < FIXED_POOLS)
-		name = pool_names[view->pool];
+	if (describe_fixed_pool(view->pool))
+		name = describe_fixed_pool(view->pool);
 	if (name)
 		snprintf(view->pool_name, sizeof(view->pool_name), "%s", name);
 	else
@@ -91,10 +82,10 @@ static void fill_pool(struct tally_pool_view *view, const struct sum *sum, const
 /* A name for a pool that any process gave; the oldest process is asked first. */
 static const char *name_of_pool(const struct picture *picture, uint32_t pool)
 {
-	const char *name = NULL;
+	const char *name = describe_fixed_pool(pool);
 	size_t n;
 
-	for (n = 0; n < picture->process_count && !name && pool >= FIXED_POOLS; n++)
+	for (n = 0; n < picture->process_count && !name; n++)
 		name = describe_pool(picture->processes[n]->region, pool);
 	return name;
 }

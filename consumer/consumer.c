@@ -88,7 +88,9 @@ static void *run(void *arg)
 		pass_interval(consumer, clock_monotonic_ns() - start_ns);
 	} while (consumer->running == RUNNING);
 	pthread_mutex_unlock(&consumer->lock);
+	consumer->look.pipeline.last = true;
 	look_once(&consumer->look);
+	consumer->look.pipeline.last = false;
 	return NULL;
 }
 
@@ -244,4 +246,11 @@ void tally_snapshot_put(const struct tally_snapshot *snapshot)
 {
 	(void)snapshot;
 	publisher_put();
+}
+
+size_t tally_buffers_each(const struct tally_consumer *consumer,
+			  bool (*each)(void *each_arg, const struct tally_buffer *buffer),
+			  void *each_arg)
+{
+	return buffers_each(&consumer->look.pipeline.buffers, each, each_arg);
 }

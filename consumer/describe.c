@@ -3,12 +3,25 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tally/tally.h>
 
 #include "consumer/watch.h"
 #include "ring/entries.h"
 
+static const char *const fixed_names[] = {
+	[TALLY_POOL_DRAM] = "dram",	[TALLY_POOL_L1] = "l1",
+	[TALLY_POOL_SYSTEM] = "system", [TALLY_POOL_L1_SMALL] = "l1_small",
+	[TALLY_POOL_TRACE] = "trace",	[TALLY_POOL_CB] = "cb",
+	[TALLY_POOL_KERNEL] = "kernel", [TALLY_POOL_HEAP] = "heap",
+};
+
 /* The first of the pools that have no fixed name. */
-#define POOL_NAMED_MIN 8
+#define POOL_NAMED_MIN (sizeof(fixed_names) / sizeof(fixed_names[0]))
+
+const char *describe_fixed_pool(uint32_t pool)
+{
+	return pool < POOL_NAMED_MIN ? fixed_names[pool] : NULL;
+}
 
 int describe_merge(struct tally_device_entry **devices, size_t *count,
 		   const struct tally_device_entry *more, size_t more_count)

@@ -190,6 +190,7 @@ int look_once(struct look *look)
 	scan_error = attach_scan(attach);
 	error = watch_all(look);
 	list_drop_leaving(attach); /* shown as ended before, overtaken now */
+	pipeline_finish(&look->pipeline, attach->processes, attach->process_count);
 	if (!error)
 		error = add_up(look);
 	if (!error)
@@ -240,10 +241,17 @@ int look_open(struct look *look, const struct tally_consumer_options *options)
 	memset(&look->lent, 0, sizeof(look->lent));
 	look->due = false;
 	error = publisher_open(&look->publisher);
+	if (!error) {
+		error = pipeline_open(&look->pipeline, &look->attach.options);
+		if (error)
+			publisher_close(&look->publisher);
+	}
 	if (error) {
 		attach_close(&look->attach);
 		return error;
 	}
+	if (pipeline_is_on(&look->pipeline))
+		look->attach.pipeline = &look->pipeline;
 	/* Should it fail, the run goes without. */
 	if (look->attach.options.lend_region && look->attach.options.run_id)
 		lend_open(&look->lent, look->attach.path, look->attach.options.run_id);
@@ -255,5 +263,6 @@ void look_close(struct look *look)
 	lend_close(&look->lent);
 	publisher_close(&look->publisher);
 	attach_close(&look->attach);
+	pipeline_close(&look->pipeline);
 	sums_free(&look->over_all);
 }

@@ -160,7 +160,7 @@ static void judge_percent(struct rule *rule, const struct tally_snapshot *snapsh
 	if (above == 1)
 		conclude(rule, VERDICT_BROKEN, "%s", words);
 	else if (above)
-		conclude(rule, VERDICT_BROKEN, "%s; %zu more are above it", words, above - 1);
+		conclude(rule, VERDICT_BROKEN, "%s; %zu more above it", words, above - 1);
 	else if (unknown)
 		conclude(rule, VERDICT_NOT_JUDGED,
 			 "cannot be judged: the capacity of device %" PRIu32

@@ -79,8 +79,8 @@ const char *text_nearest(const char *word, const char *const *words);
 /* ---- parse.c --------------------------------------------------------------------------------- */
 
 /* All of the text is one number, up to `max`; a process id; "4096", "64KiB", "1.5GiB", "10MB" (a
- * million bytes); "90", "99.5" up to 100, in thousandths; "250ms", "10s", "5m", "1.5h". False: it is
- * not, and nothing is returned. */
+ * million bytes); "90", "99.5" up to 100, in thousandths; "250ms", "10s", "5m", "1.5h". False: it
+ * is not, and nothing is returned. */
 bool parse_number(const char *text, uint64_t max, uint64_t *ret_value);
 bool parse_pid(const char *text, uint32_t *ret_pid);
 bool parse_size(const char *text, uint64_t *ret_bytes);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A snapshot as JSON, schema tally.snapshot/1.
  *
- *	schema, time, complete, exactness, lost_records, events_total, records_read, rejected_events,
- *	refused_files
+ *	schema, time, complete, exactness, lost_records, events_total, records_read,
+ *	rejected_events, refused_files
  *	devices[]     device, name, arch, stable_id, pools{}
  *	processes[]   pid, comm, alive, end, start_time, region, image, parent_region, guests,
  *	              events_total, records_read, lost_records, lost_overwritten,
