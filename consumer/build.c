@@ -7,6 +7,7 @@
 #include <string.h>
 #include <tally/tally.h>
 
+#include "consumer/detail.h"
 #include "ring/clock.h"
 
 /* ---- Size ------------------------------------------------------------------------------------ */
@@ -46,6 +47,7 @@ static size_t reserve(struct layout *layout, size_t count, size_t size)
 void build_measure(const struct picture *picture, struct layout *ret_layout)
 {
 	const struct tally_device_entry *entry;
+	struct detail_counts detail = detail_count(picture);
 	struct layout layout = { 0 };
 	size_t sum = 0, described = 0, n;
 	uint32_t device;
@@ -60,6 +62,10 @@ void build_measure(const struct picture *picture, struct layout *ret_layout)
 	layout.process_pool_at = reserve(&layout, layout.process_pools,
 					 sizeof(struct tally_pool_view));
 	layout.device_at = reserve(&layout, layout.devices, sizeof(struct tally_device_view));
+	layout.sizes_at = reserve(&layout, detail.sizes, TALLY_SIZES * sizeof(uint64_t));
+	layout.tag_at = reserve(&layout, detail.tags, sizeof(struct tally_tag_view));
+	layout.process_tag_at = reserve(&layout, detail.process_tags,
+					sizeof(struct tally_tag_view));
 	*ret_layout = layout;
 }
 
@@ -190,6 +196,16 @@ void build_fill(const struct picture *picture, const struct layout *layout, unsi
 	}
 	fill_processes(picture, &snapshot, processes, process_pools);
 	fill_devices(picture, devices, pools);
+	detail_fill(picture,
+		    &(struct detail_room){
+			    .sizes = (void *)(memory + layout->sizes_at),
+			    .tags = (void *)(memory + layout->tag_at),
+			    .process_tags = (void *)(memory + layout->process_tag_at),
+			    .pools = pools,
+			    .process_pools = process_pools,
+			    .processes = processes,
+		    },
+		    &snapshot);
 	snapshot.complete = snapshot.complete && snapshot.rejected_events == 0;
 	*ret_snapshot = snapshot;
 }

@@ -153,6 +153,7 @@ static int publish(struct look *look)
 
 	if (!error) {
 		struct picture picture = {
+			.pipeline = look->attach.pipeline,
 			.processes = look->attach.processes,
 			.process_count = look->attach.process_count,
 			.over_all = &look->over_all,
