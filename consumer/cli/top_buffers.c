@@ -24,14 +24,14 @@ enum {
 };
 
 static const struct top_column columns[BUFFER_COLUMNS] = {
-	[BUFFER_SIZE] = { "SIZE", 9, 0, false, 100 },
+	[BUFFER_SIZE] = { "SIZE", 8, 0, false, 100 },
 	[BUFFER_AGE] = { "AGE", 7, 0, false, 99 },
 	[BUFFER_PID] = { "PID", 7, 0, false, 98 },
-	[BUFFER_COMMAND] = { "COMMAND", 10, 15, true, 90 },
-	[BUFFER_DEVICE] = { "DEV", 4, 6, false, 80 },
+	[BUFFER_COMMAND] = { "COMMAND", 8, 15, true, 90 },
+	[BUFFER_DEVICE] = { "DEV", 3, 5, false, 80 },
 	[BUFFER_POOL] = { "POOL", 8, 12, true, 85 },
 	[BUFFER_ID] = { "BUFFER", 14, 18, false, 60 },
-	[BUFFER_STATE] = { "STATE", 9, 0, true, 95 },
+	[BUFFER_STATE] = { "STATE", 6, 0, true, 95 },
 	[BUFFER_TAG] = { "TAG", 8, 55, true, 70 },
 };
 
@@ -218,7 +218,7 @@ static void draw_row(const struct top_table *table, const struct top_buffer *row
 	top_cell(table, BUFFER_POOL, y, LOOK_PLAIN, "%s", row->pool_name);
 	top_cell(table, BUFFER_ID, y, LOOK_PLAIN, "0x%" PRIx64, row->id);
 	top_cell(table, BUFFER_STATE, y, LOOK_WARN, "%s",
-		 row->ended    ? "abandoned"
+		 row->ended    ? "ended"
 		 : row->unsure ? "unsure"
 			       : "");
 	top_cell(table, BUFFER_TAG, y, LOOK_PLAIN, "%s", row->tag);
@@ -249,8 +249,6 @@ static void draw_summary(const struct top *top, int y)
 void top_buffers_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height)
 {
 	struct top_buffers *buffers = &top->buffers;
-	uint32_t wanted = (1u << BUFFER_COLUMNS) - 1;
-	bool marks = false;
 	size_t n;
 	int row;
 
@@ -258,11 +256,8 @@ void top_buffers_draw(struct top *top, const struct tally_snapshot *snapshot, in
 		return;
 	scan_if_due(top, snapshot);
 	draw_summary(top, y);
-	for (n = 0; n < buffers->kept_count; n++)
-		marks = marks || buffers->kept[n].ended || buffers->kept[n].unsure;
-	if (!marks)
-		wanted &= ~(1u << BUFFER_STATE);
-	top_table_lay(&top->table, columns, BUFFER_COLUMNS, wanted, top_columns());
+	top_table_lay(&top->table, columns, BUFFER_COLUMNS, (1u << BUFFER_COLUMNS) - 1,
+		      top_columns());
 	top->table.y = y + 3;
 	top_table_heads(&top->table, buffers->sort, buffers->reversed);
 	top_list_place(&top->kept, buffers->kept_count, y + 4, height - 4);

@@ -162,6 +162,7 @@ void top_help_draw(struct top *top, int y, int height)
 		"ABANDONED    what a process held when it ended without freeing it: in no HELD",
 		"ALLOC/S      allocations per second, over about a second; - not known",
 		"LOST         events without a record: they cost detail, totals have them",
+		"STATE        of a buffer: ended, with its process; unsure, as records were lost",
 		"bar          held, of the capacity that the program has described",
 		"last 2 min   most held by that device, against the highest of those minutes",
 	};

@@ -53,27 +53,40 @@ static uint32_t without_least(const struct top_column *columns, int count, uint3
 	return least < 0 ? 0 : shown & ~(1u << least);
 }
 
+/* What is left goes to those that may grow, a column each in turn. */
+static void grow(struct top_table *table, uint32_t shown, int spare)
+{
+	bool grown = true;
+	int n;
+
+	while (spare > 0 && grown) {
+		grown = false;
+		for (n = 0; n < table->count && spare > 0; n++)
+			if ((shown & (1u << n)) && table->width[n] < table->columns[n].width_max) {
+				table->width[n]++;
+				spare--;
+				grown = true;
+			}
+	}
+}
+
 void top_table_lay(struct top_table *table, const struct top_column *columns, int count,
 		   uint32_t wanted, int width)
 {
-	int n, x = 1, spare; /* the first column on the screen marks the row that is selected */
+	int n, x = 1; /* the first column on the screen marks the row that is selected */
 
 	while (wanted && lay_out(columns, count, wanted) + x > width)
 		wanted = without_least(columns, count, wanted);
-	spare = width - x - lay_out(columns, count, wanted);
 	memset(table, 0, sizeof(*table));
 	table->columns = columns;
 	table->count = count;
+	for (n = 0; n < count; n++)
+		if (wanted & (1u << n))
+			table->width[n] = columns[n].width;
+	grow(table, wanted, width - x - lay_out(columns, count, wanted));
 	for (n = 0; n < count; n++) {
-		int more = columns[n].width_max - columns[n].width;
-
-		if (!(wanted & (1u << n)))
-			continue;
-		more = more < 0 ? 0 : more > spare ? spare : more;
-		spare -= more;
 		table->x[n] = x;
-		table->width[n] = columns[n].width + more;
-		x += table->width[n] + 1;
+		x += table->width[n] ? table->width[n] + 1 : 0;
 	}
 }
 
