@@ -5,12 +5,12 @@ _tally_options()
 {
 	case $1 in
 	run) echo '--json --ring' ;;
-	ps) echo '-d --device -p --pid -P --pool --strict --json' ;;
-	top) echo '-d --device -p --pid -P --pool -i --interval' ;;
-	devices) echo '-d --device -p --pid -P --pool --json' ;;
-	buffers) echo '-d --device -p --pid -P --pool --leaks --older-than --top --strict --json' ;;
-	events) echo '-d --device -p --pid -P --pool --min-size --max-size -n --strict --json' ;;
-	check) echo '-d --device -p --pid -P --pool --max-live --max-percent --no-leaks --max-lost --json' ;;
+	ps) echo '-a --all-users -d --device -p --pid -P --pool --strict --json' ;;
+	top) echo '-a --all-users -d --device -p --pid -P --pool -i --interval' ;;
+	devices) echo '-a --all-users -d --device -p --pid -P --pool --json' ;;
+	buffers) echo '-a --all-users -d --device -p --pid -P --pool --leaks --older-than --top --strict --json' ;;
+	events) echo '-a --all-users -d --device -p --pid -P --pool --min-size --max-size -n --count --strict --json' ;;
+	check) echo '-a --all-users -d --device -p --pid -P --pool --max-live --max-percent --no-leaks --max-lost --json' ;;
 	gc) echo '-n --dry-run --keep --json' ;;
 	doctor) echo '--json' ;;
 	esac
