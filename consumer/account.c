@@ -5,6 +5,7 @@
 
 #include "consumer/census.h"
 #include "consumer/cursor.h"
+#include "consumer/pipeline.h"
 
 static uint64_t above_zero(uint64_t difference)
 {
@@ -87,8 +88,11 @@ static struct account account_shared(const struct process *process, uint64_t eve
 	return is;
 }
 
-static void add(struct tally_process_view *said, const struct account *is, bool from_start)
+static void add(struct process *process, const struct account *is, bool from_start, uint64_t *gone)
 {
+	struct tally_process_view *said = &process->said;
+
+	*gone += is->missed + is->overwritten + is->unrecorded;
 	said->events += is->events;
 	said->records_read += is->seen;
 	said->lost_unrecorded += is->unrecorded;
@@ -108,6 +112,7 @@ static void add_up(struct process *process, const struct account *shared, bool r
 {
 	const struct region_watch *region = process->region;
 	struct tally_process_view *said = &process->said;
+	uint64_t gone = 0;
 	uint32_t n;
 
 	said->events = said->records_read = said->lost_unrecorded = said->lost_overwritten = 0;
@@ -115,8 +120,8 @@ static void add_up(struct process *process, const struct account *shared, bool r
 	said->quarantined_lanes = 0;
 	said->quarantine = NULL;
 	quarantine(said, region->shared.quarantine);
-	add(said, shared, from_start);
-	add(said, &process->closed, from_start);
+	add(process, shared, from_start, &gone);
+	add(process, &process->closed, from_start, &gone);
 	for (n = 0; n < region->lane_count; n++) {
 		const struct lane_watch *lane = &region->lanes[n];
 		struct account is;
@@ -126,11 +131,14 @@ static void add_up(struct process *process, const struct account *shared, bool r
 		if (lane->row != process)
 			continue;
 		is = account_lane(lane, read_records);
-		add(said, &is, from_start);
+		add(process, &is, from_start, &gone);
 		said->skipped_records += lane->reader.skipped;
 		quarantine(said, lane->reader.quarantine);
 	}
 	said->lost_records = said->lost_overwritten + said->lost_unrecorded;
+	if (read_records && gone > process->gone)
+		pipeline_lost(process);
+	process->gone = gone > process->gone ? gone : process->gone;
 }
 
 bool account_read(struct process *process, bool read_records, bool from_start)

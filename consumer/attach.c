@@ -44,6 +44,8 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 			return -ENOMEM;
 	}
 	attach->options.name = attach->name;
+	if (attach->options.read_buffers || attach->options.event)
+		attach->options.read_records = true;
 	dir = attach_dir(dir);
 	if (strlen(dir) < sizeof(attach->path))
 		snprintf(attach->path, sizeof(attach->path), "%s", dir);
@@ -107,7 +109,7 @@ void attach_refuse(struct attach *attach, struct known *known, uint32_t pid, int
 /* Follows an opened region, which it takes over. */
 static int follow(struct attach *attach, struct known *known, struct region_view *view)
 {
-	struct region_watch *region = watch_new(known->name, view);
+	struct region_watch *region = watch_new(known->name, view, attach->pipeline);
 
 	if (!region)
 		return -ENOMEM;
@@ -122,8 +124,8 @@ static int follow(struct attach *attach, struct known *known, struct region_view
 	return 0;
 }
 
-/* Whether an opened region is one that was asked for; the name said so as far as names can. `uid` is
- * whose the name says it is. */
+/* Whether an opened region is one that was asked for; the name said so as far as names can. `uid`
+ * is whose the name says it is. */
 static int check_wanted(const struct attach *attach, const struct region_view *view, uint32_t uid,
 			bool *ret_wanted, char why[REGION_WHY_MAX])
 {

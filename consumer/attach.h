@@ -14,6 +14,7 @@
 #include "consumer/watch.h"
 
 struct attach {
+	struct pipeline *pipeline;	       /* where records go; NULL: nowhere */
 	struct tally_consumer_options options; /* with a copy of name */
 	char *name;
 	char path[REGION_PATH_MAX]; /* of the directory; "": too long to have regions */

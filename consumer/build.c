@@ -7,16 +7,8 @@
 #include <string.h>
 #include <tally/tally.h>
 
+#include "consumer/detail.h"
 #include "ring/clock.h"
-
-static const char *const pool_names[] = {
-	[TALLY_POOL_DRAM] = "dram",	[TALLY_POOL_L1] = "l1",
-	[TALLY_POOL_SYSTEM] = "system", [TALLY_POOL_L1_SMALL] = "l1_small",
-	[TALLY_POOL_TRACE] = "trace",	[TALLY_POOL_CB] = "cb",
-	[TALLY_POOL_KERNEL] = "kernel", [TALLY_POOL_HEAP] = "heap",
-};
-
-#define FIXED_POOLS (sizeof(pool_names) / sizeof(pool_names[0]))
 
 /* ---- Size ------------------------------------------------------------------------------------ */
 
@@ -55,6 +47,7 @@ static size_t reserve(struct layout *layout, size_t count, size_t size)
 void build_measure(const struct picture *picture, struct layout *ret_layout)
 {
 	const struct tally_device_entry *entry;
+	struct detail_counts detail = detail_count(picture);
 	struct layout layout = { 0 };
 	size_t sum = 0, described = 0, n;
 	uint32_t device;
@@ -69,6 +62,10 @@ void build_measure(const struct picture *picture, struct layout *ret_layout)
 	layout.process_pool_at = reserve(&layout, layout.process_pools,
 					 sizeof(struct tally_pool_view));
 	layout.device_at = reserve(&layout, layout.devices, sizeof(struct tally_device_view));
+	layout.sizes_at = reserve(&layout, detail.sizes, TALLY_SIZES * sizeof(uint64_t));
+	layout.tag_at = reserve(&layout, detail.tags, sizeof(struct tally_tag_view));
+	layout.process_tag_at = reserve(&layout, detail.process_tags,
+					sizeof(struct tally_tag_view));
 	*ret_layout = layout;
 }
 
@@ -84,8 +81,8 @@ static void fill_pool(struct tally_pool_view *view, const struct sum *sum, const
 	view->allocations_per_s = rates.allocations;
 	view->frees_per_s = rates.frees;
 	view->allocated_bytes_per_s = rates.allocated_bytes;
-	if (view->pool < FIXED_POOLS)
-		name = pool_names[view->pool];
+	if (describe_fixed_pool(view->pool))
+		name = describe_fixed_pool(view->pool);
 	if (name)
 		memcpy(view->pool_name, name, strnlen(name, sizeof(view->pool_name) - 1));
 	else
@@ -95,10 +92,10 @@ static void fill_pool(struct tally_pool_view *view, const struct sum *sum, const
 /* A name for a pool that any process gave; the oldest process is asked first. */
 static const char *name_of_pool(const struct picture *picture, uint32_t pool)
 {
-	const char *name = NULL;
+	const char *name = describe_fixed_pool(pool);
 	size_t n;
 
-	for (n = 0; n < picture->process_count && !name && pool >= FIXED_POOLS; n++)
+	for (n = 0; n < picture->process_count && !name; n++)
 		name = describe_pool(picture->processes[n]->region, pool);
 	return name;
 }
@@ -206,6 +203,16 @@ void build_fill(const struct picture *picture, const struct layout *layout, unsi
 	}
 	fill_processes(picture, &snapshot, processes, process_pools);
 	fill_devices(picture, devices, pools);
+	detail_fill(picture,
+		    &(struct detail_room){
+			    .sizes = (void *)(memory + layout->sizes_at),
+			    .tags = (void *)(memory + layout->tag_at),
+			    .process_tags = (void *)(memory + layout->process_tag_at),
+			    .pools = pools,
+			    .process_pools = process_pools,
+			    .processes = processes,
+		    },
+		    &snapshot);
 	snapshot.complete = snapshot.complete && snapshot.rejected_events == 0;
 	*ret_snapshot = snapshot;
 }

@@ -9,6 +9,7 @@
 struct layout {
 	size_t size;
 	size_t pool_at, process_at, process_pool_at, device_at;
+	size_t sizes_at, tag_at, process_tag_at;
 	size_t process_pools, devices;
 };
 

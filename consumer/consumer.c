@@ -119,7 +119,9 @@ static void *run(void *arg)
 		look_once(&consumer->look); /* after an error the snapshot before it stays */
 		pass_interval(consumer, clock_monotonic_ns() - start_ns);
 	} while (is_running(consumer));
+	consumer->look.pipeline.last = true;
 	look_once(&consumer->look);
+	consumer->look.pipeline.last = false;
 	return NULL;
 }
 
@@ -149,7 +151,8 @@ static void free_consumer(struct tally_consumer *consumer)
 	free(consumer);
 }
 
-static int open_consumer(const struct tally_consumer_options *options,
+/* `early`: what is asked for need not be there yet. */
+static int open_consumer(const struct tally_consumer_options *options, bool early,
 			 struct tally_consumer **ret_consumer)
 {
 	struct tally_consumer *consumer = calloc(1, sizeof(*consumer));
@@ -166,6 +169,8 @@ static int open_consumer(const struct tally_consumer_options *options,
 	error = look_once(&consumer->look);
 	if (!error)
 		error = look_found(&consumer->look);
+	if (error == -ENOENT && early)
+		error = 0;
 	if (error) {
 		free_consumer(consumer);
 		return error;
@@ -180,9 +185,35 @@ int tally_consumer_open(const struct tally_consumer_options *options,
 	int error;
 
 	exclude_begin();
-	error = open_consumer(options, ret_consumer);
+	error = open_consumer(options, false, ret_consumer);
 	exclude_end();
 	return error;
+}
+
+int tally_consumer_start_own(const struct tally_consumer_options *options, uint32_t interval_ms,
+			     struct tally_consumer **ret_consumer)
+{
+	struct tally_consumer_options own = { 0 };
+	struct tally_consumer *consumer;
+	int error;
+
+	if (options)
+		own = *options;
+	if (own.pid || own.name || own.run_id)
+		return -EINVAL;
+	own.pid = (uint32_t)getpid();
+	exclude_begin();
+	error = open_consumer(&own, true, &consumer);
+	exclude_end();
+	if (error)
+		return error;
+	error = tally_consumer_start(consumer, interval_ms);
+	if (error) {
+		tally_consumer_close(consumer);
+		return error;
+	}
+	*ret_consumer = consumer;
+	return 0;
 }
 
 void tally_consumer_close(struct tally_consumer *consumer)
@@ -275,4 +306,11 @@ void tally_snapshot_put(const struct tally_snapshot *snapshot)
 {
 	(void)snapshot;
 	publisher_put();
+}
+
+size_t tally_buffers_each(const struct tally_consumer *consumer,
+			  bool (*each)(void *each_arg, const struct tally_buffer *buffer),
+			  void *each_arg)
+{
+	return buffers_each(&consumer->look.pipeline.buffers, each, each_arg);
 }

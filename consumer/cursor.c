@@ -13,6 +13,7 @@
 #include <tally/atomic.h>
 
 #include "consumer/census.h"
+#include "consumer/pipeline.h"
 #include "consumer/shared_cursor.h"
 
 /* A drain reads at most a ring and a half; nobody writes any more, so a few get to the end. */
@@ -84,33 +85,73 @@ uint64_t cursor_part_start(const struct lane_watch *lane)
 	return position(&lane->reader, lane->base_events, lane->base_unrecorded);
 }
 
-/* Drains once, and adds what came of it to the part, unless it is NULL. */
-static void drain_once(struct lane_watch *lane, bool to_end, bool gone, struct account *part)
+/* Whose records are read. */
+struct taking {
+	struct region_watch *region;
+	struct process *row;
+};
+
+static void take(void *arg, const struct tally_record *record)
+{
+	const struct taking *taking = arg;
+
+	pipeline_take(taking->region, taking->row, record, false);
+}
+
+/* Drains once, and adds what came of it to the row's part; with `skip` the records are nobody's
+ * that is told apart. */
+static void drain_once(struct region_watch *region, struct lane_watch *lane, bool to_end, bool gone,
+		       bool skip)
 {
 	struct lane_reader *reader = &lane->reader;
 	uint64_t seen = reader->seen, lost = reader->lost;
+	struct taking taking = { region, lane->row };
 
-	lane_drain(reader, to_end, gone, NULL, NULL);
-	if (!part)
+	lane_drain(reader, to_end, gone, skip || !region->pipeline ? NULL : take, &taking);
+	if (skip)
 		return;
-	part->seen += reader->seen - seen;
-	part->overwritten += reader->lost - lost;
+	lane->part.seen += reader->seen - seen;
+	lane->part.overwritten += reader->lost - lost;
 }
 
-static void drain_to_end(struct lane_watch *lane, struct account *part)
+static void drain_to_end(struct region_watch *region, struct lane_watch *lane, bool skip)
 {
 	uint64_t before;
 	int drains = 0;
 
+	stage_source(&region->stage);
 	do {
 		before = lane->reader.pos;
-		drain_once(lane, true, true, part);
+		drain_once(region, lane, true, true, skip);
 	} while (lane->reader.pos != before && ++drains < FINAL_DRAINS);
+}
+
+/* Whether records of the row that had been published before the drain are still to be read. */
+static bool is_behind(const struct lane_reader *reader)
+{
+	uint64_t end = reader->idle_pos;
+
+	if (reader->stops && (int64_t)(end - reader->stop_pos) > 0)
+		end = reader->stop_pos;
+	return !reader->quarantine && (int64_t)(end - reader->pos) > 0;
+}
+
+/* A lane that is written to slowly is read to its end, as all the region's records would wait for
+ * its last ones. */
+static void drain_some(struct region_watch *region, struct lane_watch *lane)
+{
+	stage_source(&region->stage);
+	drain_once(region, lane, false, false, false);
+	if (!region->pipeline || !is_behind(&lane->reader) || stage_behind(&region->stage))
+		return;
+	drain_once(region, lane, true, false, false);
+	if (is_behind(&lane->reader))
+		stage_cut_off(&region->stage);
 }
 
 /* The first drain: passes over what earlier owners left. Of what was gone before, that is missed
  * which lies in the row's part. */
-static void begin(struct lane_watch *lane)
+static void begin(struct region_watch *region, struct lane_watch *lane)
 {
 	struct lane_reader *reader = &lane->reader;
 	uint64_t start = cursor_part_start(lane), idle_pos = reader->idle_pos;
@@ -118,7 +159,7 @@ static void begin(struct lane_watch *lane)
 
 	reader->stops = true;
 	reader->stop_pos = start;
-	drain_to_end(lane, NULL);
+	drain_to_end(region, lane, true);
 	reader->idle_pos = idle_pos;
 	missed = (int64_t)(position(reader, 0, 0) + reader->missed - start);
 	lane->part.missed = missed > 0 ? (uint64_t)missed : 0;
@@ -126,7 +167,7 @@ static void begin(struct lane_watch *lane)
 
 /* The row's part ends where it was seen last: what was left of it is read, and its account closed.
  */
-static void end_part(struct lane_watch *lane, bool read_records)
+static void end_part(struct region_watch *region, struct lane_watch *lane, bool read_records)
 {
 	struct lane_reader *reader = &lane->reader;
 	struct account *closed = &lane->row->closed;
@@ -136,7 +177,7 @@ static void end_part(struct lane_watch *lane, bool read_records)
 	if (read_records && reader->slots && !lane->row->ended) {
 		reader->stops = true;
 		reader->stop_pos = position(reader, lane->events, lane->unrecorded);
-		drain_to_end(lane, &lane->part);
+		drain_to_end(region, lane, false);
 		/* The first drain may have begun in the next owner's part. */
 		most = reader->stop_pos - cursor_part_start(lane);
 		if (lane->part.missed > most)
@@ -152,13 +193,13 @@ static void end_part(struct lane_watch *lane, bool read_records)
 
 /* The lane has another owner than when it was looked at last. What lies between is of processes
  * that were not told apart. */
-static void change_part(struct lane_watch *lane, struct process *row, uint64_t base_events,
-			uint64_t base_unrecorded, bool read_records)
+static void change_part(struct region_watch *region, struct lane_watch *lane, struct process *row,
+			uint64_t base_events, uint64_t base_unrecorded, bool read_records)
 {
 	struct lane_reader *reader = &lane->reader;
 
 	if (lane->row)
-		end_part(lane, read_records);
+		end_part(region, lane, read_records);
 	memset(&lane->part, 0, sizeof(lane->part));
 	lane->row = row;
 	lane->base_events = base_events;
@@ -168,7 +209,7 @@ static void change_part(struct lane_watch *lane, struct process *row, uint64_t b
 		return;
 	reader->stops = true;
 	reader->stop_pos = cursor_part_start(lane);
-	drain_to_end(lane, NULL);
+	drain_to_end(region, lane, true);
 }
 
 /* ---- Looking --------------------------------------------------------------------------------- */
@@ -216,15 +257,15 @@ static bool sight_lane(struct region_watch *region, uint32_t n, struct sight *re
 	return true;
 }
 
-static void drain_lane(struct lane_watch *lane, bool joined)
+static void drain_lane(struct region_watch *region, struct lane_watch *lane)
 {
 	struct lane_reader *reader = &lane->reader;
 	bool gone = !lane->row->alive;
 
 	if (!reader->started)
-		begin(lane);
-	reader->stops = joined;
-	if (joined) {
+		begin(region, lane);
+	reader->stops = region->joined;
+	if (region->joined) {
 		reader->stop_pos = position(reader, lane->events, lane->unrecorded);
 		if (gone && lane->has_last && lane->last.event_no == lane->events + 1)
 			reader->stop_pos++; /* published, but its pusher died before it said so */
@@ -232,9 +273,9 @@ static void drain_lane(struct lane_watch *lane, bool joined)
 			return; /* in the part before it still */
 	}
 	if (gone)
-		drain_to_end(lane, &lane->part);
+		drain_to_end(region, lane, false);
 	else
-		drain_once(lane, false, false, &lane->part);
+		drain_some(region, lane);
 }
 
 /* False: whose it is cannot be told. */
@@ -247,7 +288,7 @@ static bool watch_lane(struct region_watch *region, uint32_t n, bool read_record
 		return false;
 	if (sight.row != lane->row || sight.base_events != lane->base_events ||
 	    sight.base_unrecorded != lane->base_unrecorded)
-		change_part(lane, sight.row, sight.base_events, sight.base_unrecorded,
+		change_part(region, lane, sight.row, sight.base_events, sight.base_unrecorded,
 			    read_records);
 	lane->has_last = sight.has_last;
 	lane->last = sight.last;
@@ -256,7 +297,7 @@ static bool watch_lane(struct region_watch *region, uint32_t n, bool read_record
 	lane->events = sight.events;
 	lane->unrecorded = sight.unrecorded;
 	if (lane->row && read_records && lane->reader.slots)
-		drain_lane(lane, region->joined);
+		drain_lane(region, lane);
 	return true;
 }
 
@@ -281,6 +322,7 @@ bool cursor_drain(struct region_watch *region)
 	bool moved = false;
 	uint32_t n;
 
+	pipeline_begin(region);
 	if (notice_lanes(region) != 0)
 		return false;
 	for (n = 0; n < region->lane_count; n++) {
@@ -292,5 +334,6 @@ bool cursor_drain(struct region_watch *region)
 		moved = moved || reader->idle_pos != before;
 	}
 	shared_cursor_drain(region);
+	pipeline_apply(region);
 	return moved || region->shared.idle_pos != shared_before;
 }

@@ -3,9 +3,24 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tally/tally.h>
 
 #include "consumer/watch.h"
 #include "ring/entries.h"
+
+static const char *const fixed_names[] = {
+	[TALLY_POOL_DRAM] = "dram",	[TALLY_POOL_L1] = "l1",
+	[TALLY_POOL_SYSTEM] = "system", [TALLY_POOL_L1_SMALL] = "l1_small",
+	[TALLY_POOL_TRACE] = "trace",	[TALLY_POOL_CB] = "cb",
+	[TALLY_POOL_KERNEL] = "kernel", [TALLY_POOL_HEAP] = "heap",
+};
+
+_Static_assert(sizeof(fixed_names) / sizeof(fixed_names[0]) == POOL_NAMED_MIN, "all have one");
+
+const char *describe_fixed_pool(uint32_t pool)
+{
+	return pool < POOL_NAMED_MIN ? fixed_names[pool] : NULL;
+}
 
 int describe_merge(struct tally_device_entry **devices, size_t *count,
 		   const struct tally_device_entry *more, size_t more_count)

@@ -37,7 +37,7 @@ void follow_begin(struct follow *follow, int dir_fd)
 	if (follow->fd < 0)
 		return;
 	/* The directory that is open, whatever its path leads to by now. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
+	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", dir_fd);
 	if (inotify_add_watch(follow->fd, path, CHANGES | IN_ONLYDIR) < 0)
 		follow_end(follow);
 	follow->changed = true;

@@ -194,6 +194,7 @@ static int publish(struct look *look)
 
 	if (!error) {
 		struct picture picture = {
+			.pipeline = look->attach.pipeline,
 			.processes = look->attach.processes,
 			.process_count = look->attach.process_count,
 			.over_all = &look->over_all,
@@ -241,6 +242,7 @@ int look_once(struct look *look)
 	scan_error = attach_scan(attach);
 	error = watch_all(look);
 	list_drop_leaving(attach); /* shown as ended before, overtaken now */
+	pipeline_finish(&look->pipeline, attach->processes, attach->process_count);
 	if (!error)
 		error = add_up(look);
 	if (!error)
@@ -294,10 +296,17 @@ int look_open(struct look *look, const struct tally_consumer_options *options)
 	look->due = false;
 	look->index = NULL;
 	error = publisher_open(&look->publisher);
+	if (!error) {
+		error = pipeline_open(&look->pipeline, &look->attach.options);
+		if (error)
+			publisher_close(&look->publisher);
+	}
 	if (error) {
 		attach_close(&look->attach);
 		return error;
 	}
+	if (pipeline_is_on(&look->pipeline))
+		look->attach.pipeline = &look->pipeline;
 	/* Should it fail, the run goes without. */
 	if (look->attach.options.lend_region && look->attach.options.run_id)
 		lend_open(&look->lent, look->attach.path, look->attach.options.run_id);
@@ -309,6 +318,7 @@ void look_close(struct look *look)
 	lend_close(&look->lent);
 	publisher_close(&look->publisher);
 	attach_close(&look->attach);
+	pipeline_close(&look->pipeline);
 	sums_free(&look->over_all);
 	history_free(&look->history);
 }

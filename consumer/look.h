@@ -9,12 +9,14 @@
 #include "consumer/attach.h"
 #include "consumer/history.h"
 #include "consumer/lend.h"
+#include "consumer/pipeline.h"
 #include "consumer/snapshot.h"
 #include "consumer/sums.h"
 
 /* What one look leaves for the next. Used by one thread at a time; `publisher` has readers. */
 struct look {
 	struct attach attach;
+	struct pipeline pipeline;
 	struct sums over_all;
 	struct history history;
 	struct process **index; /* rows by their id, while they are added up; or NULL */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumer/pipeline.h"
 #include "consumer/watch.h"
 
 struct process *process_new(struct region_watch *region, uint32_t entry)
@@ -23,6 +24,7 @@ struct process *process_new(struct region_watch *region, uint32_t entry)
 
 void process_free(struct process *process)
 {
+	pipeline_forget(process);
 	sums_free(&process->sums);
 	sums_free(&process->kept);
 	free(process);

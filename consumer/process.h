@@ -17,6 +17,7 @@
 
 #include "consumer/sums.h"
 
+struct holder;	     /* consumer/books.h */
 struct region_watch; /* consumer/watch.h */
 
 /* What became of events. */
@@ -52,6 +53,12 @@ struct process {
 	uint64_t shared_lost;		  /* the last account said so */
 	bool shared_known;		  /* that number is */
 	uint64_t shared_old;		  /* records read of those up to there */
+
+	/* For readers of the table of live buffers; NULL as long as no record of it was taken. */
+	struct holder *holder;
+	uint64_t gone;	  /* records that were lost, or gone before the consumer came */
+	uint64_t lost_ns; /* CLOCK_MONOTONIC when more of them were found, 0: never */
+	uint64_t incomplete_since_realtime_ns;
 
 	struct account closed; /* in lanes that have another owner by now */
 

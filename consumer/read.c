@@ -6,6 +6,7 @@
 
 #include "consumer/census.h"
 #include "consumer/cursor.h"
+#include "consumer/pipeline.h"
 #include "consumer/totals.h"
 
 /* How often a joined region is read in which entries keep changing hands. */
@@ -71,6 +72,7 @@ static int read_whole(struct region_watch *region, bool read_records)
 
 	if (error)
 		return error;
+	pipeline_begin(region);
 	for (tries = 0; tries < CENSUS_TRIES; tries++) {
 		error = read_once(region, read_records);
 		region->unsettled = error || !census_holds(region);
@@ -176,8 +178,10 @@ int read_region(const struct tally_consumer_options *options, struct region_watc
 {
 	int error = read_whole(region, options->read_records);
 
+	pipeline_apply(region);
 	if (error)
 		return error;
+	pipeline_tell(region);
 	if (!region->unsettled) {
 		account_rows(options, region);
 		close_rows(options, region);

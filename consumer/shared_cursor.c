@@ -11,6 +11,7 @@
 #include <tally/atomic.h>
 
 #include "consumer/census.h"
+#include "consumer/pipeline.h"
 
 /* Records that wait; a look is due at once, so there are few. */
 #define LATE_MAX 4096
@@ -65,31 +66,45 @@ static bool is_up_to(uint64_t event_no, uint64_t limit)
 	return (int64_t)(event_no - limit) <= 0;
 }
 
-static bool give(struct process *row, uint64_t event_no)
+/* Others are of a kind that this version does not know. */
+static bool is_known(const struct tally_record *record)
 {
+	uint32_t kind = slot_kind(record->commit);
+
+	return kind >= TALLY_KIND_ALLOC && kind <= TALLY_KIND_MARK;
+}
+
+static bool give(struct region_watch *region, struct process *row,
+		 const struct tally_record *record)
+{
+	uint64_t event_no = record->event_no;
+
 	if (!row || is_up_to(event_no, row->base_events) || !is_up_to(event_no, row->shared_sure))
 		return false;
 	row->shared_seen++;
 	row->shared_old += is_up_to(event_no, row->shared_first);
+	if (region->pipeline && is_known(record))
+		pipeline_take(region, row, record, true);
 	return true;
 }
 
 /* Whether nothing more is to be found out about a record: it was counted as its owner's, or is of
  * one who is not told apart. */
-static bool assign(struct region_watch *region, uint32_t entry, uint64_t event_no)
+static bool assign(struct region_watch *region, uint32_t entry, const struct tally_record *record)
 {
 	struct process *row = region->entries[entry].row;
 
-	if (give(find_closing(region, entry), event_no) || give(row, event_no))
+	if (give(region, find_closing(region, entry), record) || give(region, row, record))
 		return true;
 	if (!row)
 		return false;
-	if (is_up_to(event_no, row->base_events))
+	if (is_up_to(record->event_no, row->base_events))
 		return true;
-	return note_numbers(region, row) && give(row, event_no);
+	return note_numbers(region, row) && give(region, row, record);
 }
 
-static void keep_late(struct region_watch *region, uint32_t entry, uint64_t event_no)
+static void keep_late(struct region_watch *region, uint32_t entry,
+		      const struct tally_record *record)
 {
 	uint32_t room = region->late_room ? region->late_room * 2 : 16;
 	struct late_record *late;
@@ -104,7 +119,7 @@ static void keep_late(struct region_watch *region, uint32_t entry, uint64_t even
 		region->late = late;
 		region->late_room = room;
 	}
-	region->late[region->late_count++] = (struct late_record){ entry, event_no };
+	region->late[region->late_count++] = (struct late_record){ entry, *record };
 }
 
 static void take(void *arg, const struct tally_record *record)
@@ -114,8 +129,8 @@ static void take(void *arg, const struct tally_record *record)
 
 	if (entry >= region->view.at.processes)
 		region->shared.quarantine = "a record of a process that cannot be";
-	else if (!assign(region, entry, record->event_no))
-		keep_late(region, entry, record->event_no);
+	else if (!assign(region, entry, record))
+		keep_late(region, entry, record);
 }
 
 /* Every process is known now, or its record was there before it was. */
@@ -129,7 +144,7 @@ static void assign_late(struct region_watch *region)
 		if (!region->entries[entry].known)
 			region->shared.quarantine = "a record of a process that never was";
 		else
-			assign(region, entry, region->late[n].event_no);
+			assign(region, entry, &region->late[n].record);
 	}
 	region->late_count = 0;
 }
@@ -154,18 +169,36 @@ static bool note_all(struct region_watch *region)
 	return last;
 }
 
+static bool is_behind(const struct shared_reader *reader)
+{
+	return !reader->quarantine && (int64_t)(reader->idle_pos - reader->scan_pos) > 0;
+}
+
+/* As of a lane: of a ring that is written to slowly nothing is left. */
+static void drain(struct region_watch *region, bool to_end, bool writers_gone)
+{
+	if (!is_open(region))
+		return;
+	stage_source(&region->stage);
+	shared_drain(&region->shared, to_end, writers_gone, take, region);
+	if (!region->pipeline || !is_behind(&region->shared) || stage_behind(&region->stage))
+		return;
+	shared_drain(&region->shared, true, writers_gone, take, region);
+	if (is_behind(&region->shared))
+		stage_cut_off(&region->stage);
+}
+
 void shared_cursor_look(struct region_watch *region)
 {
 	bool to_end = note_all(region);
 
+	stage_source(&region->stage);
 	assign_late(region);
-	if (is_open(region))
-		shared_drain(&region->shared, to_end, !region->alive, take, region);
+	drain(region, to_end, !region->alive);
 }
 
 void shared_cursor_drain(struct region_watch *region)
 {
 	note_all(region);
-	if (is_open(region))
-		shared_drain(&region->shared, false, false, take, region);
+	drain(region, false, false);
 }

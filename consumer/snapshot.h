@@ -32,8 +32,11 @@ int publisher_open(struct publisher *publisher);
 /* Waits for all blocks to come back. No reader holds one. */
 void publisher_close(struct publisher *publisher);
 
+struct pipeline; /* consumer/pipeline.h */
+
 /* What a snapshot is made of. */
 struct picture {
+	const struct pipeline *pipeline;  /* what is known from records; NULL: nothing */
 	struct process *const *processes; /* in order */
 	size_t process_count;
 	const struct sums *over_all;

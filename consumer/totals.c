@@ -5,9 +5,9 @@
  * the allocated ones were read lies between allocated - freed after and allocated - freed before.
  * When the two agree, it is exact; when not, the second sum serves as the first of another try.
  *
- * A region of one process in which nothing has happened since is not read again: the last event that
- * was in the cells when the first pass began is the last one still. Cells are read after the lanes'
- * counts, and no cell is ahead of those by an event that another will not follow.
+ * A region of one process in which nothing has happened since is not read again: the last event
+ * that was in the cells in the first pass is the last that is counted still, so all passes saw the
+ * same.
  *
  * In a joined region sums run through over all owners: those up to a cell's base are the past's,
  * the rest its row's, or the past's too where there is none.
@@ -208,7 +208,7 @@ static const struct tally_shared_cell *next_shared(const struct region_watch *re
 
 static uint64_t shared_pages(const struct region_watch *region, uint32_t entry)
 {
-	/* U2 -> U1: the pages whose bits are set are reserved */
+	/* U2'''''' -> U1: the pages whose bits are set are reserved */
 	return tally_load_acquire(&watch_header(region, entry)->cell_pages);
 }
 

@@ -24,13 +24,16 @@ static struct process *only_process(struct region_watch *region)
 	return process;
 }
 
-struct region_watch *watch_new(const char *name, const struct region_view *view)
+struct region_watch *watch_new(const char *name, const struct region_view *view,
+			       struct pipeline *pipeline)
 {
 	struct region_watch *region = calloc(1, sizeof(*region));
 
 	if (!region)
 		return NULL;
 	region->view = *view;
+	region->pipeline = pipeline;
+	ticks_open(&region->ticks, &view->header);
 	snprintf(region->name, sizeof(region->name), "%s", name);
 	region->joined = view->at.processes > 1;
 	region->fresh = true;
@@ -80,6 +83,7 @@ void watch_free(struct region_watch *region)
 			process_free(region->entries[n].row);
 	free(region->entries);
 	free(region->late);
+	stage_free(&region->stage);
 	sums_free(&region->past);
 	sums_free(&region->past_kept);
 	free(region->pool_names);

@@ -14,7 +14,9 @@
 #include <tally/abi.h>
 
 #include "consumer/process.h"
+#include "consumer/stage.h"
 #include "consumer/sums.h"
+#include "consumer/ticks.h"
 #include "ring/lane.h"
 #include "ring/region.h"
 #include "ring/shared.h"
@@ -24,6 +26,8 @@ struct cell_watch {
 	struct ledger_sums good; /* its last whole value */
 	size_t place;		 /* where its sum was found last, or nothing of it */
 };
+
+struct pipeline; /* consumer/pipeline.h */
 
 /* One lane, as followed. */
 struct lane_watch {
@@ -52,7 +56,7 @@ struct entry_watch {
 /* A record of the shared ring whose process was not known yet. */
 struct late_record {
 	uint32_t entry;
-	uint64_t event_no;
+	struct tally_record record;
 };
 
 /* A pool's name, as a process gave it. */
@@ -62,6 +66,9 @@ struct pool_name {
 };
 
 struct region_watch {
+	struct pipeline *pipeline; /* where records go; NULL: they are counted only */
+	struct stage stage;	   /* those on their way there */
+	struct ticks ticks;
 	struct region_view view; /* base NULL once let go */
 	char name[REGION_NAME_MAX];
 	bool joined;	  /* has entries for several processes */
@@ -98,8 +105,10 @@ struct region_watch {
 	uint32_t devices_read; /* entries of the region looked at */
 };
 
-/* Follows a region just opened; takes the view over. NULL: no memory. */
-struct region_watch *watch_new(const char *name, const struct region_view *view);
+/* Follows a region just opened; takes the view over. Its records go to `pipeline`, if there is one.
+ * NULL: no memory. */
+struct region_watch *watch_new(const char *name, const struct region_view *view,
+			       struct pipeline *pipeline);
 
 /* Gives back the mapping, the descriptor and the lanes; the rest stays. Once is enough. */
 void watch_let_go(struct region_watch *region);
@@ -117,6 +126,9 @@ static inline struct tally_process_header *watch_header(const struct region_watc
 
 /* Reads new descriptions, and names of the pools in its sums. 0 or -ENOMEM. */
 int describe_read(struct region_watch *region);
+
+/* The name of a pool that has the same everywhere, or NULL. */
+const char *describe_fixed_pool(uint32_t pool);
 
 /* The name a process of the region gave to a pool, or NULL. */
 const char *describe_pool(const struct region_watch *region, uint32_t pool);

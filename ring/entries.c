@@ -146,6 +146,22 @@ bool entries_read_pool(unsigned char *base, const struct geometry *at, uint32_t 
 	return true;
 }
 
+bool entries_read_tag(unsigned char *base, const struct geometry *at, uint32_t index,
+		      struct tally_tag_entry *ret_entry)
+{
+	const struct tally_tag_entry *entry = &region_tags(base, at)[index];
+	struct tally_tag_entry copy;
+
+	if (!tally_load_acquire(&region_state(base)->tags_ready)) /* U2''''''''' -> U1 */
+		return false;
+	if (!is_valid(&entry->state))
+		return false;
+	memcpy(&copy, entry, sizeof(copy));
+	*ret_entry = copy;
+	entries_printable(ret_entry->name, sizeof(copy.name), copy.name, sizeof(copy.name));
+	return true;
+}
+
 bool entries_read_device(unsigned char *base, const struct geometry *at, uint32_t index,
 			 struct tally_device_entry *ret_entry)
 {

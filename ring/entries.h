@@ -25,6 +25,8 @@ int entries_device(struct region *region, const struct tally_device_entry *entry
 /* Readers: copies of what is valid. Text is made printable and zero-terminated. False: none. */
 bool entries_read_pool(unsigned char *base, const struct geometry *at, uint32_t pool,
 		       struct tally_pool_entry *ret_entry);
+bool entries_read_tag(unsigned char *base, const struct geometry *at, uint32_t index,
+		      struct tally_tag_entry *ret_entry);
 bool entries_read_device(unsigned char *base, const struct geometry *at, uint32_t index,
 			 struct tally_device_entry *ret_entry);
 

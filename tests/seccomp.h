@@ -29,8 +29,8 @@ static inline bool seccomp_forbid_unnamed_files(void)
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-/* Makes a system call fail with `error`, as where a limit is reached, or an older kernel has no such
- * call. */
+/* Makes a system call fail with `error`, as where a limit is reached, or an older kernel has no
+ * such call. */
 static inline bool seccomp_fail(uint32_t call, uint32_t error)
 {
 	struct sock_filter filter[] = {

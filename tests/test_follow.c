@@ -84,18 +84,24 @@ static void thread_sees_at_once_what_comes_and_goes(void **state)
 
 static void thread_is_woken_by_a_rename_as_by_a_link(void **state)
 {
-	struct rig rig = rig_make(6, 0);
-	char *hidden = text("%s/.hidden", test_dir);
+	struct rig rigs[2] = { rig_make(6, 0), rig_make(6, 0) };
 	struct tally_consumer *consumer;
+	char *hidden[2];
+	size_t n;
 
 	(void)state;
-	assert_int_equal(rename(rig.region.path, hidden), 0);
+	for (n = 0; n < 2; n++) {
+		hidden[n] = text("%s/.hidden%zu", test_dir, n);
+		assert_int_equal(rename(rigs[n].region.path, hidden[n]), 0);
+	}
 	consumer = start_thread(false);
-	assert_int_equal(process_count(consumer), 0);
-	assert_int_equal(rename(hidden, rig.region.path), 0);
-	WAIT_FOR(process_count(consumer) == 1);
+	for (n = 0; n < 2; n++) { /* the first may be found by its first look */
+		assert_int_equal(rename(hidden[n], rigs[n].region.path), 0);
+		WAIT_FOR(process_count(consumer) == n + 1);
+	}
 	watch_close(consumer);
-	rig_free(&rig);
+	rig_free(&rigs[0]);
+	rig_free(&rigs[1]);
 }
 
 static void thread_ends_and_starts_again(void **state)

@@ -4,6 +4,7 @@
  *	struct tally_consumer *consumer;
  *	tally_consumer_open(NULL, &consumer);		everything of this user
  *	tally_consumer_start(consumer, 100);		a thread looks every 100 ms
+ *	(or tally_consumer_start_own(NULL, 100, &consumer): this process's own counters)
  *	...
  *	const struct tally_snapshot *now = tally_snapshot_get(consumer);
  *	...						any thread, no lock
@@ -228,6 +229,12 @@ int tally_consumer_poll(struct tally_consumer *consumer);
  * they come fast. Where inotify's limits are reached, new regions are found by the next poll.
  * -EBUSY: it runs already; -EAGAIN: no thread could be made; -EMFILE, -ENFILE: no descriptor. */
 int tally_consumer_start(struct tally_consumer *consumer, uint32_t interval_ms);
+
+/* The two in one call, for a program that watches itself: opens this process's region, which need
+ * not be there yet, and starts the thread. options may be NULL; its pid, name and run_id are unset.
+ * Errors are those of the two, but for -ENOENT of the region. */
+int tally_consumer_start_own(const struct tally_consumer_options *options, uint32_t interval_ms,
+			     struct tally_consumer **ret_consumer);
 
 /* Ends that thread after one more poll. -ESRCH: none runs. */
 int tally_consumer_stop(struct tally_consumer *consumer);
