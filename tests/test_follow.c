@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <tally/atomic.h>
 
 #include "consumer/follow.h"
 #include "ring/join.h"
@@ -99,6 +100,39 @@ static void thread_is_woken_by_a_rename_as_by_a_link(void **state)
 		assert_int_equal(rename(hidden[n], rigs[n].region.path), 0);
 		WAIT_FOR(process_count(consumer) == n + 1);
 	}
+	watch_close(consumer);
+	rig_free(&rigs[0]);
+	rig_free(&rigs[1]);
+}
+
+static uint64_t look_time(struct tally_consumer *consumer)
+{
+	const struct tally_snapshot *now = watch_get(consumer);
+	uint64_t time_ns = now->monotonic_ns;
+
+	watch_put(now);
+	return time_ns;
+}
+
+/* Who ends well removes its file, and is there for a moment yet: nobody tells when that is over. */
+static void thread_looks_again_at_who_is_about_to_end(void **state)
+{
+	struct rig rigs[2] = { rig_make(6, 0), rig_make(6, 0) };
+	char *hidden = text("%s/.hidden", test_dir);
+	struct tally_consumer *consumer;
+	uint64_t before_ns, told_ns;
+
+	(void)state;
+	assert_int_equal(rename(rigs[1].region.path, hidden), 0);
+	consumer = start_thread(false);
+	assert_int_equal(rename(hidden, rigs[1].region.path), 0);
+	WAIT_FOR(process_count(consumer) == 2); /* it follows, and waits */
+	before_ns = look_time(consumer);
+	tally_store_relaxed(&region_process(rigs[0].region.base, &rigs[0].region.at, 0)->ended_ns,
+			    now_ns());
+	region_unlink(&rigs[0].region);
+	WAIT_FOR((told_ns = look_time(consumer)) != before_ns);
+	WAIT_FOR(look_time(consumer) != told_ns);
 	watch_close(consumer);
 	rig_free(&rigs[0]);
 	rig_free(&rigs[1]);
@@ -509,6 +543,7 @@ int main(void)
 		TEST(without_inotify_nothing_is_missed_either),
 		TEST(thread_sees_at_once_what_comes_and_goes),
 		TEST(thread_is_woken_by_a_rename_as_by_a_link),
+		TEST(thread_looks_again_at_who_is_about_to_end),
 		TEST(thread_ends_and_starts_again),
 		TEST(joined_region_with_another_file_is_another),
 		TEST(directory_that_is_made_anew_is_followed),

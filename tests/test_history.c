@@ -7,8 +7,10 @@
  */
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <tally/atomic.h>
 #include <tally/tally.h>
 
+#include "ring/cells.h"
 #include "ring/join.h"
 #include "tests/rig.h"
 #include "tests/watch.h"
@@ -126,12 +128,16 @@ static void rate_is_of_about_the_last_second_only(void **state)
 	struct lane_writer *writer = claim(&rig);
 	struct tally_consumer *consumer = attach();
 	uint64_t pushed_ns;
+	int looks = 0;
 
 	(void)state;
 	alloc_many(writer, DEVICE, 1000);
 	pushed_ns = now_ns();
-	while (rate_now(consumer) > 0)
+	while (rate_now(consumer) > 0) {
 		pause_a_moment();
+		/* neither time alone, as we may not have been let run, nor looks alone */
+		assert_true(looks++ < 2000 || now_ns() - pushed_ns < 5000000000u);
+	}
 	assert_true(now_ns() - pushed_ns > 900000000u); /* not forgotten before */
 	alloc_many(writer, DEVICE, 1);
 	assert_true(rate_now(consumer) > 0);
@@ -337,6 +343,82 @@ static void attach_peak_may_be_below_zero(void **state)
 	rig_free(&rig);
 }
 
+/* ---- Stillness ------------------------------------------------------------------------------- */
+
+static void check_allocs(struct tally_consumer *consumer, uint64_t allocations)
+{
+	int looks;
+
+	for (looks = 0; looks < 3; looks++) { /* what has not changed is not read again */
+		const struct tally_snapshot *now = watch_look(consumer);
+		const struct tally_totals *totals = &watch_pool(now, DEVICE, POOL)->totals;
+
+		assert_int_equal(totals->allocations, allocations);
+		assert_int_equal(totals->live_bytes, allocations * SIZE);
+		assert_int_equal(totals->live_bytes_high, allocations * SIZE);
+		assert_int_equal(totals->peak_bytes_high, allocations * SIZE);
+		watch_put(now);
+	}
+}
+
+static void region_that_was_still_is_seen_to_move(void **state)
+{
+	struct rig rig = rig_make(6, 1);
+	struct cells cells = cells_of(&rig.region, 0);
+	struct lane_writer *writer = claim(&rig), *other = NULL;
+	struct tally_consumer *consumer;
+	uint64_t allocations = 1;
+	int round;
+
+	(void)state;
+	alloc_many(writer, DEVICE, 1);
+	consumer = attach();
+	check_allocs(consumer, allocations);
+	for (round = 0; round < 5; round++) {
+		alloc_many(writer, DEVICE, 1);
+		check_allocs(consumer, ++allocations);
+		rig_alloc(writer, REFERENCE + (uint32_t)round, POOL, 1, SIZE); /* a new cell */
+		check_allocs(consumer, allocations);
+		cells_alloc(cells_find(&cells, TALLY_KEY(DEVICE, POOL)), SIZE);
+		check_allocs(consumer, ++allocations);
+		if (!other)
+			other = rig_claim(&rig, 2, 0);
+		alloc_many(other, DEVICE, 1);
+		check_allocs(consumer, ++allocations);
+	}
+	watch_close(consumer);
+	rig_free(&rig);
+}
+
+/* A pusher that stands still between its record and its sums: those count when they come. */
+static void sums_that_come_long_after_their_record_are_seen(void **state)
+{
+	struct rig rig = rig_make(6, 0);
+	struct lane_writer *writer = claim(&rig);
+	struct lane_event event = { .kind = TALLY_KIND_ALLOC, .buffer_id = 1, .size = SIZE };
+	struct ledger_sums change = ledger_change(TALLY_KIND_ALLOC, SIZE, 1);
+	const struct lane_target *target;
+	struct tally_consumer *consumer;
+	struct lane_slot begun;
+	uint64_t pos, seq, balance;
+
+	(void)state;
+	alloc_many(writer, DEVICE, 1);
+	consumer = attach();
+	check_allocs(consumer, 1);
+	target = lane_target(writer, DEVICE, POOL);
+	pos = tally_load_relaxed(&writer->header->publish_pos);
+	begun = lane_begin(writer, pos, target->where, &event);
+	seq = tally_load_relaxed(&target->cell->seq);
+	balance = ledger_prepare(target->cell, seq, &change, pos + writer->event_offset);
+	lane_publish(writer, &begun, balance);
+	check_allocs(consumer, 1);
+	ledger_commit(target->cell, seq, &change, balance);
+	check_allocs(consumer, 2);
+	watch_close(consumer);
+	rig_free(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +430,8 @@ int main(void)
 		TEST(owner_that_is_overtaken_in_a_joined_region_counts_to_its_end),
 		TEST(attach_peak_is_the_highest_that_a_look_has_seen),
 		TEST(attach_peak_may_be_below_zero),
+		TEST(region_that_was_still_is_seen_to_move),
+		TEST(sums_that_come_long_after_their_record_are_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
