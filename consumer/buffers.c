@@ -139,6 +139,7 @@ static struct doubt *doubt_row(struct buffers *buffers, struct row *row, uint64_
 	doubt->net = is_live(row) ? 1 : 0;
 	doubt->latest_allocs = is_live(row);
 	doubt->latest = time;
+	doubt->latest_tid = (uint32_t)row->where;
 	doubt->forgotten = late ? row->books->pool->holder->applied : 0;
 	doubt->late = late;
 	return doubt;
@@ -174,7 +175,7 @@ static void add(struct buffers *buffers, struct row *row, struct doubt *doubt,
 		struct tag_books *books, const struct staged *item)
 {
 	bool allocs = item->kind == TALLY_KIND_ALLOC;
-	bool latest = doubt_add(doubt, books->pool, item->time, allocs);
+	bool latest = doubt_add(doubt, books->pool, item);
 	bool live = doubt_is_live(doubt);
 
 	doubt->touched_ns = buffers->now_ns;
@@ -320,7 +321,7 @@ static void free_unmatched(struct buffers *buffers, struct pool_books *pool,
 		rows_put(&buffers->rows, row);
 		return;
 	}
-	doubt_add(doubt, pool, item->time, false);
+	doubt_add(doubt, pool, item);
 	cds_lfht_add(buffers->table, hash_of(pool, item->buffer_id), &row->node);
 	entered(buffers, row);
 }

@@ -52,6 +52,14 @@ uint64_t ticks_measure(struct ticks *ticks)
 	return now;
 }
 
+uint64_t ticks_in(const struct ticks *ticks, uint64_t ns)
+{
+	double rate = ticks->clock == TALLY_CLOCK_MONOTONIC ? 1 : rate_of(ticks);
+	double count = rate > 0 ? (double)ns / rate : 0;
+
+	return count < 1e18 ? (uint64_t)count : 0;
+}
+
 void ticks_follow(struct ticks *ticks, const struct ticks *measured)
 {
 	/* relaxed, both: as above */
