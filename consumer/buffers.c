@@ -14,11 +14,6 @@ struct key {
 	const struct pool_books *pool;
 };
 
-static struct row *row_of(struct cds_lfht_node *node)
-{
-	return (struct row *)((char *)node - offsetof(struct row, node));
-}
-
 /* The low bits choose the bucket; the seed is secret. */
 static unsigned long hash_of(const struct pool_books *pool, uint64_t buffer_id)
 {

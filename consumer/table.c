@@ -157,11 +157,13 @@ void buffers_end_doubts(struct buffers *buffers, uint64_t until_ns)
 
 static void sweep(struct buffers *buffers)
 {
+	struct cds_lfht_node *node;
 	struct cds_lfht_iter iter;
-	struct row *row;
 
 	urcu_bp_read_lock();
-	cds_lfht_for_each_entry(buffers->table, &iter, row, node) {
+	cds_lfht_for_each(buffers->table, &iter, node)
+	{
+		struct row *row = row_of(node);
 		bool leaves = row->books->pool->holder->leaving;
 
 		if (leaves || buffers_is_gone(buffers, row))
@@ -226,7 +228,7 @@ size_t buffers_each(const struct buffers *buffers,
 {
 	struct tally_buffer buffer;
 	struct cds_lfht_iter iter;
-	struct row *row;
+	struct cds_lfht_node *node;
 	size_t handed_over = 0;
 
 	if (!buffers->table)
@@ -234,7 +236,9 @@ size_t buffers_each(const struct buffers *buffers,
 	exclude_begin(); /* a thread's first RCU lock registers it */
 	urcu_bp_read_lock();
 	exclude_end();
-	cds_lfht_for_each_entry(buffers->table, &iter, row, node) {
+	cds_lfht_for_each(buffers->table, &iter, node)
+	{
+		const struct row *row = row_of(node);
 		const struct tag_books *books = rcu_dereference(row->books);
 
 		if (!is_there(row, books->pool))
