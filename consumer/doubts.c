@@ -5,7 +5,7 @@
 #include <tally/abi.h>
 #include <tally/atomic.h>
 
-#include "consumer/buffers.h"
+#include "consumer/doubts.h"
 
 #define ROOM_MIN 64
 
@@ -25,26 +25,26 @@ static void set_number(struct row *row, uint32_t number)
 	tally_store_relaxed(&row->state, live | (uint64_t)number << 1);
 }
 
-struct doubt *doubt_of(struct buffers *buffers, struct row *row)
+struct doubt *doubt_of(struct doubts *doubts, const struct row *row)
 {
 	uint32_t number = number_of(row);
 
-	return number ? &buffers->doubts.all[number - 1] : NULL;
+	return number ? &doubts->all[number - 1] : NULL;
 }
 
-void doubt_move(struct buffers *buffers, const struct row *from, struct row *to)
+void doubt_move(struct doubts *doubts, const struct row *from, struct row *to)
 {
 	uint32_t number = number_of(from);
 
 	set_number(to, number);
 	if (number)
-		buffers->doubts.all[number - 1].row = to;
+		doubts->all[number - 1].row = to;
 }
 
 /* It leaves the list when its time has come. */
-void doubt_drop(struct buffers *buffers, struct row *row)
+void doubt_drop(struct doubts *doubts, struct row *row)
 {
-	struct doubt *doubt = doubt_of(buffers, row);
+	struct doubt *doubt = doubt_of(doubts, row);
 
 	if (doubt)
 		doubt->row = NULL;
@@ -100,9 +100,8 @@ static uint32_t take_unused(struct doubts *doubts)
 	return number;
 }
 
-struct doubt *doubt_start(struct buffers *buffers, struct row *row)
+struct doubt *doubt_start(struct doubts *doubts, struct row *row)
 {
-	struct doubts *doubts = &buffers->doubts;
 	struct doubt *doubt;
 	uint32_t number;
 
@@ -112,7 +111,7 @@ struct doubt *doubt_start(struct buffers *buffers, struct row *row)
 	doubt = &doubts->all[number - 1];
 	memset(doubt, 0, sizeof(*doubt));
 	doubt->row = row;
-	doubt->touched_ns = doubt->queued_ns = buffers->now_ns;
+	doubt->touched_ns = doubt->queued_ns = doubts->now_ns;
 	append(doubts, number);
 	set_number(row, number);
 	return doubt;
@@ -225,7 +224,8 @@ static void add_after(struct doubt *doubt, struct pool_books *pool, const struct
 	doubt->tied = doubt->swapped = false;
 }
 
-bool doubt_add(struct doubt *doubt, struct pool_books *pool, const struct staged *item)
+bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *pool,
+	       const struct staged *item)
 {
 	bool allocs = item->kind == TALLY_KIND_ALLOC;
 	bool near = is_near(doubt, pool, item);
@@ -241,6 +241,7 @@ bool doubt_add(struct doubt *doubt, struct pool_books *pool, const struct staged
 	doubt->tied = doubt->tied || at_once;
 	doubt->late = doubt->late || at_once;
 	doubt->net += allocs ? 1 : -1;
+	doubt->touched_ns = doubts->now_ns;
 	if (by_count(doubt))
 		recount(doubt, pool);
 	return !before && allocs;
@@ -260,15 +261,14 @@ static void balance(struct doubt *doubt, struct pool_books *pool)
 }
 
 /* Takes the first doubt off the list, or puts it last if something was added to it since. */
-static struct row *take_row(struct doubts *doubts, uint64_t until_ns, uint64_t now_ns,
-			    bool *ret_live)
+static struct row *take_row(struct doubts *doubts, uint64_t until_ns, bool *ret_live)
 {
 	uint32_t number = take_first(doubts);
 	struct doubt *doubt = &doubts->all[number - 1];
 	struct row *row = doubt->row;
 
 	if (row && doubt->touched_ns > until_ns) {
-		doubt->queued_ns = now_ns;
+		doubt->queued_ns = doubts->now_ns;
 		append(doubts, number);
 		return NULL;
 	}
@@ -282,16 +282,15 @@ static struct row *take_row(struct doubts *doubts, uint64_t until_ns, uint64_t n
 	return row;
 }
 
-struct row *doubts_next(struct buffers *buffers, uint64_t until_ns, bool *ret_live)
+struct row *doubts_next(struct doubts *doubts, uint64_t until_ns, bool *ret_live)
 {
-	struct doubts *doubts = &buffers->doubts;
 	struct row *row = NULL;
 	uint32_t tries = doubts->count;
 
 	while (!row && doubts->first && tries-- > 0) {
 		if (doubts->all[doubts->first - 1].queued_ns > until_ns)
 			break;
-		row = take_row(doubts, until_ns, buffers->now_ns, ret_live);
+		row = take_row(doubts, until_ns, ret_live);
 	}
 	return row;
 }

@@ -11,7 +11,16 @@
 
 #include "tests/history.h"
 
-#define HISTORIES (EMULATED ? 2000u : 34000u) /* of each kind: three */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLOW 1
+#endif
+#endif
+#ifdef SLOW
+#define HISTORIES 4000u
+#else
+#define HISTORIES (EMULATED ? 2000u : 34000u) /* of each kind */
+#endif
 #define SWEEP_EACH 32
 
 static struct buffers buffers;
