@@ -14,11 +14,6 @@ struct key {
 	const struct pool_books *pool;
 };
 
-static struct row *row_of(struct cds_lfht_node *node)
-{
-	return (struct row *)((char *)node - offsetof(struct row, node));
-}
-
 /* The low bits choose the bucket; the seed is secret. */
 static unsigned long hash_of(const struct pool_books *pool, uint64_t buffer_id)
 {
@@ -139,6 +134,7 @@ static struct doubt *doubt_row(struct buffers *buffers, struct row *row, uint64_
 	doubt->net = is_live(row) ? 1 : 0;
 	doubt->latest_allocs = is_live(row);
 	doubt->latest = time;
+	doubt->latest_tid = (uint32_t)row->where;
 	doubt->forgotten = late ? row->books->pool->holder->applied : 0;
 	doubt->late = late;
 	return doubt;
@@ -174,7 +170,7 @@ static void add(struct buffers *buffers, struct row *row, struct doubt *doubt,
 		struct tag_books *books, const struct staged *item)
 {
 	bool allocs = item->kind == TALLY_KIND_ALLOC;
-	bool latest = doubt_add(doubt, books->pool, item->time, allocs);
+	bool latest = doubt_add(doubt, books->pool, item);
 	bool live = doubt_is_live(doubt);
 
 	doubt->touched_ns = buffers->now_ns;
@@ -288,6 +284,7 @@ static void allocate(struct buffers *buffers, struct tag_books *books, const str
 		return;
 	}
 	entered(buffers, row);
+	ahead_note(&buffers->ahead, hash, row);
 	if (is_late(pool, item))
 		doubt_row(buffers, row, item->time, true);
 }
@@ -319,7 +316,7 @@ static void free_unmatched(struct buffers *buffers, struct pool_books *pool,
 		rows_put(&buffers->rows, row);
 		return;
 	}
-	doubt_add(doubt, pool, item->time, false);
+	doubt_add(doubt, pool, item);
 	cds_lfht_add(buffers->table, hash_of(pool, item->buffer_id), &row->node);
 	entered(buffers, row);
 }
@@ -363,7 +360,7 @@ static void apply_to_pool(struct buffers *buffers, const struct staged *item)
 		reset(buffers, pool, item->time);
 }
 
-void buffers_apply(struct buffers *buffers, const struct staged *item)
+static void apply(struct buffers *buffers, const struct staged *item)
 {
 	struct tag_books *books;
 
@@ -384,8 +381,34 @@ void buffers_apply(struct buffers *buffers, const struct staged *item)
 	}
 	if (item->time > item->holder->applied)
 		item->holder->applied = item->time;
-	if (++buffers->applied == BUFFERS_AT_ONCE) {
-		buffers_end(buffers);
-		buffers_begin(buffers);
+}
+
+/* What the keys of some items come to, as far as there are books for them. */
+static size_t hash_all(const struct staged *const *items, size_t count, unsigned long *ret_hashes)
+{
+	size_t hashed = 0, n;
+
+	for (n = 0; n < count; n++) {
+		const struct pool_books *pool = NULL;
+
+		if (items[n]->kind == TALLY_KIND_ALLOC || items[n]->kind == TALLY_KIND_FREE)
+			pool = books_pool_of(items[n]->holder, items[n]->where);
+		if (pool)
+			ret_hashes[hashed++] = hash_of(pool, items[n]->buffer_id);
 	}
+	return hashed;
+}
+
+void buffers_apply(struct buffers *buffers, const struct staged *const *items, size_t count)
+{
+	unsigned long hashes[STAGE_BATCH];
+	size_t hashed, n;
+
+	if (buffers->ahead.rows && count <= STAGE_BATCH) {
+		hashed = hash_all(items, count, hashes);
+		if (hashed > 0)
+			ahead_fetch(&buffers->ahead, hashes, hashed);
+	}
+	for (n = 0; n < count; n++)
+		apply(buffers, items[n]);
 }

@@ -13,6 +13,10 @@
  * same time it is left to what is counted. A doubt ends after DOUBT_NS, by
  * when nothing late is expected any more.
  *
+ * Clocks of different processors, and a processor that reads its clock ahead of what comes before,
+ * put events of two threads the wrong way round that follow each other closely. So of two within
+ * `skew`, one an allocation and one a free, the first of which did not fit, the second came first.
+ *
  * A key whose row was taken away by its free is forgotten at once, with the time of the free. So the
  * latest event in a row that a late record has made may not be the latest there was. But who is
  * forgotten had as many allocations as frees, so without loss the row counts all that does not
@@ -40,6 +44,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "consumer/ahead.h"
 #include "consumer/books.h"
 #include "consumer/rows.h"
 #include "consumer/stage.h"
@@ -56,9 +61,12 @@ struct doubt {
 	uint32_t next;	     /* in the order they are settled, or among those not used */
 	int32_t net;	     /* allocations - frees */
 	uint32_t unmatched, doubles; /* counted in the books because of it */
+	uint32_t latest_tid;
 	bool latest_allocs;
-	bool tied; /* at that time there was both an allocation and a free */
-	bool late; /* a record came late */
+	bool latest_noted; /* it was counted above, as it did not fit */
+	bool swapped;	   /* one that seems later was taken for earlier */
+	bool tied;	   /* at that time there was both an allocation and a free */
+	bool late;	   /* a record came late */
 };
 
 struct doubts {
@@ -67,9 +75,6 @@ struct doubts {
 	uint32_t first, last, unused;
 };
 
-/* After so many records readers' grace periods may end, and the hash table may grow. */
-#define BUFFERS_AT_ONCE 1024
-
 struct buffers {
 	struct cds_lfht *table; /* NULL: there is none */
 	size_t buckets;
@@ -77,10 +82,10 @@ struct buffers {
 	uint64_t left_out;
 	uint64_t left_out_since_ns; /* CLOCK_REALTIME, 0: none was */
 	uint64_t now_ns;	    /* CLOCK_MONOTONIC, about */
-	uint32_t applied;	    /* since the RCU read lock was taken */
 	size_t holders;		    /* that have rows */
 	bool sweep;		    /* there are rows that are to go */
 	struct rows rows;
+	struct ahead ahead;
 	struct doubts doubts;
 
 	struct holder *leaving;		 /* to be swept */
@@ -95,9 +100,10 @@ int buffers_open(struct buffers *buffers, size_t max);
 /* No reader is left; every holder is leaving. */
 void buffers_close(struct buffers *buffers);
 
-/* Between these, on the thread that polls, which holds no RCU read lock. */
+/* Applies records, which come in order of time but for few that are late. Between the other two, on
+ * the thread that polls, which holds no RCU read lock. */
 void buffers_begin(struct buffers *buffers);
-void buffers_apply(struct buffers *buffers, const struct staged *item);
+void buffers_apply(struct buffers *buffers, const struct staged *const *items, size_t count);
 void buffers_end(struct buffers *buffers);
 
 /* An allocation that got no row. */
@@ -132,7 +138,7 @@ void doubt_move(struct buffers *buffers, const struct row *from, struct row *to)
 void doubt_drop(struct buffers *buffers, struct row *row);
 
 /* Adds an event, the doubt's row staying as it is; true: it is the latest allocation. */
-bool doubt_add(struct doubt *doubt, struct pool_books *pool, uint64_t time, bool allocs);
+bool doubt_add(struct doubt *doubt, struct pool_books *pool, const struct staged *item);
 bool doubt_is_live(const struct doubt *doubt);
 
 /* Nothing is left of it: a row that is live and was allocated last. */

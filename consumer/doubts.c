@@ -2,6 +2,7 @@
 /* Doubts: keys of the table of live buffers whose events did not come by turns. */
 #include <stdlib.h>
 #include <string.h>
+#include <tally/abi.h>
 #include <tally/atomic.h>
 
 #include "consumer/buffers.h"
@@ -132,8 +133,8 @@ bool doubt_is_live(const struct doubt *doubt)
 
 bool doubt_is_over(const struct doubt *doubt)
 {
-	return doubt->net == 1 && doubt->latest_allocs && !by_count(doubt) &&
-	       !doubt->unmatched && !doubt->doubles;
+	return doubt->net == 1 && doubt->latest_allocs && !by_count(doubt) && !doubt->unmatched &&
+	       !doubt->doubles;
 }
 
 /* Counts a double allocation, or an unmatched free. */
@@ -177,28 +178,72 @@ static void recount(struct doubt *doubt, struct pool_books *pool)
 	doubt->doubles = doubles;
 }
 
-bool doubt_add(struct doubt *doubt, struct pool_books *pool, uint64_t time, bool allocs)
+/* Whether the clocks do not tell which of an event and the latest one came first. */
+static bool is_near(const struct doubt *doubt, const struct pool_books *pool,
+		    const struct staged *item)
 {
-	bool live = doubt_is_live(doubt);
-	bool latest = time >= doubt->latest;
+	uint64_t distance = item->time > doubt->latest ? item->time - doubt->latest
+						       : doubt->latest - item->time;
 
-	doubt->net += allocs ? 1 : -1;
-	if (!latest) {
-		doubt->late = true;
-		if (!cancel(doubt, pool, allocs))
-			note(doubt, pool, allocs);
-	} else if (time == doubt->latest && (doubt->tied || allocs != doubt->latest_allocs)) {
-		doubt->tied = true;
-	} else {
-		if (allocs == live)
-			note(doubt, pool, allocs);
-		doubt->tied = false;
-		doubt->latest = time;
-		doubt->latest_allocs = allocs;
+	return distance <= pool->holder->skew && distance > 0 &&
+	       doubt->latest_allocs != (item->kind == TALLY_KIND_ALLOC) &&
+	       doubt->latest_tid != (uint32_t)item->where;
+}
+
+/* It came before the latest event, and answers for what did not fit; else it does not fit either.
+ * But if the clocks do not tell, it may as well have come after; and if the latest was swapped with
+ * one of this kind, that was this one's part. */
+static void add_before(struct doubt *doubt, struct pool_books *pool, bool allocs, bool near)
+{
+	bool undo = doubt->swapped && allocs != doubt->latest_allocs;
+
+	doubt->late = true;
+	if (cancel(doubt, pool, allocs)) {
+		doubt->swapped = doubt->swapped || near;
+		return;
 	}
+	if (!undo && !near) {
+		note(doubt, pool, allocs);
+		return;
+	}
+	doubt->swapped = false;
+	doubt->latest_allocs = allocs;
+}
+
+/* It is the latest. */
+static void add_after(struct doubt *doubt, struct pool_books *pool, const struct staged *item)
+{
+	bool allocs = item->kind == TALLY_KIND_ALLOC;
+	bool fits = allocs != doubt_is_live(doubt);
+
+	if (!fits)
+		note(doubt, pool, allocs);
+	doubt->latest_noted = !fits;
+	doubt->latest_tid = (uint32_t)item->where;
+	doubt->latest = item->time;
+	doubt->latest_allocs = allocs;
+	doubt->tied = doubt->swapped = false;
+}
+
+bool doubt_add(struct doubt *doubt, struct pool_books *pool, const struct staged *item)
+{
+	bool allocs = item->kind == TALLY_KIND_ALLOC;
+	bool near = is_near(doubt, pool, item);
+	bool swapped = near && doubt->latest_noted && !doubt->swapped;
+	bool before = item->time < doubt->latest || swapped;
+	bool at_once = item->time == doubt->latest &&
+		       (doubt->tied || allocs != doubt->latest_allocs);
+
+	if (before)
+		add_before(doubt, pool, allocs, near);
+	else if (!at_once)
+		add_after(doubt, pool, item);
+	doubt->tied = doubt->tied || at_once;
+	doubt->late = doubt->late || at_once;
+	doubt->net += allocs ? 1 : -1;
 	if (by_count(doubt))
 		recount(doubt, pool);
-	return latest && allocs;
+	return !before && allocs;
 }
 
 /* ---- Ending ---------------------------------------------------------------------------------- */

@@ -36,11 +36,17 @@ struct row {
 
 #define ROW_LIVE 1u
 
+static inline struct row *row_of(struct cds_lfht_node *node)
+{
+	return (struct row *)((char *)node - offsetof(struct row, node));
+}
+
 struct batch;
 struct slab;
 
 struct rows {
 	struct slab *slabs;
+	size_t slab_count;
 	size_t slab_left; /* rows of the newest slab that were never used */
 	struct batch *free, *empty, *retiring;
 	struct __cds_lfs_stack returned; /* batches, from liburcu's thread */

@@ -35,7 +35,7 @@ struct pipeline; /* consumer/pipeline.h */
 
 /* What a snapshot is made of. */
 struct picture {
-	const struct pipeline *pipeline; /* what is known from records; NULL: nothing */
+	const struct pipeline *pipeline;  /* what is known from records; NULL: nothing */
 	struct process *const *processes; /* in order */
 	size_t process_count;
 	const struct sums *over_all;

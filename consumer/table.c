@@ -54,12 +54,14 @@ static void grow(struct buffers *buffers)
 	cds_lfht_resize(buffers->table, wanted);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	buffers->buckets = wanted;
+	urcu_bp_read_lock();
+	ahead_learn(&buffers->ahead, buffers->table, wanted);
+	urcu_bp_read_unlock();
 }
 
 void buffers_begin(struct buffers *buffers)
 {
 	buffers->now_ns = clock_monotonic_ns();
-	buffers->applied = 0;
 	urcu_bp_read_lock();
 }
 
@@ -155,11 +157,13 @@ void buffers_end_doubts(struct buffers *buffers, uint64_t until_ns)
 
 static void sweep(struct buffers *buffers)
 {
+	struct cds_lfht_node *node;
 	struct cds_lfht_iter iter;
-	struct row *row;
 
 	urcu_bp_read_lock();
-	cds_lfht_for_each_entry(buffers->table, &iter, row, node) {
+	cds_lfht_for_each(buffers->table, &iter, node)
+	{
+		struct row *row = row_of(node);
 		bool leaves = row->books->pool->holder->leaving;
 
 		if (leaves || buffers_is_gone(buffers, row))
@@ -224,7 +228,7 @@ size_t buffers_each(const struct buffers *buffers,
 {
 	struct tally_buffer buffer;
 	struct cds_lfht_iter iter;
-	struct row *row;
+	struct cds_lfht_node *node;
 	size_t handed_over = 0;
 
 	if (!buffers->table)
@@ -232,7 +236,9 @@ size_t buffers_each(const struct buffers *buffers,
 	exclude_begin(); /* a thread's first RCU lock registers it */
 	urcu_bp_read_lock();
 	exclude_end();
-	cds_lfht_for_each_entry(buffers->table, &iter, row, node) {
+	cds_lfht_for_each(buffers->table, &iter, node)
+	{
+		const struct row *row = row_of(node);
 		const struct tag_books *books = rcu_dereference(row->books);
 
 		if (!is_there(row, books->pool))
@@ -280,6 +286,7 @@ void buffers_close(struct buffers *buffers)
 	collect(buffers);
 	cds_lfht_destroy(buffers->table, NULL);
 	rows_close(&buffers->rows);
+	ahead_free(&buffers->ahead);
 	doubts_free(&buffers->doubts);
 	sem_destroy(&buffers->given_back);
 	buffers->table = NULL;
