@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "consumer/history.h"
 #include "consumer/totals.h"
 
 /* What a process did, whether it lives or not. */
@@ -55,51 +56,68 @@ static void add_one(struct sum *to, const struct process *process, struct sum *f
 	to->sole = process->said.region_id;
 }
 
-/* So that each of `part` has its sum. */
-static int make_room(struct sums *over_all, const struct sums *part)
+/* Whether each of `part` has its sum; those that have none are noted. Both are in order. */
+static int note_missing(struct sums *over_all, const struct sums *part)
 {
-	size_t n;
+	size_t n, i = 0;
 
-	for (n = 0; n < part->count; n++)
-		if (!sums_find(over_all, part->all[n].key) &&
+	for (n = 0; n < part->count; n++) {
+		while (i < over_all->count && over_all->all[i].key < part->all[n].key)
+			i++;
+		if ((i == over_all->count || over_all->all[i].key != part->all[n].key) &&
 		    sums_note(over_all, part->all[n].key) != 0)
 			return -ENOMEM;
-	return sums_settle(over_all);
-}
-
-int totals_add(struct sums *over_all, struct process *process)
-{
-	size_t n;
-
-	if (process->past)
-		return 0;
-	if (make_room(over_all, &process->sums) != 0)
-		return -ENOMEM;
-	for (n = 0; n < process->sums.count; n++)
-		add_one(sums_find(over_all, process->sums.all[n].key), process,
-			&process->sums.all[n]);
+	}
 	return 0;
 }
 
-int totals_add_past(struct sums *over_all, const struct region_watch *region)
+/* So that each of `part` has its sum. */
+static int make_room(struct sums *over_all, const struct sums *part)
+{
+	int error = note_missing(over_all, part);
+
+	return error ? error : sums_settle(over_all);
+}
+
+int totals_add(struct sums *over_all, struct process *process, const struct history *history)
+{
+	struct sums *part = &process->sums;
+	size_t n, i = 0;
+
+	if (process->past)
+		return 0;
+	if (make_room(over_all, part) != 0)
+		return -ENOMEM;
+	for (n = 0; n < part->count; n++, i++) {
+		while (over_all->all[i].key != part->all[n].key) /* it is there, further on */
+			i++;
+		add_one(&over_all->all[i], process, &part->all[n]);
+		history_add(history, &over_all->all[i], &part->all[n]);
+	}
+	return 0;
+}
+
+int totals_add_past(struct sums *over_all, struct region_watch *region,
+		    const struct history *history)
 {
 	size_t n;
 
 	if (make_room(over_all, &region->past) != 0)
 		return -ENOMEM;
 	for (n = 0; n < region->past.count; n++) {
-		const struct tally_totals *part = &region->past.all[n].totals;
+		struct sum *from = &region->past.all[n], *to;
+		const struct tally_totals *part = &from->totals;
 		struct tally_totals *totals;
-		struct sum *to;
 
-		if (region->past.all[n].writers == 0)
+		if (from->writers == 0)
 			continue;
-		to = sums_find(over_all, region->past.all[n].key);
+		to = sums_find(over_all, from->key);
 		totals = &to->totals;
 		totals->abandoned_bytes = plus(totals->abandoned_bytes, part->live_bytes);
 		totals->abandoned_allocations = plus(totals->abandoned_allocations,
 						     part->live_allocations);
 		add_counts(totals, part);
+		history_add(history, to, from);
 		totals->peak_bytes_high = plus(totals->peak_bytes_high, part->peak_bytes_high);
 		to->writers++;
 		to->several = true; /* nobody knows how many, and when */

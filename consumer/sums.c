@@ -36,6 +36,13 @@ struct sum *sums_find(const struct sums *sums, uint64_t key)
 	return is_at(sums, n, key) ? &sums->all[n] : NULL;
 }
 
+struct sum *sums_find_near(const struct sums *sums, uint64_t key, size_t *place_near)
+{
+	if (!is_at(sums, *place_near, key))
+		*place_near = place(sums, key);
+	return is_at(sums, *place_near, key) ? &sums->all[*place_near] : NULL;
+}
+
 /* Room for so many items of `size` bytes in an array that grows; NULL: no memory. */
 static void *grow(void *all, size_t count, size_t *room, size_t size)
 {
@@ -124,15 +131,14 @@ struct sum *sums_get(struct sums *sums, uint64_t key)
 
 void sum_restart(struct sum *sum)
 {
-	struct sum fresh = {
-		.key = sum->key,
-		.totals.current = true,
-		.observed_bytes = sum->observed_bytes,
-		.sole = sum->sole,
-		.several = sum->several,
+	sum->totals = (struct tally_totals){
+		.current = true,
+		.attach_peak_bytes = sum->totals.attach_peak_bytes,
 	};
-
-	*sum = fresh;
+	sum->freed_first = sum->freed_between = sum->frees_between = 0;
+	sum->peaks = sum->peak_single = 0;
+	sum->writers = 0;
+	sum->shared = false;
 }
 
 void sums_restart(struct sums *sums)

@@ -26,6 +26,7 @@ enum pass { PASS_FREED_FIRST, PASS_ALLOCATED, PASS_FREED_LAST };
 /* One cell as it was just read. */
 struct reading {
 	uint64_t key;
+	size_t place; /* of its sum */
 	struct ledger_sums sums;
 	bool shared;
 	bool current;
@@ -43,14 +44,14 @@ static bool is_active(const struct ledger_sums *sums)
 }
 
 /* What appears after the first pass waits for the next look. */
-static int add(struct sums *sums, enum pass pass, const struct reading *cell)
+static int add(struct sums *sums, enum pass pass, struct reading *cell)
 {
 	struct tally_totals *totals;
 	struct sum *sum;
 
 	if (!is_active(&cell->sums))
 		return 0;
-	sum = sums_find(sums, cell->key);
+	sum = sums_find_near(sums, cell->key, &cell->place);
 	if (!sum)
 		return pass == PASS_FREED_FIRST ? sums_note(sums, cell->key) : 0;
 	totals = &sum->totals;
@@ -126,21 +127,21 @@ static int add_to(struct region_watch *region, struct process *row, enum pass pa
 
 /* ---- Cells ----------------------------------------------------------------------------------- */
 
-static int room_for_good(struct lane_watch *lane, uint32_t cells)
+static int room_for_cells(struct lane_watch *lane, uint32_t count)
 {
-	uint32_t room = lane->good_room ? lane->good_room : 1;
-	struct ledger_sums *good;
+	uint32_t room = lane->cell_room ? lane->cell_room : 1;
+	struct cell_watch *cells;
 
-	if (cells <= lane->good_room)
+	if (count <= lane->cell_room)
 		return 0;
-	while (room < cells)
+	while (room < count)
 		room *= 2;
-	good = realloc(lane->good, room * sizeof(*good));
-	if (!good)
+	cells = realloc(lane->cells, room * sizeof(*cells));
+	if (!cells)
 		return -ENOMEM;
-	memset(good + lane->good_room, 0, (room - lane->good_room) * sizeof(*good));
-	lane->good = good;
-	lane->good_room = room;
+	memset(cells + lane->cell_room, 0, (room - lane->cell_room) * sizeof(*cells));
+	lane->cells = cells;
+	lane->cell_room = room;
 	return 0;
 }
 
@@ -161,15 +162,17 @@ static int scan_lane(struct region_watch *region, struct lane_watch *lane, enum 
 
 		if (!is_key(now.key))
 			break; /* a broken directory: nothing behind it is touched */
-		if (room_for_good(lane, n + 1) != 0)
+		if (room_for_cells(lane, n + 1) != 0)
 			return -ENOMEM;
 		now.current = ledger_settled(cell, now.key, last, &now.sums);
 		if (now.current)
-			lane->good[n] = now.sums;
+			lane->cells[n].good = now.sums;
 		else
-			now.sums = lane->good[n];
+			now.sums = lane->cells[n].good;
+		now.place = lane->cells[n].place;
 		if (add_to(region, lane->row, pass, &now, &cell->base) != 0)
 			return -ENOMEM;
+		lane->cells[n].place = now.place;
 	}
 	return 0;
 }

@@ -21,13 +21,19 @@
 #include "ring/region.h"
 #include "ring/shared.h"
 
+/* One cell of a lane. */
+struct cell_watch {
+	struct ledger_sums good; /* its last whole value */
+	size_t place;		 /* where its sum was found last, or nothing of it */
+};
+
 struct pipeline; /* consumer/pipeline.h */
 
 /* One lane, as followed. */
 struct lane_watch {
 	struct lane_reader reader; /* header is always set */
-	struct ledger_sums *good;  /* the last whole value of each cell */
-	uint32_t good_room;
+	struct cell_watch *cells;  /* in the order of its directory */
+	uint32_t cell_room;
 
 	struct process *row;		       /* whose it is; NULL: of nobody who is told apart */
 	uint64_t base_events, base_unrecorded; /* of its earlier owners */
@@ -69,7 +75,9 @@ struct region_watch {
 	bool unsettled; /* it changed all the time: what was known before is shown */
 	bool stale;	/* something was met that only a look can tell the owner of */
 	bool cut;	/* its file was, while it was read */
+	bool seen_late; /* it may have been there before the last look; until it is added up */
 	bool file_gone; /* its name is no longer in the directory, or is another file's */
+	uint32_t hurries; /* looks that were brought forward to see it end */
 	size_t listed;	/* rows of it that are shown */
 
 	struct entry_watch *entries;

@@ -35,8 +35,8 @@ struct verb {
 	const char *help;
 };
 
-extern const struct verb verb_run, verb_ps, verb_devices, verb_buffers, verb_events, verb_check,
-	verb_gc, verb_doctor;
+extern const struct verb verb_run, verb_ps, verb_top, verb_devices, verb_buffers, verb_events,
+	verb_check, verb_gc, verb_doctor;
 
 /* ---- main.c ---------------------------------------------------------------------------------- */
 

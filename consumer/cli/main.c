@@ -18,8 +18,8 @@ static const struct verb verb_help = {
 };
 
 static const struct verb *const verbs[] = {
-	&verb_run,   &verb_ps, &verb_devices, &verb_buffers, &verb_events,
-	&verb_check, &verb_gc, &verb_doctor,  &verb_help,
+	&verb_run,    &verb_ps,	   &verb_top, &verb_devices, &verb_buffers,
+	&verb_events, &verb_check, &verb_gc,  &verb_doctor,  &verb_help,
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -80,7 +80,8 @@ static int print_help(void)
 	printf("tally: who holds how much memory on which device\n\nusage: tally [VERB] ...\n\n");
 	for (n = 0; n < VERBS; n++)
 		printf("  %-7s %s\n", verbs[n]->name, verbs[n]->line);
-	printf("\nWith no verb: ps. `tally help VERB` says more; `tally --version` the version.\n");
+	printf("\nWith no verb: top on a terminal, else ps. `tally help VERB` says more;\n"
+	       "`tally --version` the version.\n");
 	return EXIT_OK;
 }
 
@@ -116,13 +117,23 @@ static bool asks_for_help(const char *argument)
 	return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
 }
 
+/* top where there is somebody to look at it. */
+static int run_default(void)
+{
+	char *top[] = { (char[]){ "top" }, NULL };
+	char *ps[] = { (char[]){ "ps" }, NULL };
+
+	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+		return verb_top.run(1, top);
+	return verb_ps.run(1, ps);
+}
+
 static int run_verb(int argc, char **argv)
 {
-	char *ps[] = { (char[]){ "ps" }, NULL };
 	const struct verb *verb;
 
 	if (argc < 2)
-		return verb_ps.run(1, ps);
+		return run_default();
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
 		printf("tally %s\n", TALLY_VERSION);
 		return EXIT_OK;
