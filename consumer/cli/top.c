@@ -3,6 +3,7 @@
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "top.h"
@@ -50,8 +51,13 @@ static enum top_event watch(struct top *top)
 {
 	uint64_t due_ns = top_now_ns() + top->feed.interval_ns;
 	enum top_event event = TOP_DRAW;
+	int error;
 
 	while (!top->quit) {
+		error = top_feed_settle(&top->feed);
+		if (error)
+			snprintf(top->message, sizeof(top->message), "records cannot be read: %s",
+				 strerror(-error));
 		if (top_now_ns() >= due_ns) {
 			top_feed_look(&top->feed);
 			due_ns = top_now_ns() + top->feed.interval_ns;
@@ -128,10 +134,11 @@ static int top_main(int argc, char **argv)
 	if (result)
 		return say_no_directory(result);
 	result = run(&top);
-	top_feed_close(&top.feed);
+	if (!top.buffers.scanning.started)
+		top_feed_close(&top.feed);
+	top_buffers_free(&top.buffers);
 	top_histories_free(&top.histories);
 	top_model_free(&top.model);
-	free(top.buffers.kept);
 	return result;
 }
 

@@ -106,9 +106,9 @@ static void draw_own(const struct top *top, size_t *line)
 			 (double)feed->look_ns / 1e6);
 	top_line(list, line, LOOK_PLAIN, "  %-44s %13.2f ms", "the last redraw, of processor time",
 		 (double)top->draw_ns / 1e6);
-	if (top->buffers.scan_ns)
+	if (top->buffers.shown.took_ns)
 		top_line(list, line, LOOK_PLAIN, "  %-44s %13.2f ms", "the last scan of buffers",
-			 (double)top->buffers.scan_ns / 1e6);
+			 (double)top->buffers.shown.took_ns / 1e6);
 }
 
 /* A message in as many lines as it needs. */
