@@ -220,6 +220,7 @@ class Screens(Case):
         bar = re.search(r"dram +(━+)(╾?)(─+) +7\.00", text)
         full = len(bar[1]) + len(bar[2]) / 2
         self.assertAlmostEqual(full / len(bar[1] + bar[2] + bar[3]), 7 / 12, delta=0.02)
+        self.assertNotIn("ABANDONED", text)  # nothing was
         # heads stand over what they name, numbers end below them
         heads = next(line for line in lines if " PID " in line)
         for process, held in ((trainer, "13.0 GiB"), (server, "2.00 GiB"), (holder, "1.00 GiB")):
@@ -254,7 +255,9 @@ class Screens(Case):
             self.assertTrue(all(len(line) <= width for line in text.splitlines()), text)
         for width, height in ((30, 24), (80, 5), (10, 2), (2, 1)):
             terminal.resize(width, height)
-            terminal.wait("terminal too small"[:width], without=["held"])
+            terminal.wait("terminal"[:width], without=["held"])
+            terminal.resize(80, 24)
+            terminal.wait("3 processes", "? help", "holder", without=["too small"])
         for n in range(40):  # faster than it draws
             terminal.resize(40 + n * 3, 50 - n)
         terminal.resize(80, 24)

@@ -268,18 +268,6 @@ static bool take_changes(void)
 	return changed;
 }
 
-/* There is "something to read", and nothing is: it is the end. */
-static bool is_gone(short events)
-{
-	int ready = 0;
-
-	if (events & (POLLERR | POLLNVAL))
-		return true;
-	if (ioctl(STDIN_FILENO, FIONREAD, &ready) != 0)
-		return true;
-	return ready == 0;
-}
-
 enum top_event top_term_wait(uint64_t until_ns)
 {
 	struct pollfd from[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
@@ -297,8 +285,10 @@ enum top_event top_term_wait(uint64_t until_ns)
 		return TOP_STOP;
 	if (take_changes())
 		return TOP_DRAW;
+	if (from[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+		return TOP_GONE;
 	if (from[0].revents)
-		return is_gone(from[0].revents) ? TOP_GONE : TOP_KEYS;
+		return TOP_KEYS;
 	return woken ? TOP_DRAW : TOP_DUE;
 }
 
