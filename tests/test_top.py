@@ -255,7 +255,7 @@ class Screens(Case):
             self.assertTrue(all(len(line) <= width for line in text.splitlines()), text)
         for width, height in ((30, 24), (80, 5), (10, 2), (2, 1)):
             terminal.resize(width, height)
-            terminal.wait("terminal"[:width], without=["held"])
+            terminal.wait("terminal"[:width - 1], without=["held"])
             terminal.resize(80, 24)
             terminal.wait("3 processes", "? help", "holder", without=["too small"])
         for n in range(40):  # faster than it draws
@@ -442,6 +442,14 @@ class Use(Case):
         terminal.keys("Enter", "Enter")
         terminal.wait("first: gone, 4.88 KiB abandoned", "Tags, of the records read since",
                       re.compile(r"(?m)^ layer1\.attention +0 l1 +4\.88 KiB +1 +1 +0$"))
+
+    def test_nothing_from_outside_reaches_the_terminal(self):
+        self.producer("odd", "describe 0 \033[2Jname a\x9brch s0 0 1000000",
+                      "tag x\033]0;y\ag\u0301h", "alloc 0 0 1 5000")
+        terminal = Terminal(self, width=120)
+        terminal.wait("0 ?[2Jname, a")
+        terminal.keys("b")
+        terminal.wait(re.compile(r" x\?\]0;y\?g\?+h$", re.MULTILINE))
 
     def test_lost_records_make_the_list_unsure_and_it_says_so(self):
         self.producer("late", "many 0 0 500 1024", TALLY_RING="64")

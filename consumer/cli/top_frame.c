@@ -34,8 +34,11 @@ static void draw_title(const struct top *top, const struct tally_snapshot *snaps
 	int x = draw_tabs(top);
 
 	render_time(now, snapshot->realtime_ns);
-	top_text_right(0, x + 1, top_columns() - x - 1, LOOK_DIM, "every %g s  %s",
-		       (double)top->feed.interval_ns / 1e9, now);
+	if (top_columns() - x > 22)
+		top_text_right(0, x + 1, top_columns() - x - 1, LOOK_DIM, "every %g s  %s",
+			       (double)top->feed.interval_ns / 1e9, now);
+	else
+		top_text_right(0, x + 1, top_columns() - x - 1, LOOK_DIM, "%s", now);
 }
 
 static void draw_summary(const struct tally_snapshot *snapshot)
