@@ -56,8 +56,10 @@ bool top_filter_process(const struct top_filter *filter, uint32_t pid, const cha
 {
 	char digits[TEXT_MAX];
 
+	if (!filter->text[0])
+		return true;
 	snprintf(digits, sizeof(digits), "%u", pid);
-	return !filter->text[0] || strcasestr(comm, filter->text) ||
+	return strcasestr(comm, filter->text) ||
 	       strncmp(digits, filter->text, strlen(filter->text)) == 0;
 }
 
