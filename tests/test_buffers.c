@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of live buffers is what a plain model makes of the same records, in whatever order the
- * lanes are read: 10^5 histories, made at random. A failure prints its seed; TEST_SEED=... runs that
- * one alone.
+ * lanes are read: 10^5 histories, made at random. A failure prints its seed; TEST_SEED=... runs
+ * that one alone.
  * sanitizers: address; also on: arm64 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,8 +165,7 @@ static void fill_lanes(struct drains *drains)
 	}
 }
 
-/* How many of a lane's events are there: one that is not published holds up those behind it, but not
- * in the shared ring, where it comes later. */
+/* How many of a lane's events are there: one that is not published holds up those behind it. */
 static size_t count_published(struct drains *drains, size_t lane, uint64_t now)
 {
 	size_t n = drains->lane_read[lane];
