@@ -11,8 +11,8 @@
  *	tag NAME, untag            sets the thread's tag, and the one before it
  *	mark NAME
  *	name P NAME                names a pool
- *	churn THREADS ROUNDS       threads that free each other's buffers; answers how many are left,
- *	                           then as many lines: id and size. Device 5, pool l1
+ *	churn THREADS ROUNDS       threads that free each other's buffers; answers how many are
+ *	                           left, then as many lines: id and size. Device 5, pool l1
  *	storm THREADS MS           the same for a time, and nobody is told what is left
  *	fork                       a child that keeps 7 bytes, id 1 of device 1, dram, and waits for
  *	                           its death; answers its pid
