@@ -10,7 +10,8 @@
 set -u -o pipefail
 
 root=${1:?usage: tests/arm64-root.sh ROOT}
-packages=(libcmocka0 libcmocka-dev libjansson4 libjansson-dev liburcu8 liburcu-dev)
+packages=(libcmocka0 libcmocka-dev libjansson4 libjansson-dev liburcu8 liburcu-dev
+	libncursesw6 libncurses-dev libtinfo6)
 cross=/usr/aarch64-linux-gnu
 work=$root/apt
 

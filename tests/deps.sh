@@ -11,13 +11,17 @@ build libc6-dev       -             the C library: headers, and libc.a for a sta
 build binutils        readelf       tests read symbols and disassembly; the archives need objcopy
 build liburcu-dev     -             libtally-consumer publishes its snapshots by RCU
 build libjansson-dev  -             tally writes JSON
+build libncurses-dev  -             tally top draws on the terminal
 build libcmocka-dev   -             the tests are cmocka programs
+build scdoc           scdoc         makes the man pages
 build pkg-config      pkg-config    tests look up the installed libraries
 build g++             g++           the public headers must compile as C++ too
 build git             git           the demo follows it; tests compare its output
 build python3         python3       the demo follows it; tests read JSON
+build python3-jsonschema  -        a test validates what tally writes as JSON
 build perl            perl          the demo follows it; tests compare its output
 build strace          strace        a test shows that a push makes no system call
+build tmux            tmux          tests look at tally top in a terminal
 build procps          ps            tests look for processes left behind
 lint  gcc             gcc           a lint check compiles
 lint  g++             g++           a lint check compiles

@@ -29,6 +29,7 @@ static const struct key snapshot_keys[] = {
 	{ "schema", WORD },
 	{ "time", TIME },
 	{ "complete", FLAG },
+	{ "exactness", WORD },
 	{ "lost_records", COUNTED },
 	{ "events_total", COUNTED },
 	{ "records_read", COUNTED | UNKNOWN },

@@ -15,7 +15,10 @@ enum exit_code {
 	EXIT_USAGE = 2,
 	EXIT_NOTHING = 3, /* to attach to */
 	EXIT_PERMISSION = 4,
-	EXIT_VERSION = 5,      /* of the region that was asked for */
+	EXIT_VERSION = 5, /* of the region that was asked for */
+	EXIT_LOST = 6,	  /* records, with --strict */
+	EXIT_BROKEN = 7,  /* a rule of check */
+	EXIT_INTERRUPTED = 130,
 	EXIT_RUN_FAILED = 125, /* run itself, before CMD was started */
 	EXIT_NOT_RUNNABLE = 126,
 	EXIT_NOT_FOUND = 127,
@@ -23,12 +26,17 @@ enum exit_code {
 
 #define PATH_SIZE 4096
 
-/* ---- Verbs: argv[0] is the verb; the result is the exit status ------------------------------- */
+/* ---- Verbs, each in a file of its name -------------------------------------------------------- */
 
-int verb_run(int argc, char **argv);
-int verb_ps(int argc, char **argv);
-int verb_gc(int argc, char **argv);
-int verb_doctor(int argc, char **argv);
+struct verb {
+	const char *name;
+	int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit status */
+	const char *line;		   /* in the list of verbs */
+	const char *help;
+};
+
+extern const struct verb verb_run, verb_ps, verb_top, verb_devices, verb_buffers, verb_events,
+	verb_check, verb_gc, verb_doctor;
 
 /* ---- main.c ---------------------------------------------------------------------------------- */
 
@@ -62,11 +70,37 @@ void text_bytes(char text[TEXT_MAX], int64_t bytes);
 void text_count(char text[TEXT_MAX], uint64_t count);
 void text_short_count(char text[TEXT_MAX], uint64_t count);
 
+/* "3 days", "25 min", "1500 ms": less than twice a unit is told in the smaller one. */
+void text_age(char text[TEXT_MAX], uint64_t ns);
+
 /* Copies text of unknown origin: what is not printable becomes '?', what does not fit "...". */
 void text_clean(char *to, size_t size, const char *from);
 
 /* The word of a NULL-terminated list that looks most like `word`, or NULL. */
 const char *text_nearest(const char *word, const char *const *words);
+
+/* ---- output.c -------------------------------------------------------------------------------- */
+
+/* For lists of any length: more is written at a time, and a reader that has gone is an error and no
+ * signal. To be called before anything is written. */
+void output_long(void);
+
+/* Writes what is waiting. 0; EXIT_ERROR after saying why it cannot be written; EXIT_GONE, and not a
+ * word, when nobody reads any more: all that is written from here on is dropped. */
+int output_flush(void);
+
+#define EXIT_GONE -1 /* never an exit status: who reads no more is content */
+
+/* ---- parse.c --------------------------------------------------------------------------------- */
+
+/* All of the text is one number, up to `max`; a process id; "4096", "64KiB", "1.5GiB", "10MB" (a
+ * million bytes); "90", "99.5" up to 100, in thousandths; "250ms", "10s", "5m", "1.5h". False: it
+ * is not, and nothing is returned. */
+bool parse_number(const char *text, uint64_t max, uint64_t *ret_value);
+bool parse_pid(const char *text, uint32_t *ret_pid);
+bool parse_size(const char *text, uint64_t *ret_bytes);
+bool parse_percent(const char *text, uint64_t *ret_thousandths);
+bool parse_duration(const char *text, uint64_t *ret_ns);
 
 /* ---- table.c --------------------------------------------------------------------------------- */
 
@@ -124,6 +158,25 @@ bool render_is_replaced(const struct tally_snapshot *snapshot, size_t n);
 /* How a process has ended, in a word. */
 const char *render_end(const struct tally_snapshot *snapshot, size_t n, const struct view *view);
 
+/* Whether all the numbers of a view are exact, in words: "exact"; "exact totals, 12 records lost";
+ * "exact totals, 12 records lost: buffer list incomplete since 14:03:22"; "not exact: " and why.
+ * Peaks that are bounds are marked where they stand. Returns whether totals are exact. */
+#define EXACTNESS_MAX 512
+bool render_exactness(char *text, size_t size, const struct tally_snapshot *snapshot);
+
+/* "HH:MM:SS" of local time. */
+void render_time(char text[TEXT_MAX], uint64_t realtime_ns);
+
+/* Data was lost, as --strict means it: a record, an event in no total, a buffer without a row. */
+bool render_is_lost(const struct tally_snapshot *snapshot);
+
+/* The device of that number, or NULL. */
+const struct tally_device_view *render_device(const struct tally_snapshot *snapshot,
+					      uint32_t device);
+
+/* Nothing was ever done there. */
+bool render_is_silent(const struct tally_totals *totals);
+
 /* All pools of one process, or of all: sums that make sense over pools; peak where there is one. */
 struct tally_totals render_sum(const struct tally_pool_view *pools, size_t count);
 
@@ -145,8 +198,22 @@ struct json_run {
 int json_write(FILE *out, const struct tally_snapshot *snapshot, bool records_read,
 	       const struct json_run *run);
 
-/* Text from outside, which need not be UTF-8 as JSON must be; a new json_t of jansson's. */
+/* New json_t of jansson's: text from outside, which need not be UTF-8 as JSON must be; null where
+ * that is "" or NULL; a number; nanoseconds, as a string; what names a process image. */
 struct json_t *json_text_of(const char *value);
+struct json_t *json_known_text(const char *value);
+struct json_t *json_count(uint64_t value);
+struct json_t *json_time(uint64_t ns);
+struct json_t *json_image(uint64_t region_id);
+
+/* Adds a pool, by its name, to an object of them. */
+void json_add_pool(struct json_t *pools, const struct tally_pool_view *pool);
+
+/* Text from outside as a JSON string, "" as null: for lists that are written row by row. */
+void json_put_text(FILE *out, const char *value);
+
+/* Writes it to stdout and lets go of it. An exit code, after saying why if it is not EXIT_OK. */
+int json_print(struct json_t *json);
 
 /* ---- child.c --------------------------------------------------------------------------------- */
 

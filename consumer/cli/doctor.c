@@ -42,7 +42,7 @@ static void examine(struct doctor *doctor)
 	doctor_files(doctor);
 }
 
-int verb_doctor(int argc, char **argv)
+static int doctor_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, OPTION_JSON },
@@ -76,3 +76,24 @@ int verb_doctor(int argc, char **argv)
 	}
 	return doctor.problems ? EXIT_ERROR : EXIT_OK;
 }
+
+static const char help[] =
+	"usage: tally doctor [--json]\n"
+	"\n"
+	"Makes a region as a program would, and looks at all that this depends on: the\n"
+	"directory, its room and rights, limits, clock, kernel, environment variables, the\n"
+	"malloc adapter, and the files that lie there. One line each: \"ok\", \"note\" for what\n"
+	"costs something, \"problem\" with what to do about it. Run it as the user, and in the\n"
+	"shell, whose programs do not show.\n"
+	"\n"
+	"  --json   as JSON\n"
+	"\n"
+	"Exit status: 0 if there is no problem, else 1; 2 usage.\n"
+	"Environment: the variables of libtally (tally.h), and TALLY_PRELOAD.\n";
+
+const struct verb verb_doctor = {
+	.name = "doctor",
+	.run = doctor_main,
+	.line = "say what is wrong with this machine's set-up, and what to do",
+	.help = help,
+};

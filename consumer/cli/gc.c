@@ -31,25 +31,11 @@ struct gc {
 
 /* ---- One file -------------------------------------------------------------------------------- */
 
-static void age_text(char text[TEXT_MAX], uint64_t ns)
-{
-	static const struct {
-		uint64_t seconds;
-		const char *name;
-	} units[] = { { 86400, "days" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
-	uint64_t seconds = ns / 1000000000;
-	size_t n = 0;
-
-	while (seconds < 2 * units[n].seconds && units[n].seconds > 1)
-		n++;
-	snprintf(text, TEXT_MAX, "%" PRIu64 " %s", seconds / units[n].seconds, units[n].name);
-}
-
 static void print_file(const struct gc *gc, const struct tally_gc_file *file)
 {
 	char age[TEXT_MAX], bytes[TEXT_MAX];
 
-	age_text(age, gc->now_ns > file->modified_realtime_ns
+	text_age(age, gc->now_ns > file->modified_realtime_ns
 			      ? gc->now_ns - file->modified_realtime_ns
 			      : 0);
 	text_bytes(bytes, (int64_t)file->bytes);
@@ -172,7 +158,7 @@ static bool parse_keep(const char *text, size_t *ret_keep)
 	return true;
 }
 
-int verb_gc(int argc, char **argv)
+static int gc_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "dry-run", no_argument, NULL, 'n' },
@@ -211,3 +197,26 @@ int verb_gc(int argc, char **argv)
 	}
 	return collect(&gc);
 }
+
+static const char help[] =
+	"usage: tally gc [-n] [--keep N] [--json]\n"
+	"\n"
+	"A process that is killed leaves its region behind, so that `tally ps` can show what it\n"
+	"held. The newest 16 of each user are kept; older ones are removed when another region\n"
+	"is made, or here. Root looks after every user, others after themselves. What a living\n"
+	"process uses is never touched, nor what a `tally run` has yet to read. The newest is\n"
+	"the file that was modified last.\n"
+	"\n"
+	"  -n, --dry-run   say what would be removed, and remove nothing\n"
+	"  --keep N        keep the newest N of each user instead of 16\n"
+	"  --json          as JSON\n"
+	"\n"
+	"Exit status: 0; 2 usage; 3 no such directory; 4 no permission; 1 other errors.\n"
+	"Environment: TALLY_DIR is where regions are, default /dev/shm.\n";
+
+const struct verb verb_gc = {
+	.name = "gc",
+	.run = gc_main,
+	.line = "remove what processes that were killed have left, but for the newest",
+	.help = help,
+};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A snapshot as JSON, schema tally.snapshot/1.
  *
- *	schema, time, complete, lost_records, events_total, records_read, rejected_events,
- *	refused_files
+ *	schema, time, complete, exactness, lost_records, events_total, records_read,
+ *	rejected_events, refused_files
  *	devices[]     device, name, arch, stable_id, pools{}
  *	processes[]   pid, comm, alive, end, start_time, region, image, parent_region, guests,
  *	              events_total, records_read, lost_records, lost_overwritten,
@@ -23,17 +23,18 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <string.h>
 
 #include "cli.h"
 
-static json_t *number(uint64_t value)
+json_t *json_count(uint64_t value)
 {
 	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
 }
 
-static json_t *known_number(bool known, uint64_t value)
+static json_t *known_count(bool known, uint64_t value)
 {
-	return known ? number(value) : json_null();
+	return known ? json_count(value) : json_null();
 }
 
 json_t *json_text_of(const char *value)
@@ -51,12 +52,35 @@ json_t *json_text_of(const char *value)
 	return json_string(clean);
 }
 
-static json_t *known_text(const char *value)
+json_t *json_known_text(const char *value)
 {
 	return value && value[0] ? json_text_of(value) : json_null();
 }
 
-static json_t *time_text(uint64_t ns)
+static bool is_plain(const char *value)
+{
+	for (; *value; value++)
+		if (*value < ' ' || *value == 0x7f || *value == '"' || *value == '\\')
+			return false;
+	return true;
+}
+
+void json_put_text(FILE *out, const char *value)
+{
+	json_t *json;
+
+	if (!value[0]) {
+		fputs("null", out);
+	} else if (is_plain(value)) {
+		fprintf(out, "\"%s\"", value);
+	} else {
+		json = json_text_of(value);
+		json_dumpf(json, out, JSON_ENCODE_ANY);
+		json_decref(json);
+	}
+}
+
+json_t *json_time(uint64_t ns)
 {
 	char digits[TEXT_MAX];
 
@@ -64,7 +88,7 @@ static json_t *time_text(uint64_t ns)
 	return json_string(digits);
 }
 
-static json_t *region_text(uint64_t region_id)
+json_t *json_image(uint64_t region_id)
 {
 	char digits[TEXT_MAX];
 
@@ -80,17 +104,17 @@ static json_t *pool_json(const struct tally_pool_view *pool)
 	json_t *json = json_object();
 
 	json_object_set_new(json, "capacity_bytes",
-			    known_number(pool->capacity_bytes != 0, pool->capacity_bytes));
+			    known_count(pool->capacity_bytes != 0, pool->capacity_bytes));
 	json_object_set_new(json, "live_bytes", json_integer(totals->live_bytes));
 	json_object_set_new(json, "live_bytes_high", json_integer(totals->live_bytes_high));
 	json_object_set_new(json, "peak_bytes", json_integer(totals->peak_bytes));
 	json_object_set_new(json, "peak_bytes_high", json_integer(totals->peak_bytes_high));
 	json_object_set_new(json, "live_allocations", json_integer(totals->live_allocations));
-	json_object_set_new(json, "allocations_total", number(totals->allocations));
-	json_object_set_new(json, "frees_total", number(totals->frees));
-	json_object_set_new(json, "allocated_bytes_total", number(totals->allocated_bytes));
-	json_object_set_new(json, "freed_bytes_total", number(totals->freed_bytes));
-	json_object_set_new(json, "failures_total", number(totals->failures));
+	json_object_set_new(json, "allocations_total", json_count(totals->allocations));
+	json_object_set_new(json, "frees_total", json_count(totals->frees));
+	json_object_set_new(json, "allocated_bytes_total", json_count(totals->allocated_bytes));
+	json_object_set_new(json, "freed_bytes_total", json_count(totals->freed_bytes));
+	json_object_set_new(json, "failures_total", json_count(totals->failures));
 	json_object_set_new(json, "unmatched_frees_total", json_null());
 	json_object_set_new(json, "abandoned_bytes_total", json_integer(totals->abandoned_bytes));
 	json_object_set_new(json, "inherited_bytes", json_integer(totals->inherited_bytes));
@@ -99,7 +123,7 @@ static json_t *pool_json(const struct tally_pool_view *pool)
 }
 
 /* Two pools may have been given one name: the second then goes by its number. */
-static void add_pool(json_t *pools, const struct tally_pool_view *pool)
+void json_add_pool(json_t *pools, const struct tally_pool_view *pool)
 {
 	char name[TEXT_MAX];
 
@@ -109,33 +133,15 @@ static void add_pool(json_t *pools, const struct tally_pool_view *pool)
 	json_object_set_new(pools, name, pool_json(pool));
 }
 
-static const struct tally_device_view *find_device(const struct tally_snapshot *snapshot,
-						   uint32_t device)
-{
-	size_t low = 0, high = snapshot->device_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (snapshot->devices[middle].device == device)
-			return &snapshot->devices[middle];
-		if (snapshot->devices[middle].device < device)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
 static json_t *device_json(const struct tally_snapshot *snapshot, uint32_t device)
 {
-	const struct tally_device_view *view = find_device(snapshot, device);
+	const struct tally_device_view *view = render_device(snapshot, device);
 	json_t *json = json_object();
 
 	json_object_set_new(json, "device", json_integer(device));
-	json_object_set_new(json, "name", known_text(view ? view->name : NULL));
-	json_object_set_new(json, "arch", known_text(view ? view->arch : NULL));
-	json_object_set_new(json, "stable_id", known_text(view ? view->stable_id : NULL));
+	json_object_set_new(json, "name", json_known_text(view ? view->name : NULL));
+	json_object_set_new(json, "arch", json_known_text(view ? view->arch : NULL));
+	json_object_set_new(json, "stable_id", json_known_text(view ? view->stable_id : NULL));
 	json_object_set_new(json, "pools", json_object());
 	return json;
 }
@@ -153,7 +159,7 @@ static json_t *process_devices(const struct tally_snapshot *snapshot,
 			device = device_json(snapshot, pools[n].device);
 			json_array_append_new(devices, device);
 		}
-		add_pool(json_object_get(device, "pools"), &pools[n]);
+		json_add_pool(json_object_get(device, "pools"), &pools[n]);
 	}
 	return devices;
 }
@@ -168,8 +174,8 @@ static json_t *all_devices(const struct tally_snapshot *snapshot)
 		json_t *device = device_json(snapshot, view->device);
 
 		for (i = 0; i < view->pool_count; i++)
-			add_pool(json_object_get(device, "pools"),
-				 &snapshot->pools[view->first_pool + i]);
+			json_add_pool(json_object_get(device, "pools"),
+				      &snapshot->pools[view->first_pool + i]);
 		json_array_append_new(devices, device);
 	}
 	return devices;
@@ -185,24 +191,23 @@ static json_t *process_json(const struct tally_snapshot *snapshot,
 	json_object_set_new(json, "comm", json_text_of(process->comm));
 	json_object_set_new(json, "alive", json_boolean(process->end == TALLY_RUNNING));
 	json_object_set_new(json, "end", json_string(ends[process->end]));
-	json_object_set_new(json, "start_time", time_text(process->start_realtime_ns));
+	json_object_set_new(json, "start_time", json_time(process->start_realtime_ns));
 	json_object_set_new(json, "region", json_text_of(process->region));
-	json_object_set_new(json, "image", region_text(process->region_id));
-	json_object_set_new(json, "parent_region", region_text(process->parent_id));
+	json_object_set_new(json, "image", json_image(process->region_id));
+	json_object_set_new(json, "parent_region", json_image(process->parent_id));
 	json_object_set_new(json, "guests", json_integer(process->guests));
-	json_object_set_new(json, "events_total", number(process->events));
-	json_object_set_new(json, "records_read",
-			    known_number(records_read, process->records_read));
-	json_object_set_new(json, "lost_records", number(process->lost_records));
+	json_object_set_new(json, "events_total", json_count(process->events));
+	json_object_set_new(json, "records_read", known_count(records_read, process->records_read));
+	json_object_set_new(json, "lost_records", json_count(process->lost_records));
 	json_object_set_new(json, "lost_overwritten",
-			    known_number(records_read, process->lost_overwritten));
-	json_object_set_new(json, "lost_unrecorded", number(process->lost_unrecorded));
-	json_object_set_new(json, "rejected_events", number(process->rejected_events));
+			    known_count(records_read, process->lost_overwritten));
+	json_object_set_new(json, "lost_unrecorded", json_count(process->lost_unrecorded));
+	json_object_set_new(json, "rejected_events", json_count(process->rejected_events));
 	json_object_set_new(json, "skipped_records",
-			    known_number(records_read, process->skipped_records));
+			    known_count(records_read, process->skipped_records));
 	json_object_set_new(json, "quarantined_lanes",
-			    known_number(records_read, process->quarantined_lanes));
-	json_object_set_new(json, "quarantine_reason", known_text(process->quarantine));
+			    known_count(records_read, process->quarantined_lanes));
+	json_object_set_new(json, "quarantine_reason", json_known_text(process->quarantine));
 	json_object_set_new(json, "devices",
 			    process_devices(snapshot, &snapshot->process_pools[process->first_pool],
 					    process->pool_count));
@@ -223,8 +228,8 @@ static json_t *run_json(const struct json_run *run)
 			    run->signal ? json_null() : json_integer(run->exit_status));
 	json_object_set_new(json, "signal", run->signal ? json_integer(run->signal) : json_null());
 	json_object_set_new(json, "followed", json_boolean(run->followed));
-	json_object_set_new(json, "reason", known_text(run->reason));
-	json_object_set_new(json, "elapsed_ns", time_text(run->elapsed_ns));
+	json_object_set_new(json, "reason", json_known_text(run->reason));
+	json_object_set_new(json, "elapsed_ns", json_time(run->elapsed_ns));
 	return json;
 }
 
@@ -232,16 +237,19 @@ static json_t *snapshot_json(const struct tally_snapshot *snapshot, bool records
 {
 	json_t *processes = json_array();
 	json_t *json = json_object();
+	char exactness[EXACTNESS_MAX];
 	size_t n;
 
 	json_object_set_new(json, "schema", json_string("tally.snapshot/1"));
-	json_object_set_new(json, "time", time_text(snapshot->realtime_ns));
+	json_object_set_new(json, "time", json_time(snapshot->realtime_ns));
 	json_object_set_new(json, "complete", json_boolean(snapshot->complete));
-	json_object_set_new(json, "lost_records", number(snapshot->lost_records));
-	json_object_set_new(json, "events_total", number(snapshot->events));
+	render_exactness(exactness, sizeof(exactness), snapshot);
+	json_object_set_new(json, "exactness", json_string(exactness));
+	json_object_set_new(json, "lost_records", json_count(snapshot->lost_records));
+	json_object_set_new(json, "events_total", json_count(snapshot->events));
 	json_object_set_new(json, "records_read",
-			    known_number(records_read, snapshot->records_read));
-	json_object_set_new(json, "rejected_events", number(snapshot->rejected_events));
+			    known_count(records_read, snapshot->records_read));
+	json_object_set_new(json, "rejected_events", json_count(snapshot->rejected_events));
 	json_object_set_new(json, "refused_files", json_integer(snapshot->refused_files));
 	json_object_set_new(json, "devices", all_devices(snapshot));
 	for (n = 0; n < snapshot->process_count; n++)
@@ -267,4 +275,19 @@ int json_write(FILE *out, const struct tally_snapshot *snapshot, bool records_re
 	if (result == 0)
 		return 0;
 	return errno ? -errno : -ENOMEM;
+}
+
+int json_print(json_t *json)
+{
+	int result;
+
+	errno = 0;
+	result = json_dumpf(json, stdout, JSON_INDENT(2));
+	json_decref(json);
+	if (result == 0)
+		result = putchar('\n') == EOF || fflush(stdout) != 0 ? -1 : 0;
+	if (result == 0)
+		return EXIT_OK;
+	say("the output was not written: %s", strerror(errno ? errno : ENOMEM));
+	return EXIT_ERROR;
 }

@@ -3,81 +3,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli.h"
 
-struct verb {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *line; /* in the list of verbs */
-	const char *help;
+static int help_main(int argc, char **argv);
+
+static const struct verb verb_help = {
+	.name = "help",
+	.run = help_main,
+	.line = "show this list, or the help of one verb",
+	.help = "usage: tally help [VERB]\n",
 };
 
-static int verb_help(int argc, char **argv);
-
-static const struct verb verbs[] = {
-	{ "run", verb_run, "start a command, follow all its processes, report at its end",
-	  "usage: tally run [--json FILE] [--ring N] [--] CMD [ARGUMENT...]\n"
-	  "\n"
-	  "Starts CMD with Tally's malloc and follows it and every process it forks or\n"
-	  "executes. At CMD's end the report goes to stderr: what each device and pool, then\n"
-	  "each process held at its end, its peak, allocations, frees, failures, and lost\n"
-	  "records (losses cost detail, totals are exact). CMD's input, output and exit status\n"
-	  "pass through untouched.\n"
-	  "\n"
-	  "  --json FILE   write the report to FILE as JSON instead (-: to stdout)\n"
-	  "  --ring N      records kept per thread: a power of two from 64 to 1048576, or 0\n"
-	  "                for totals alone; default: TALLY_RING, or 2048\n"
-	  "\n"
-	  "Exit status: CMD's; 128+n if signal n ended it; 125 if tally failed, 126 if CMD could\n"
-	  "not be executed, 127 if it was not found.\n"
-	  "Environment: TALLY_PRELOAD is libtally-malloc.so if it is not found by itself;\n"
-	  "TALLY_DIR is where regions are made, default /dev/shm; CMD sees TALLY_RING,\n"
-	  "TALLY_LANES and the other variables of libtally.\n" },
-	{ "ps", verb_ps, "show what running processes hold, once",
-	  "usage: tally ps [-p PID] [--json]\n"
-	  "\n"
-	  "Shows what every process of this user that runs with tally armed holds per device\n"
-	  "and pool, then per process. Those that were killed and left their region behind are\n"
-	  "shown with what they abandoned.\n"
-	  "\n"
-	  "  -p, --pid PID   that process alone\n"
-	  "  --json          as JSON\n"
-	  "\n"
-	  "Exit status: 0; 2 usage; 3 nothing to attach to; 4 no permission; 5 the process asked\n"
-	  "for has another version of libtally; 1 other errors.\n" },
-	{ "gc", verb_gc, "remove what processes that were killed have left, but for the newest",
-	  "usage: tally gc [-n] [--keep N] [--json]\n"
-	  "\n"
-	  "A process that is killed leaves its region behind, so that `tally ps` can show what it\n"
-	  "held. The newest 16 of each user are kept; older ones are removed when another region\n"
-	  "is made, or here. Root looks after every user, others after themselves. What a living\n"
-	  "process uses is never touched, nor what a `tally run` has yet to read. The newest is\n"
-	  "the file that was modified last.\n"
-	  "\n"
-	  "  -n, --dry-run   say what would be removed, and remove nothing\n"
-	  "  --keep N        keep the newest N of each user instead of 16\n"
-	  "  --json          as JSON\n"
-	  "\n"
-	  "Exit status: 0; 2 usage; 3 no such directory; 4 no permission; 1 other errors.\n"
-	  "Environment: TALLY_DIR is where regions are, default /dev/shm.\n" },
-	{ "doctor", verb_doctor, "say what is wrong with this machine's set-up, and what to do",
-	  "usage: tally doctor [--json]\n"
-	  "\n"
-	  "Makes a region as a program would, and looks at all that this depends on: the\n"
-	  "directory, its room and rights, limits, clock, kernel, environment variables, the\n"
-	  "malloc adapter, and the files that lie there. One line each: \"ok\", \"note\" for what\n"
-	  "costs something, \"problem\" with what to do about it. Run it as the user, and in the\n"
-	  "shell, whose programs do not show.\n"
-	  "\n"
-	  "  --json   as JSON\n"
-	  "\n"
-	  "Exit status: 0 if there is no problem, else 1; 2 usage.\n"
-	  "Environment: the variables of libtally (tally.h), and TALLY_PRELOAD.\n" },
-	{ "help", verb_help, "show this list, or the help of one verb",
-	  "usage: tally help [VERB]\n" },
+static const struct verb *const verbs[] = {
+	&verb_run,    &verb_ps,	   &verb_top, &verb_devices, &verb_buffers,
+	&verb_events, &verb_check, &verb_gc,  &verb_doctor,  &verb_help,
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -87,8 +30,8 @@ static const struct verb *find_verb(const char *name)
 	size_t n;
 
 	for (n = 0; n < VERBS; n++)
-		if (strcmp(verbs[n].name, name) == 0)
-			return &verbs[n];
+		if (strcmp(verbs[n]->name, name) == 0)
+			return verbs[n];
 	return NULL;
 }
 
@@ -122,7 +65,7 @@ static int unknown_verb(const char *name)
 	size_t n;
 
 	for (n = 0; n < VERBS; n++)
-		names[n] = verbs[n].name;
+		names[n] = verbs[n]->name;
 	text_clean(clean, sizeof(clean), name);
 	nearest = text_nearest(name, names);
 	if (nearest)
@@ -137,12 +80,13 @@ static int print_help(void)
 
 	printf("tally: who holds how much memory on which device\n\nusage: tally [VERB] ...\n\n");
 	for (n = 0; n < VERBS; n++)
-		printf("  %-6s %s\n", verbs[n].name, verbs[n].line);
-	printf("\nWith no verb: ps. `tally help VERB` says more; `tally --version` the version.\n");
+		printf("  %-7s %s\n", verbs[n]->name, verbs[n]->line);
+	printf("\nWith no verb: top on a terminal, else ps. `tally help VERB` says more;\n"
+	       "`tally --version` the version.\n");
 	return EXIT_OK;
 }
 
-static int verb_help(int argc, char **argv)
+static int help_main(int argc, char **argv)
 {
 	const struct verb *verb;
 
@@ -174,13 +118,26 @@ static bool asks_for_help(const char *argument)
 	return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
 }
 
+/* top where there is somebody to look at it. */
+static int run_default(void)
+{
+	char *top[] = { (char[]){ "top" }, NULL };
+	char *ps[] = { (char[]){ "ps" }, NULL };
+
+	const char *terminal = getenv("TERM");
+
+	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && terminal &&
+	    strcmp(terminal, "dumb") != 0)
+		return verb_top.run(1, top);
+	return verb_ps.run(1, ps);
+}
+
 static int run_verb(int argc, char **argv)
 {
-	char *ps[] = { (char[]){ "ps" }, NULL };
 	const struct verb *verb;
 
 	if (argc < 2)
-		return verb_ps(1, ps);
+		return run_default();
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
 		printf("tally %s\n", TALLY_VERSION);
 		return EXIT_OK;

@@ -1,59 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tally ps: one look at everything of this user that runs with tally armed. */
 #include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
-#include "cli.h"
+#include "source.h"
 
-#define OPTION_JSON 256 /* has no letter */
+enum { OPTION_JSON = 256, OPTION_STRICT }; /* have no letter */
 
 struct ps {
-	uint32_t pid; /* 0: all */
-	bool json;
-	bool refused; /* something was, and has been said */
+	struct source source;
+	bool json, strict;
 };
 
-static void note_refusal(void *arg, const struct tally_refusal *refusal)
+static int print_tables(const struct tally_snapshot *snapshot, const struct view *view)
 {
-	struct ps *ps = arg;
+	char exactness[512];
 
-	ps->refused = true;
-	say_refusal(NULL, refusal);
-}
-
-static bool parse_pid(const char *text, uint32_t *ret_pid)
-{
-	char *end;
-	unsigned long value;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end || errno || value == 0 || value > INT32_MAX)
-		return false;
-	*ret_pid = (uint32_t)value;
-	return true;
-}
-
-static int say_nothing(const struct ps *ps)
-{
-	if (ps->pid)
-		say("process %" PRIu32 " has no region; is it running with tally armed (TALLY=1)?",
-		    ps->pid);
-	else
-		say("nothing to show; start a program with `tally run -- CMD`, or with TALLY=1 and "
-		    "libtally");
-	return EXIT_NOTHING;
-}
-
-static int open_failed(const struct ps *ps, int error)
-{
-	if (error == -ENOENT && ps->pid)
-		return say_nothing(ps);
-	return ps->refused ? exit_code_of(error) : say_no_directory(error);
+	render_tables(stdout, snapshot, view);
+	render_exactness(exactness, sizeof(exactness), snapshot);
+	printf("\n%s\n", exactness);
+	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -errno;
 }
 
 static int show(const struct ps *ps, const struct tally_snapshot *snapshot)
@@ -61,77 +27,73 @@ static int show(const struct ps *ps, const struct tally_snapshot *snapshot)
 	struct view view = { .report = false };
 	int error;
 
-	if (ps->json) {
+	if (ps->json)
 		error = json_write(stdout, snapshot, false, NULL);
-	} else {
-		render_tables(stdout, snapshot, &view);
-		error = fflush(stdout) == 0 && !ferror(stdout) ? 0 : -errno;
-	}
+	else
+		error = print_tables(snapshot, &view);
 	if (error) {
 		say("the output was not written: %s", strerror(-error));
 		return EXIT_ERROR;
 	}
 	render_notes(snapshot, &view);
-	return EXIT_OK;
+	return ps->strict && render_is_lost(snapshot) ? EXIT_LOST : EXIT_OK;
 }
 
 static int look(struct ps *ps)
 {
-	struct tally_consumer_options options = {
-		.pid = ps->pid,
-		.refused = note_refusal,
-		.refused_arg = ps,
-	};
+	struct tally_consumer_options options = { 0 };
 	const struct tally_snapshot *snapshot;
-	struct tally_consumer *consumer;
-	struct rlimit limit;
-	int result;
+	int result = source_open(&ps->source, &options);
 
-	/* A descriptor for each process. */
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	result = tally_consumer_open(&options, &consumer);
 	if (result)
-		return open_failed(ps, result);
-	snapshot = tally_snapshot_get(consumer);
-	if (snapshot->process_count == 0)
-		result = say_nothing(ps);
-	else
+		return result;
+	result = source_look(&ps->source, &snapshot);
+	if (!result)
 		result = show(ps, snapshot);
-	tally_snapshot_put(snapshot);
-	tally_consumer_close(consumer);
+	source_close(&ps->source);
 	return result;
 }
 
-int verb_ps(int argc, char **argv)
+static int ps_main(int argc, char **argv)
 {
 	static const struct option options[] = {
+		FILTER_OPTIONS,
 		{ "json", no_argument, NULL, OPTION_JSON },
-		{ "pid", required_argument, NULL, 'p' },
+		{ "strict", no_argument, NULL, OPTION_STRICT },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct ps ps = { 0 };
-	int option;
+	int option, status;
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":p:", options, NULL)) != -1) {
-		switch (option) {
-		case OPTION_JSON:
+	while ((option = filter_getopt(&ps.source.filter, argc, argv, ":" FILTER_LETTERS, options,
+				       &status)) != -1) {
+		if (option == OPTION_JSON)
 			ps.json = true;
-			break;
-		case 'p':
-			if (!parse_pid(optarg, &ps.pid))
-				return usage_error("ps", "\"%s\" is no process id", optarg);
-			break;
-		case ':':
-			return usage_error("ps", "%s needs a value", argv[optind - 1]);
-		default:
-			return unknown_option("ps", argv);
-		}
+		else
+			ps.strict = true;
 	}
-	if (optind < argc)
-		return usage_error("ps", "unexpected argument \"%s\"", argv[optind]);
+	if (status)
+		return status;
 	return look(&ps);
 }
+
+static const char help[] =
+	"usage: tally ps " FILTER_USAGE " [--strict] [--json]\n"
+	"\n"
+	"Shows what every process of this user that runs with tally armed holds per device\n"
+	"and pool, then per process. Those that were killed and left their region behind are\n"
+	"shown with what they abandoned. The last line says whether all of it is exact.\n"
+	"\n" FILTER_HELP
+	"  --strict           exit with 6 if records were lost, or events are in no total\n"
+	"  --json             as JSON\n"
+	"\n"
+	"Exit status: 0; 2 usage; 3 nothing to attach to, or no such device or pool; 4 no\n"
+	"permission; 5 the process asked for has another version of libtally; 6 see --strict;\n"
+	"1 other errors.\n";
+
+const struct verb verb_ps = {
+	.name = "ps",
+	.run = ps_main,
+	.line = "show what running processes hold, once",
+	.help = help,
+};

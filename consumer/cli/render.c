@@ -15,7 +15,7 @@ struct row {
 	uint64_t lost;
 };
 
-static bool is_silent(const struct tally_totals *totals)
+bool render_is_silent(const struct tally_totals *totals)
 {
 	return !totals->allocations && !totals->frees && !totals->failures && !totals->live_bytes &&
 	       !totals->abandoned_bytes;
@@ -70,6 +70,24 @@ static void put_numbers(struct table *table, const struct tally_totals *totals, 
 	table_count(table, totals->failures);
 }
 
+const struct tally_device_view *render_device(const struct tally_snapshot *snapshot,
+					      uint32_t device)
+{
+	size_t low = 0, high = snapshot->device_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (snapshot->devices[middle].device == device)
+			return &snapshot->devices[middle];
+		if (snapshot->devices[middle].device < device)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 /* ---- Devices --------------------------------------------------------------------------------- */
 
 static void put_device(struct table *table, const struct tally_device_view *device)
@@ -118,7 +136,7 @@ static void render_devices(FILE *out, const struct tally_snapshot *snapshot,
 		for (n = at->first_pool; n < at->first_pool + at->pool_count; n++) {
 			const struct tally_pool_view *pool = &snapshot->pools[n];
 
-			if (is_silent(&pool->totals))
+			if (render_is_silent(&pool->totals))
 				continue;
 			table_row(&table);
 			put_device(&table, at);

@@ -344,7 +344,7 @@ static bool set_ring(const char *records)
 	return setenv("TALLY_RING", records, 1) == 0;
 }
 
-int verb_run(int argc, char **argv)
+static int run_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "json", required_argument, NULL, 'j' },
@@ -378,3 +378,29 @@ int verb_run(int argc, char **argv)
 	run.command = argv + optind;
 	return run_command(&run);
 }
+
+static const char help[] =
+	"usage: tally run [--json FILE] [--ring N] [--] CMD [ARGUMENT...]\n"
+	"\n"
+	"Starts CMD with Tally's malloc and follows it and every process it forks or\n"
+	"executes. At CMD's end the report goes to stderr: what each device and pool, then\n"
+	"each process held at its end, its peak, allocations, frees, failures, and lost\n"
+	"records (losses cost detail, totals are exact). CMD's input, output and exit status\n"
+	"pass through untouched.\n"
+	"\n"
+	"  --json FILE   write the report to FILE as JSON instead (-: to stdout)\n"
+	"  --ring N      records kept per thread: a power of two from 64 to 1048576, or 0\n"
+	"                for totals alone; default: TALLY_RING, or 2048\n"
+	"\n"
+	"Exit status: CMD's; 128+n if signal n ended it; 125 if tally failed, 126 if CMD could\n"
+	"not be executed, 127 if it was not found.\n"
+	"Environment: TALLY_PRELOAD is libtally-malloc.so if it is not found by itself;\n"
+	"TALLY_DIR is where regions are made, default /dev/shm; CMD sees TALLY_RING,\n"
+	"TALLY_LANES and the other variables of libtally.\n";
+
+const struct verb verb_run = {
+	.name = "run",
+	.run = run_main,
+	.line = "start a command, follow all its processes, report at its end",
+	.help = help,
+};

@@ -1,0 +1,661 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`tally top` in a real terminal: a tmux of its own, keys sent, the screen captured.
+
+Nothing is waited for by time alone: each step looks at the screen until it shows what it must.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
+TALLY = os.path.join(BUILD, "tally")
+DEADLINE_S = 60
+GIB = 1 << 30
+
+
+def until(condition, what):
+    """What `condition` gives once that is true; fails with what() after the deadline."""
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError("waited in vain: " + what())
+        time.sleep(0.02)
+
+
+class Producer:
+    """A program that allocates as it is told (prog/scripted.c), under a name of its own."""
+
+    def __init__(self, place, name, **environment):
+        path = os.path.join(place.tmp, name)
+        if not os.path.islink(path):
+            os.symlink(os.path.join(BUILD, "tests/prog/scripted"), path)
+        self.process = subprocess.Popen(
+            [path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=dict(os.environ, TALLY="1", TALLY_DIR=place.dir, **environment))
+        self.pid = self.process.pid
+        assert self.process.stdout.readline() == "ready\n"
+        place.addCleanup(self.end)
+
+    def do(self, *lines):
+        for line in lines:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            assert self.process.stdout.readline() == "done\n", line
+        return self
+
+    def kill(self):
+        self.process.kill()
+        self.end()
+
+    def end(self):
+        if not self.process.stdin.closed:
+            try:
+                self.process.stdin.close()
+            except BrokenPipeError:
+                pass
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class Terminal:
+    """A tmux server with one pane. What runs there is a shell script around `tally top`, which
+    notes how the terminal was before and after."""
+
+    def __init__(self, place, width=80, height=24, arguments="-i 0.1", before="", settings="",
+                 command=None):
+        self.place = place
+        self.dir = tempfile.mkdtemp(dir=place.tmp)
+        self.environment = {k: v for k, v in os.environ.items()
+                            if k not in ("TMUX", "NO_COLOR", "LC_CTYPE", "LANG")}
+        self.environment["LC_ALL"] = "C.UTF-8"
+        script = f"""
+cd {self.dir} || exit
+ulimit -c 0
+export TALLY_DIR={place.dir} {settings}
+trap : INT QUIT
+echo was here before
+stty -g >before
+{before}
+sh -c 'echo $$ >pid; exec {TALLY} top {arguments}' 2>said
+echo $? >status
+stty -g >after
+cat said
+echo is here again
+sleep 1000
+"""
+        with open(os.path.join(self.dir, "script"), "w") as file:
+            file.write(script)
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height),
+                  command or f"sh {self.dir}/script", ";", "set", "-g", "status", "off")
+        place.addCleanup(self.end)
+
+    def tmux(self, *words, check=True):
+        done = subprocess.run(["tmux", "-u", "-S", self.dir + "/tmux", *words], text=True,
+                              env=self.environment, capture_output=True)
+        if check and done.returncode:
+            raise AssertionError(f"tmux {words}: {done.stderr}")
+        return done.stdout
+
+    def end(self):
+        self.tmux("kill-server", check=False)
+
+    def keys(self, *keys):
+        self.tmux("send-keys", *keys)
+
+    def type(self, text):
+        self.tmux("send-keys", "-l", text)
+
+    def mouse(self, button, x, y):
+        """A press and release as a terminal tells them (X10), from 0."""
+        for code in (button, 3):
+            self.tmux("send-keys", "-H", "1b", "5b", "4d",
+                      *(f"{32 + n:x}" for n in (code, x + 1, y + 1)))
+
+    def resize(self, width, height):
+        self.tmux("resize-window", "-x", str(width), "-y", str(height))
+
+    def screen(self, *how):
+        return self.tmux("capture-pane", "-p", *how)
+
+    def wait(self, *wanted, without=()):
+        """The screen once all of these are on it, and none of those: strings or regular
+        expressions."""
+        found = []
+
+        def is_there(what, text):
+            return what.search(text) if hasattr(what, "search") else what in text
+
+        def look():
+            found[:] = [self.screen()]
+            return (all(is_there(w, found[0]) for w in wanted)
+                    and not any(is_there(w, found[0]) for w in without))
+
+        until(look, lambda: f"{wanted}, without {without}, on:\n{found[0]}")
+        return found[0]
+
+    def says(self, flags):
+        return self.tmux("display-message", "-p", "".join(f"#{{{f}}}" for f in flags)).strip()
+
+    def read(self, name):
+        with open(os.path.join(self.dir, name)) as file:
+            return file.read()
+
+    def pid(self):
+        return int(self.read("pid"))
+
+    def check_ended(self, status):
+        """That it ended so, and left the terminal as it was."""
+        text = self.wait("was here before", "is here again", without=["tally top"])
+        self.place.assertEqual(int(self.read("status")), status, text)
+        self.place.assertEqual(self.read("after"), self.read("before"))
+        # on the main screen, cursor visible, mouse and application keys off
+        self.place.assertEqual(self.says(["alternate_on", "cursor_flag", "mouse_any_flag",
+                                          "keypad_flag", "keypad_cursor_flag"]), "01000")
+        return text
+
+
+def row_of(screen, word):
+    """The line of the process table, or of the devices, that has this word."""
+    for line in screen.splitlines():
+        if word in line.replace(">", " ").split():
+            return line
+    raise AssertionError(f"no row {word} in:\n{screen}")
+
+
+def order_of(screen, names):
+    """The names in the order in which their rows stand."""
+    found = [w for line in screen.splitlines() for w in line.split() if w in names]
+    return found
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        # Cleanups run last first: producers and terminals end before their files are removed.
+        self.dir = tempfile.mkdtemp(prefix="test-top-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.tmp = tempfile.mkdtemp(prefix="test-top-")
+        self.addCleanup(shutil.rmtree, self.tmp, ignore_errors=True)
+
+    def producer(self, name, *lines, **environment):
+        return Producer(self, name, **environment).do(*lines)
+
+    def three(self):
+        """Three processes on three devices, one of which is not described."""
+        return (self.producer("trainer", f"describe 0 Wormhole_n300 wormhole_b0 s0 0 {12 * GIB}",
+                              f"describe 1 n150 blackhole s1 0 {12 * GIB}",
+                              f"alloc 0 0 1 {4 * GIB}", "alloc 0 1 2 1258291",
+                              f"alloc 1 0 3 {9 * GIB}", "failed 1 0 1000"),
+                self.producer("server", f"alloc 0 0 1 {2 * GIB}", "alloc 3 7 2 777777"),
+                self.producer("holder", f"alloc 0 0 1 {GIB}"))
+
+
+class Screens(Case):
+    def test_main_view_shows_devices_and_processes_at_80x24(self):
+        trainer, server, holder = self.three()
+        terminal = Terminal(self)
+        text = terminal.wait("3 processes, 3 devices, 16.0 GiB held", "\nexact\n", "holder",
+                             re.compile(r"▁|█"))
+        lines = text.splitlines()
+        self.assertTrue(all(len(line) <= 80 for line in lines), text)
+        self.assertRegex(text, r"(?m)^0 Wormhole_n300, wormhole_b0, remote +last 2 min .*█$")
+        self.assertRegex(text, r"(?m)^  dram +━+╾?─+ +7\.00 GiB of 12\.0 GiB +58 %$")
+        self.assertRegex(text, r"(?m)^  l1 +1\.20 MiB +capacity unknown$")
+        self.assertRegex(text, r"(?m)^1 n150, blackhole, remote +last 2 min")
+        self.assertRegex(text, r"(?m)^  dram +━+╾?─+ +9\.00 GiB of 12\.0 GiB +75 %$")
+        self.assertRegex(text, r"(?m)^3 \(not described\) ")
+        self.assertRegex(text, r"(?m)^  heap +760 KiB +capacity unknown$")
+        # the bar is as long as the words say
+        bar = re.search(r"dram +(━+)(╾?)(─+) +7\.00", text)
+        full = len(bar[1]) + len(bar[2]) / 2
+        self.assertAlmostEqual(full / len(bar[1] + bar[2] + bar[3]), 7 / 12, delta=0.02)
+        self.assertNotIn("ABANDONED", text)  # nothing was
+        # heads stand over what they name, numbers end below them
+        heads = next(line for line in lines if " PID " in line)
+        for process, held in ((trainer, "13.0 GiB"), (server, "2.00 GiB"), (holder, "1.00 GiB")):
+            row = row_of(text, str(process.pid))
+            self.assertEqual(row.index(str(process.pid)) + len(str(process.pid)),
+                             heads.index("PID") + 3)
+            self.assertEqual(row.index(held) + len(held), heads.index("HELD") + 4)
+            self.assertEqual(row.index("running"), heads.index("STATE"))
+        self.assertEqual(order_of(text, ["trainer", "server", "holder"]),
+                         ["trainer", "server", "holder"])
+        self.assertIn("? help", lines[23])
+
+    def test_wide_screen_shows_more(self):
+        self.three()
+        terminal = Terminal(self, 200, 50)
+        text = terminal.wait("3 processes", "holder", "peak 7.00 GiB")
+        for head in ("FREES", "FAILED", "LOST", "DEVICES", "ALLOC/S"):
+            self.assertIn(head, text)
+        self.assertIn("13.0 GiB", row_of(text, "trainer"))
+        self.assertRegex(row_of(text, "trainer"), r"running +0 1$")
+
+    def test_resizes_are_followed(self):
+        self.three()
+        terminal = Terminal(self)
+        terminal.wait("3 processes", "holder", "? help")
+        for width, height in ((200, 50), (60, 12), (132, 20), (41, 10), (80, 24)):
+            terminal.resize(width, height)
+            text = terminal.wait("3 processes", "? help", re.compile(r"(?m)^(>| ).* running|GiB"))
+            until(lambda: len(terminal.screen().splitlines()) == height,
+                  lambda: f"{height} lines of:\n{terminal.screen()}")
+            text = terminal.screen()
+            self.assertTrue(all(len(line) <= width for line in text.splitlines()), text)
+        for width, height in ((30, 24), (80, 5), (10, 2), (2, 1)):
+            terminal.resize(width, height)
+            terminal.wait("terminal"[:width - 1], without=["held"])
+            terminal.resize(80, 24)
+            terminal.wait("3 processes", "? help", "holder", without=["too small"])
+        for n in range(40):  # faster than it draws
+            terminal.resize(40 + n * 3, 50 - n)
+        terminal.resize(80, 24)
+        text = terminal.wait("3 processes", "? help", "holder", "DEVICES")
+        self.assertTrue(all(len(line) <= 80 for line in text.splitlines()), text)
+        terminal.keys("q")
+        terminal.check_ended(0)
+
+    def test_devices_that_do_not_fit_are_scrolled_to(self):
+        self.producer("many", *(f"alloc {n} 0 1 {(n + 1) << 20}" for n in range(64)))
+        terminal = Terminal(self)
+        text = terminal.wait("64 devices", "Tab to scroll", re.compile(r"(?m)^> +\d+ many "))
+        self.assertIn("\n0 (not described)", text)
+        terminal.keys("Tab", "End")
+        text = terminal.wait("\n63 (not described)", "64.0 MiB", "0 below", "Tab back")
+        terminal.keys("Home")
+        terminal.wait("\n0 (not described)", "0 more lines above")
+        terminal.keys("Tab")
+        terminal.wait("Tab to scroll")
+
+    def test_without_colours_or_utf8_it_says_the_same(self):
+        self.three()
+        colour = re.compile(r"\033\[[\d;]*3[0-7]m")
+        terminal = Terminal(self)
+        terminal.wait("holder")
+        self.assertRegex(terminal.screen("-e"), colour)
+        terminal = Terminal(self, settings="NO_COLOR=1")
+        terminal.wait("holder")
+        self.assertNotRegex(terminal.screen("-e"), colour)
+        terminal = Terminal(self, settings="LC_ALL=C")
+        text = terminal.wait("holder", "last 2 min")
+        self.assertTrue(text.isascii(), text)
+        self.assertRegex(text, r"(?m)^  dram +#+-+ +7\.00 GiB of 12\.0 GiB +58 %$")
+        self.assertRegex(text, r"(?m)^0 Wormhole.* last 2 min.*[_.\-:=+*#]$")
+
+
+class Use(Case):
+    def test_sorts_and_keeps_the_selection(self):
+        small = self.producer("small", "many 0 0 30 1024")
+        large = self.producer("large", "many 0 0 10 1048576")
+        same = self.producer("same", "many 0 0 30 1024")
+        names = ["small", "large", "same"]
+        terminal = Terminal(self)
+        pids = sorted([small, same], key=lambda p: p.pid)
+        ties = ["small" if p is small else "same" for p in pids]
+
+        def orders(*wanted):
+            until(lambda: order_of(terminal.screen(), names) == list(wanted),
+                  lambda: f"{wanted} on:\n{terminal.screen()}")
+
+        terminal.wait("▾HELD", *names)
+        orders("large", *ties)
+        terminal.keys("j")  # on the first of the two
+        terminal.wait(re.compile(rf"(?m)^> +{pids[0].pid} "))
+        terminal.keys("r")
+        terminal.wait("▴HELD")
+        orders(*ties, "large")
+        terminal.wait(re.compile(rf"(?m)^> +{pids[0].pid} "))
+        terminal.keys("<", "<")
+        terminal.wait("▾PID")
+        orders(*("large" if p is large else "small" if p is small else "same"
+                 for p in sorted([small, large, same], key=lambda p: p.pid)))
+        terminal.keys(">")
+        terminal.wait("COMMAND▾")
+        orders("large", "same", "small")
+        # it stays where it is also when it gets another place
+        terminal.keys(">")
+        terminal.wait("▾HELD", re.compile(rf"(?m)^> +{pids[0].pid} "))
+        pids[0].do(f"alloc 0 0 99 {GIB}")
+        orders(ties[0], "large", ties[1])
+        terminal.wait(re.compile(rf"(?m)^> +{pids[0].pid} "))
+
+    def test_filters_by_text_device_and_pool(self):
+        trainer, server, holder = self.three()
+        terminal = Terminal(self)
+        terminal.wait("holder", "trainer")
+        terminal.keys("/")
+        terminal.type("hol")
+        terminal.wait("show only command or pid: hol_", "holder", without=["trainer"])
+        terminal.keys("Enter")
+        terminal.wait('only  "hol"', "holder", without=["trainer", "show only"])
+        terminal.keys("x")
+        terminal.wait("trainer", "server", "holder", without=["only"])
+        terminal.keys("/")
+        terminal.type(str(server.pid))
+        terminal.wait("server", without=["trainer", "holder"])
+        terminal.keys("Escape")
+        terminal.wait("trainer", without=["only"])
+        terminal.keys("d")
+        terminal.type("3")
+        terminal.wait("server", "heap", without=["trainer", "holder", "Wormhole", "n150"])
+        terminal.keys("BSpace")
+        terminal.type("worm")
+        text = terminal.wait("Wormhole", "trainer", "server", "holder", without=["n150", "heap"])
+        # of the device that is shown alone
+        terminal.wait(re.compile(r"trainer +>=4\.00 GiB|trainer +4\.00 GiB"))
+        terminal.keys("Enter", "p")
+        terminal.type("l1")
+        terminal.wait("1.20 MiB", "trainer", without=["dram", "server"])
+        terminal.keys("Enter", "p", "C-u")
+        terminal.type("nowhere")
+        terminal.wait("no process passes the filter")
+        terminal.keys("Escape", "x")
+        terminal.wait("trainer", "server", "holder", "n150", without=["only"])
+
+    def test_options_choose(self):
+        trainer, server, holder = self.three()
+        terminal = Terminal(self, arguments=f"-i 0.1 -p {server.pid}")
+        terminal.wait("server", "1 process, ", without=["trainer", "holder"])
+        terminal = Terminal(self, arguments="--interval 0.25 --device 1")
+        terminal.wait("every 0.25 s", "n150", "trainer", without=["server", "Wormhole"])
+        terminal = Terminal(self, arguments="-P heap -P l1")
+        terminal.wait("every 1 s", "trainer", "server", "l1", without=["holder", "dram"])
+
+    def test_process_view_shows_all_of_one(self):
+        trainer, server, holder = self.three()
+        trainer.do(f"free 1 0 3 {9 * GIB}")
+        terminal = Terminal(self, 100, 30)
+        terminal.wait("holder")
+        terminal.keys("/")
+        terminal.type("trainer")
+        terminal.keys("Enter", "Enter")
+        text = terminal.wait(f"{trainer.pid} trainer: running, 4.00 GiB held", "PEAK SINCE",
+                             "START", "ATTACH", "Tags: not known", "region tally-",
+                             "7 events, 0 records lost", without=["server"])
+        # most since it began; since this command came there was less
+        self.assertRegex(text, r"(?m)^ +0 dram +4\.00 GiB +4\.00 GiB +>=4\.00 GiB +1 +0 +0")
+        self.assertRegex(text, r"(?m)^ +1 dram +0 B +9\.00 GiB +>=0 B +1 +1 +1")
+        trainer.kill()
+        terminal.wait("trainer: gone, 4.00 GiB abandoned")
+        terminal.keys("Escape")
+        terminal.wait("[1 main]")
+
+    def test_buffers_view_lists_the_largest_or_oldest(self):
+        first = self.producer("first", "tag layer1.attention", "alloc 0 1 171 5000", "untag")
+        second = self.producer("second", "many 2 0 1500 1048576", "free 2 0 7 1048576",
+                               f"alloc 2 7 161061273600 {GIB}")
+        terminal = Terminal(self, arguments="-i 0.1", width=100)
+        terminal.wait("second")
+        terminal.keys("b")
+        text = terminal.wait("[3 buffers]", "1,501 live buffers, 2.46 GiB; listed: the 1,000 "
+                             "largest", re.compile(r"Kept since \d\d:\d\d:\d\d, "), "▾SIZE",
+                             "\nexact\n")
+        self.assertRegex(text, rf"(?m)^> +1\.00 GiB +[\d.]+ m?s +{second.pid} second +2 heap +"
+                               r"0x2580000000$")
+        self.assertNotIn("first", text)
+        self.assertNotIn(" 0x7 ", text)
+        terminal.keys("G")
+        terminal.wait(re.compile(rf"(?m)^> +1\.00 MiB .* {second.pid} second +2 dram +0x3e8$"))
+        terminal.keys("g", ">")
+        text = terminal.wait("▾AGE", "listed: the 1,000 oldest")
+        self.assertRegex(text, rf"(?m)^> +4\.88 KiB .* {first.pid} first +0 l1 +0xab "
+                               r"+layer1\.attention$")
+        terminal.keys("r")
+        text = terminal.wait("▴AGE", "listed: the 1,000 youngest", without=["first"])
+        self.assertRegex(text, r"(?m)^> +1\.00 GiB ")
+        # the cursor stays on its buffer while others come, but for the top, which is the top
+        second.do("alloc 2 7 9 2048")
+        terminal.wait(re.compile(r"(?m)^> +2\.00 KiB "))
+        terminal.keys("j")
+        terminal.wait(re.compile(r"(?m)^> +1\.00 GiB "))
+        second.do("alloc 2 7 10 3072")
+        terminal.wait(re.compile(r"(?m)^ +3\.00 KiB "), re.compile(r"(?m)^> +1\.00 GiB "))
+        second.do(f"free 2 7 161061273600 {GIB}")
+        terminal.wait("1,502 live buffers", without=[re.compile(r"(?m)^.? +1\.00 GiB ")])
+        # what is shown alone is listed alone
+        terminal.keys("d")
+        terminal.type("0")
+        terminal.keys("Enter")
+        terminal.wait("only  device 0", "\n1 live buffer, 4.88 KiB", "layer1", without=["second"])
+        terminal.keys("x", "/")
+        terminal.type("nobody")
+        terminal.wait("no buffer passes the filter")
+        terminal.keys("Escape")
+        first.kill()
+        terminal.keys("p")
+        terminal.type("l1")
+        terminal.wait(re.compile(r"4\.88 KiB .*first .*0xab +ended +layer1\.attention"))
+        # tags are known from here on
+        terminal.keys("Enter", "x", "1", "/")
+        terminal.type("first")
+        terminal.keys("Enter", "Enter")
+        terminal.wait("first: gone, 4.88 KiB abandoned", "Tags, of the records read since",
+                      re.compile(r"(?m)^ layer1\.attention +0 l1 +4\.88 KiB +1 +1 +0$"))
+
+    def test_nothing_from_outside_reaches_the_terminal(self):
+        self.producer("odd", "describe 0 \033[2Jname a\x9brch s0 0 1000000",
+                      "tag x\033]0;y\ag\u0301h", "alloc 0 0 1 5000")
+        terminal = Terminal(self, width=120)
+        terminal.wait("0 ?[2Jname, a")
+        terminal.keys("b")
+        terminal.wait(re.compile(r" x\?\]0;y\?g\?+h$", re.MULTILINE))
+
+    def test_lost_records_make_the_list_unsure_and_it_says_so(self):
+        self.producer("late", "many 0 0 500 1024", TALLY_RING="64")
+        terminal = Terminal(self)
+        terminal.wait("late", "\nexact\n")
+        terminal.keys("3")
+        terminal.wait(re.compile(r"exact totals.*: buffer list incomplete since \d\d:\d\d:\d\d"),
+                      re.compile(r"\n\d\d live buffers"), without=["nexact\n"])
+        terminal.keys("1")
+        terminal.wait("500 KiB", "buffer list incomplete since")
+
+    def test_cost_view_shows_losses_refusals_and_itself(self):
+        lost = self.producer("unheard", "many 0 0 40 16", TALLY_RING="0")
+        strange = f"tally-{os.geteuid()}-1-0123456789abcdef"
+        with open(os.path.join(self.dir, strange), "w") as file:
+            file.write("nothing of the kind" * 1000)
+        terminal = Terminal(self, 100, 40)
+        terminal.wait("not exact: 1 file was refused, 40 records lost")
+        terminal.keys("4")
+        text = terminal.wait("[4 cost]", "Refused files", strange, "By process")
+        self.assertRegex(text, r"lost: counted by the producer alone +40\n")
+        self.assertRegex(text, r"lost: overwritten before they were read +0\n")
+        self.assertRegex(text, rf"(?m)^ +{lost.pid} unheard +0 +40 ")
+        self.assertRegex(text, r"processor, since it was started +\d+\.\d %")
+        self.assertRegex(text, r"memory +\d[\d.]* [KM]iB")
+        self.assertRegex(text, r"the last look +\d+\.\d\d ms")
+        self.assertIn("not exact: 1 file was refused, 40 records lost", text)
+        # there are more lines than rows here: they scroll
+        terminal.resize(80, 14)
+        terminal.wait("more lines below", without=["By process"])
+        terminal.keys("End")
+        terminal.wait("By process", without=["below"])
+
+    def test_help_leads_back(self):
+        self.three()
+        terminal = Terminal(self)
+        terminal.wait("holder")
+        terminal.keys("?")
+        text = terminal.wait("ABANDONED", "mouse", "Ctrl-L", "last 2 min", without=["holder"])
+        self.assertNotIn("…", text)
+        terminal.keys("q")  # the help, not the command
+        terminal.wait("holder")
+        terminal.keys("?")
+        terminal.wait("Ctrl-L")
+        terminal.keys("Escape")
+        terminal.wait("holder")
+
+    def test_mouse_selects_sorts_and_scrolls(self):
+        producers = [self.producer(f"mouse{n:02}", f"alloc 0 0 1 {(40 - n) << 20}")
+                     for n in range(30)]
+        terminal = Terminal(self)
+        text = terminal.wait("30 processes", "mouse00", re.compile(r"(?m)^>.*mouse00"))
+        lines = text.splitlines()
+
+        def at(word, among=lines):
+            y = next(n for n, line in enumerate(among) if word in line)
+            return among[y].index(word), y
+
+        terminal.mouse(0, *at("mouse03"))
+        terminal.wait(re.compile(r"(?m)^>.*mouse03"))
+        terminal.mouse(0, *at("mouse03"))
+        terminal.wait("[2 process]", f"{producers[3].pid} mouse03: running")
+        terminal.mouse(0, 12, 0)
+        terminal.wait("[1 main]", re.compile(r"(?m)^>.*mouse03"))
+        terminal.mouse(0, *at("COMMAND"))
+        terminal.wait("COMMAND▾")
+        terminal.mouse(0, *at("COMMAND"))
+        terminal.wait("COMMAND▴")
+        x, y = at("PID")
+        for _ in range(12):
+            terminal.mouse(65, x, y + 2)  # wheel down
+        terminal.wait(re.compile(r"(?m)^>.*mouse00"))
+        for _ in range(12):
+            terminal.mouse(64, x, y + 2)
+        terminal.wait(re.compile(r"(?m)^>.*mouse29"))
+
+
+class Life(Case):
+    def test_begins_with_nothing_and_shows_what_comes(self):
+        terminal = Terminal(self)
+        terminal.wait("nothing yet; start a program with `tally run", "\nexact\n", "0 processes")
+        late = self.producer("late", f"alloc 0 0 1 {GIB}")
+        terminal.wait("late", "1 process, 1 device, 1.00 GiB held", without=["nothing yet"])
+        late.do(f"free 0 0 1 {GIB}")
+        late.end()
+        terminal.wait("nothing yet", without=["late"])
+
+    def test_killed_holder_is_abandoned_once(self):
+        trainer, server, holder = self.three()
+        terminal = Terminal(self, 100, 30)
+        terminal.wait("3 processes, 3 devices, 16.0 GiB held", "7.00 GiB of 12.0 GiB")
+        holder.kill()
+        text = terminal.wait("2 processes and 1 ended, 3 devices, 15.0 GiB held, "
+                             "1.00 GiB abandoned", "6.00 GiB of 12.0 GiB",
+                             re.compile(r"holder +- +1\.00 GiB +1\.00 GiB .*gone"))
+        self.assertEqual(text.count("GiB abandoned"), 2)  # in all, and of its one pool
+        # and it stays so, look after look
+        time_shown = text.splitlines()[0].split()[-1]
+        text = terminal.wait("15.0 GiB held, 1.00 GiB abandoned", without=[time_shown])
+        self.assertEqual(text.count("GiB abandoned"), 2)
+
+    def test_quits_by_key(self):
+        terminal = Terminal(self)
+        terminal.wait("nothing yet")
+        terminal.keys("q")
+        terminal.check_ended(0)
+
+    def test_interrupt_ends_it_with_130(self):
+        terminal = Terminal(self)
+        terminal.wait("nothing yet")
+        terminal.keys("C-c")
+        terminal.check_ended(130)
+
+    def check_signal(self, number):
+        terminal = Terminal(self)
+        terminal.wait("nothing yet")
+        os.kill(terminal.pid(), number)
+        terminal.check_ended(128 + number)
+
+    def test_signals_end_it_and_restore(self):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            with self.subTest(number):
+                self.check_signal(number)
+
+    def test_crashes_restore(self):
+        for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE,
+                       signal.SIGILL):
+            with self.subTest(number):
+                self.check_signal(number)
+
+    def test_crash_while_records_are_read_restores(self):
+        terminal = Terminal(self)
+        terminal.wait("nothing yet")
+        terminal.keys("3")
+        terminal.wait("[3 buffers]", "Kept since")
+        os.kill(terminal.pid(), signal.SIGSEGV)
+        terminal.check_ended(128 + signal.SIGSEGV)
+
+    def test_stops_and_goes_on(self):
+        self.three()
+        terminal = Terminal(self, command="sh -i")
+        terminal.keys(f"stty -g >{terminal.dir}/before; "
+                      f"TALLY_DIR={self.dir} {TALLY} top -i 0.1", "Enter")
+        terminal.wait("holder", "? help")
+        for _ in range(2):
+            terminal.keys("C-z")
+            terminal.wait(re.compile("[Ss]topped"), without=["? help"])
+            self.assertEqual(terminal.says(["alternate_on", "cursor_flag", "mouse_any_flag"]),
+                             "010")
+            terminal.keys("fg", "Enter")
+            terminal.wait("holder", "? help", "3 processes", without=["fg"])
+            self.assertEqual(terminal.says(["alternate_on", "cursor_flag"]), "10")
+        terminal.keys("q")
+        terminal.wait(re.compile("[Ss]topped"), without=["? help"])
+        terminal.keys(f"stty -g >{terminal.dir}/after; echo all do''ne", "Enter")
+        terminal.wait("all done")
+        self.assertEqual(terminal.read("after"), terminal.read("before"))
+
+    def check_terminal_gone(self, before, status):
+        terminal = Terminal(self, before="trap '' HUP\n" + before)
+        terminal.wait("nothing yet")
+        pid = terminal.pid()
+        terminal.tmux("kill-server")
+
+        def ended():
+            return os.path.exists(terminal.dir + "/status") and terminal.read("status").strip()
+
+        until(ended, lambda: f"the end of {pid}, whose terminal is gone")
+        self.assertEqual(int(ended()), status)
+
+    def test_ends_with_its_terminal(self):
+        self.check_terminal_gone("", 1)  # SIGHUP is ignored, as nohup does
+
+    def test_refuses_what_it_cannot_do(self):
+        def run(*words, **more):
+            return subprocess.run([TALLY, *words], text=True, capture_output=True,
+                                  stdin=subprocess.DEVNULL,
+                                  env=dict(os.environ, TALLY_DIR=self.dir), **more)
+
+        done = run("top")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("use `tally ps`", done.stderr)
+        self.assertEqual(run().returncode, 3)  # ps, as nobody looks
+        for words in (["-i"], ["-i", "0.05"], ["-i", "x"], ["-i", "1x"], ["-i", "nan"],
+                      ["-i", "-1"], ["-i", "1e9"], ["-i", ""], ["-p", "0"], ["-d", ""], ["-x"],
+                      ["--frob"], ["more"]):
+            done = run("top", *words)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+            self.assertIn("try `tally help top`", done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1)
+        terminal = Terminal(self, settings="TERM=dumb")
+        terminal.wait("cannot place text", "is here again")
+        self.assertEqual(int(terminal.read("status")), 1)
+        terminal = Terminal(self, settings="TERM=no-such-terminal")
+        terminal.wait("cannot place text", "is here again")
+        terminal = Terminal(self, settings="TALLY_DIR=/nonexistent")
+        terminal.wait("/nonexistent cannot be searched", "is here again")
+        self.assertEqual(int(terminal.read("status")), 3)
+
+    def test_tally_alone_is_top_on_a_terminal(self):
+        terminal = Terminal(self, command="sh -i")
+        terminal.keys(f"TALLY_DIR={self.dir} {TALLY}; echo ended $?", "Enter")
+        terminal.wait("nothing yet", "? help")
+        terminal.keys("q")
+        terminal.wait("ended 0")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
