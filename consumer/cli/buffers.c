@@ -2,9 +2,9 @@
 /* tally buffers: who allocated what is held now, one row a buffer; or what the dead left.
  *
  * JSON, schema tally.buffers/1: time, complete, exactness, lost_records, live_bytes (of --leaks:
- * what was left), buffers[] {buffer_id, size_bytes, device, pool, flags, pid, comm, tid, image, tag,
- * alloc_time, age_ns, ended, unsure}, listed, listed_bytes, ordered. Rows are written one by one,
- * each on its line.
+ * what was left), buffers[] {buffer_id, size_bytes, device, pool, flags, pid, comm, tid, image,
+ * tag, alloc_time, age_ns, ended, unsure}, listed, listed_bytes, ordered. Rows are written one by
+ * one, each on its line.
  */
 #include <errno.h>
 #include <inttypes.h>
