@@ -234,7 +234,8 @@ define link
 endef
 
 $(TALLY): $(call objects,consumer/cli) $(LIB)-consumer.a
-	$(call link,-pie $(SANITIZE),$(LIB)-consumer.a $(LIBS_CONSUMER) -ljansson -lncursesw -ltinfo)
+	$(call link,-pie $(SANITIZE),$(LIB)-consumer.a $(LIBS_CONSUMER) \
+		-ljansson -lncursesw -ltinfo)
 
 # As an application uses it: the push goes through libtally.so.
 $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(LIB).so $(INSIDE) \

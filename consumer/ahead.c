@@ -34,12 +34,13 @@ static uintptr_t base_seen_from(const struct row *row)
 static uintptr_t find_base(struct cds_lfht *table)
 {
 	struct cds_lfht_iter iter;
-	struct row *row;
+	struct cds_lfht_node *node;
 	uintptr_t base = 0;
 	int tries = LEARN_ROWS;
 
-	cds_lfht_for_each_entry(table, &iter, row, node) {
-		base = base_seen_from(row);
+	cds_lfht_for_each(table, &iter, node)
+	{
+		base = base_seen_from(row_of(node));
 		if (base || tries-- == 0)
 			break;
 	}

@@ -2,9 +2,10 @@
 /* Doubts: keys of the table of live buffers whose events did not come by turns. */
 #include <stdlib.h>
 #include <string.h>
+#include <tally/abi.h>
 #include <tally/atomic.h>
 
-#include "consumer/buffers.h"
+#include "consumer/doubts.h"
 
 #define ROOM_MIN 64
 
@@ -24,26 +25,26 @@ static void set_number(struct row *row, uint32_t number)
 	tally_store_relaxed(&row->state, live | (uint64_t)number << 1);
 }
 
-struct doubt *doubt_of(struct buffers *buffers, struct row *row)
+struct doubt *doubt_of(struct doubts *doubts, const struct row *row)
 {
 	uint32_t number = number_of(row);
 
-	return number ? &buffers->doubts.all[number - 1] : NULL;
+	return number ? &doubts->all[number - 1] : NULL;
 }
 
-void doubt_move(struct buffers *buffers, const struct row *from, struct row *to)
+void doubt_move(struct doubts *doubts, const struct row *from, struct row *to)
 {
 	uint32_t number = number_of(from);
 
 	set_number(to, number);
 	if (number)
-		buffers->doubts.all[number - 1].row = to;
+		doubts->all[number - 1].row = to;
 }
 
 /* It leaves the list when its time has come. */
-void doubt_drop(struct buffers *buffers, struct row *row)
+void doubt_drop(struct doubts *doubts, struct row *row)
 {
-	struct doubt *doubt = doubt_of(buffers, row);
+	struct doubt *doubt = doubt_of(doubts, row);
 
 	if (doubt)
 		doubt->row = NULL;
@@ -99,9 +100,8 @@ static uint32_t take_unused(struct doubts *doubts)
 	return number;
 }
 
-struct doubt *doubt_start(struct buffers *buffers, struct row *row)
+struct doubt *doubt_start(struct doubts *doubts, struct row *row)
 {
-	struct doubts *doubts = &buffers->doubts;
 	struct doubt *doubt;
 	uint32_t number;
 
@@ -111,7 +111,7 @@ struct doubt *doubt_start(struct buffers *buffers, struct row *row)
 	doubt = &doubts->all[number - 1];
 	memset(doubt, 0, sizeof(*doubt));
 	doubt->row = row;
-	doubt->touched_ns = doubt->queued_ns = buffers->now_ns;
+	doubt->touched_ns = doubt->queued_ns = doubts->now_ns;
 	append(doubts, number);
 	set_number(row, number);
 	return doubt;
@@ -177,53 +177,78 @@ static void recount(struct doubt *doubt, struct pool_books *pool)
 	doubt->doubles = doubles;
 }
 
-bool doubt_add(struct doubt *doubt, struct pool_books *pool, uint64_t time, bool allocs)
+/* Whether the clocks do not tell which of an event and the latest one came first. */
+static bool is_near(const struct doubt *doubt, const struct pool_books *pool,
+		    const struct staged *item)
 {
-	bool live = doubt_is_live(doubt);
-	bool latest = time >= doubt->latest;
+	uint64_t distance = item->time > doubt->latest ? item->time - doubt->latest
+						       : doubt->latest - item->time;
 
-	doubt->net += allocs ? 1 : -1;
-	if (!latest) {
-		doubt->late = true;
-		if (!cancel(doubt, pool, allocs))
-			note(doubt, pool, allocs);
-	} else if (time == doubt->latest && (doubt->tied || allocs != doubt->latest_allocs)) {
-		doubt->tied = true;
-	} else {
-		if (allocs == live)
-			note(doubt, pool, allocs);
-		doubt->tied = false;
-		doubt->latest = time;
+	return distance <= pool->holder->skew && distance > 0 &&
+	       doubt->latest_allocs != (item->kind == TALLY_KIND_ALLOC) &&
+	       doubt->latest_tid != (uint32_t)item->where;
+}
+
+/* It came before the latest event, and answers for what did not fit; else it does not fit either.
+ * But if the clocks do not tell, it may as well have come after. */
+static void add_before(struct doubt *doubt, struct pool_books *pool, bool allocs, bool near)
+{
+	if (cancel(doubt, pool, allocs))
+		return;
+	if (near)
 		doubt->latest_allocs = allocs;
-	}
+	else
+		note(doubt, pool, allocs);
+}
+
+/* It is the latest. */
+static void add_after(struct doubt *doubt, struct pool_books *pool, const struct staged *item)
+{
+	bool allocs = item->kind == TALLY_KIND_ALLOC;
+	bool fits = allocs != doubt_is_live(doubt);
+
+	if (!fits)
+		note(doubt, pool, allocs);
+	doubt->latest_noted = !fits;
+	doubt->latest_tid = (uint32_t)item->where;
+	doubt->latest = item->time;
+	doubt->latest_allocs = allocs;
+	doubt->tied = false;
+}
+
+bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *pool,
+	       const struct staged *item)
+{
+	bool allocs = item->kind == TALLY_KIND_ALLOC;
+	bool near = is_near(doubt, pool, item);
+	bool swapped = near && doubt->latest_noted;
+	bool before = item->time < doubt->latest || swapped;
+	bool at_once = item->time == doubt->latest &&
+		       (doubt->tied || allocs != doubt->latest_allocs);
+
+	if (before)
+		add_before(doubt, pool, allocs, near);
+	else if (!at_once)
+		add_after(doubt, pool, item);
+	doubt->tied = doubt->tied || at_once;
+	doubt->net += allocs ? 1 : -1;
+	doubt->touched_ns = doubts->now_ns;
 	if (by_count(doubt))
 		recount(doubt, pool);
-	return latest && allocs;
+	return !before && allocs;
 }
 
 /* ---- Ending ---------------------------------------------------------------------------------- */
 
-/* Of records that came late it is known by now that one was the other's. */
-static void balance(struct doubt *doubt, struct pool_books *pool)
-{
-	uint32_t both = doubt->unmatched < doubt->doubles ? doubt->unmatched : doubt->doubles;
-
-	if (!doubt->late)
-		return;
-	pool->unmatched_frees -= both;
-	pool->double_allocations -= both;
-}
-
 /* Takes the first doubt off the list, or puts it last if something was added to it since. */
-static struct row *take_row(struct doubts *doubts, uint64_t until_ns, uint64_t now_ns,
-			    bool *ret_live)
+static struct row *take_row(struct doubts *doubts, uint64_t until_ns, bool *ret_live)
 {
 	uint32_t number = take_first(doubts);
 	struct doubt *doubt = &doubts->all[number - 1];
 	struct row *row = doubt->row;
 
 	if (row && doubt->touched_ns > until_ns) {
-		doubt->queued_ns = now_ns;
+		doubt->queued_ns = doubts->now_ns;
 		append(doubts, number);
 		return NULL;
 	}
@@ -231,22 +256,20 @@ static struct row *take_row(struct doubts *doubts, uint64_t until_ns, uint64_t n
 	doubts->unused = number;
 	if (!row)
 		return NULL;
-	balance(doubt, row->books->pool);
 	*ret_live = doubt_is_live(doubt);
 	set_number(row, 0);
 	return row;
 }
 
-struct row *doubts_next(struct buffers *buffers, uint64_t until_ns, bool *ret_live)
+struct row *doubts_next(struct doubts *doubts, uint64_t until_ns, bool *ret_live)
 {
-	struct doubts *doubts = &buffers->doubts;
 	struct row *row = NULL;
 	uint32_t tries = doubts->count;
 
 	while (!row && doubts->first && tries-- > 0) {
 		if (doubts->all[doubts->first - 1].queued_ns > until_ns)
 			break;
-		row = take_row(doubts, until_ns, buffers->now_ns, ret_live);
+		row = take_row(doubts, until_ns, ret_live);
 	}
 	return row;
 }

@@ -35,7 +35,8 @@ void look_close(struct look *look);
  * when the directory could not be read, with a new snapshot of what was known. */
 int look_once(struct look *look);
 
-/* Drains records only. True: some had come since the last time. */
+/* Drains records only. True: so many had come since the last time that the next drain should come
+ * soon. */
 bool look_drain(struct look *look);
 
 /* 0, or why the region or process that was asked for is not among those found. */

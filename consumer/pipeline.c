@@ -8,6 +8,10 @@
 #include "ring/clock.h"
 #include "ring/slot.h"
 
+/* The time that one thread has read from its processor's clock may be put wrong by as much, beside
+ * that of another. A processor reads on while it waits for memory, or for a lock. */
+#define SKEW_NS 1000
+
 int pipeline_open(struct pipeline *pipeline, const struct tally_consumer_options *options)
 {
 	memset(pipeline, 0, sizeof(*pipeline));
@@ -39,6 +43,7 @@ static struct holder *make_holder(struct region_watch *region, struct process *r
 		return NULL;
 	holder->region = region;
 	holder->ticks = region->ticks;
+	holder->skew = ticks_in(&region->ticks, SKEW_NS);
 	holder->lost_ns = row->lost_ns;
 	row->holder = holder;
 	return holder;

@@ -36,6 +36,11 @@ struct row {
 
 #define ROW_LIVE 1u
 
+static inline struct row *row_of(struct cds_lfht_node *node)
+{
+	return (struct row *)((char *)node - offsetof(struct row, node));
+}
+
 struct batch;
 struct slab;
 

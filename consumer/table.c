@@ -10,6 +10,7 @@
 
 #include "consumer/buffers.h"
 #include "consumer/exclude.h"
+#include "consumer/place.h"
 #include "ring/clock.h"
 
 #define BUCKETS_MIN 1024
@@ -61,7 +62,7 @@ static void grow(struct buffers *buffers)
 
 void buffers_begin(struct buffers *buffers)
 {
-	buffers->now_ns = clock_monotonic_ns();
+	buffers->doubts.now_ns = clock_monotonic_ns();
 	urcu_bp_read_lock();
 }
 
@@ -122,6 +123,10 @@ static void collect(struct buffers *buffers)
 
 void buffers_leave(struct buffers *buffers, struct holder *holder)
 {
+	if (!buffers->table) { /* nobody has come to it from a row */
+		holder_free(holder);
+		return;
+	}
 	holder->leaving = true;
 	holder->region = NULL;
 	holder->next = buffers->leaving;
@@ -149,23 +154,25 @@ void buffers_end_doubts(struct buffers *buffers, uint64_t until_ns)
 	bool live;
 
 	urcu_bp_read_lock();
-	while ((row = doubts_next(buffers, until_ns, &live)))
+	while ((row = doubts_next(&buffers->doubts, until_ns, &live)))
 		if (!live)
-			buffers_take_away(buffers, row, false);
+			place_take_away(buffers, row, false);
 	urcu_bp_read_unlock();
 }
 
 static void sweep(struct buffers *buffers)
 {
+	struct cds_lfht_node *node;
 	struct cds_lfht_iter iter;
-	struct row *row;
 
 	urcu_bp_read_lock();
-	cds_lfht_for_each_entry(buffers->table, &iter, row, node) {
+	cds_lfht_for_each(buffers->table, &iter, node)
+	{
+		struct row *row = row_of(node);
 		bool leaves = row->books->pool->holder->leaving;
 
 		if (leaves || buffers_is_gone(buffers, row))
-			buffers_take_away(buffers, row, !leaves);
+			place_take_away(buffers, row, !leaves);
 	}
 	urcu_bp_read_unlock();
 	buffers->sweep = false;
@@ -175,8 +182,8 @@ void buffers_settle(struct buffers *buffers)
 {
 	if (!buffers->table)
 		return;
-	buffers->now_ns = clock_monotonic_ns();
-	buffers_end_doubts(buffers, buffers->now_ns - DOUBT_NS);
+	buffers->doubts.now_ns = clock_monotonic_ns();
+	buffers_end_doubts(buffers, buffers->doubts.now_ns - DOUBT_NS);
 	if (buffers->sweep)
 		sweep(buffers);
 	retire_leaving(buffers);
@@ -226,7 +233,7 @@ size_t buffers_each(const struct buffers *buffers,
 {
 	struct tally_buffer buffer;
 	struct cds_lfht_iter iter;
-	struct row *row;
+	struct cds_lfht_node *node;
 	size_t handed_over = 0;
 
 	if (!buffers->table)
@@ -234,7 +241,9 @@ size_t buffers_each(const struct buffers *buffers,
 	exclude_begin(); /* a thread's first RCU lock registers it */
 	urcu_bp_read_lock();
 	exclude_end();
-	cds_lfht_for_each_entry(buffers->table, &iter, row, node) {
+	cds_lfht_for_each(buffers->table, &iter, node)
+	{
+		const struct row *row = row_of(node);
 		const struct tag_books *books = rcu_dereference(row->books);
 
 		if (!is_there(row, books->pool))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Made-up histories of a few buffers, the plain model of what they leave behind, and a comparison of
- * the table of live buffers with it. */
+/* Made-up histories of a few buffers, the plain model of what they leave behind, and a comparison
+ * of the table of live buffers with it. */
 #ifndef TESTS_HISTORY_H
 #define TESTS_HISTORY_H
 
@@ -18,7 +18,7 @@
 #define EVENTS 24
 
 struct history {
-	uint64_t seed, random;
+	uint64_t seed, random, skew;
 	struct staged events[EVENTS]; /* in the order they happened */
 	uint8_t lane[EVENTS];
 	bool lost[EVENTS];
@@ -32,7 +32,10 @@ static inline uint64_t draw(struct history *history, uint64_t below)
 	return history->random % below;
 }
 
+#define SKEW 20 /* ticks */
+
 struct made_how {
+	bool skew;   /* threads' clocks go wrong by up to SKEW */
 	bool ties;   /* of times, between threads */
 	bool resets; /* of pools */
 	int lost;    /* of so many one, or 0: none */
@@ -47,6 +50,7 @@ static inline void make_history(struct history *history, uint64_t seed, struct m
 	size_t n;
 
 	memset(history, 0, sizeof(*history));
+	history->skew = how.skew ? SKEW : 0;
 	history->seed = history->random = seed;
 	history->count = 2 + draw(history, EVENTS - 2);
 	for (n = 0; n < history->count; n++) {
@@ -65,7 +69,7 @@ static inline void make_history(struct history *history, uint64_t seed, struct m
 			.time = time,
 			.buffer_id = id + 1,
 			.size = size *= 2,
-			.where = 7ull << 48 | pool << 40 | n,
+			.where = 7ull << 48 | pool << 40,
 			.event_no = n + 1,
 			.tag = (uint32_t)draw(history, TAGS),
 			.kind = live[pool][id] ? TALLY_KIND_FREE : TALLY_KIND_ALLOC,
@@ -82,8 +86,32 @@ static inline void make_history(struct history *history, uint64_t seed, struct m
 		if (size > 1ull << 40)
 			size = 1;
 		history->lane[n] = (uint8_t)draw(history, LANES);
+		event->where |= history->lane[n]; /* its thread */
 		event->shared = history->lane[n] == LANES - 1;
 		history->lost[n] = how.lost && draw(history, (uint64_t)how.lost) == 0;
+	}
+}
+
+/* Two events of one buffer that follow each other, on different threads, change their times. What
+ * is between them is other buffers'. */
+static inline void swap_times(struct history *history)
+{
+	struct staged *events = history->events;
+	size_t n, other;
+
+	for (n = 0; n < history->count; n++) {
+		uint64_t time = events[n].time;
+
+		for (other = n + 1; other < history->count; other++)
+			if (events[other].buffer_id == events[n].buffer_id &&
+			    events[other].where >> 40 == events[n].where >> 40)
+				break;
+		if (other == history->count || events[other].time - time > SKEW ||
+		    history->lane[n] == history->lane[other] || draw(history, 2))
+			continue;
+		events[n].time = events[other].time;
+		events[other].time = time;
+		n = other;
 	}
 }
 

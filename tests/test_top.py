@@ -220,6 +220,7 @@ class Screens(Case):
         bar = re.search(r"dram +(━+)(╾?)(─+) +7\.00", text)
         full = len(bar[1]) + len(bar[2]) / 2
         self.assertAlmostEqual(full / len(bar[1] + bar[2] + bar[3]), 7 / 12, delta=0.02)
+        self.assertNotIn("ABANDONED", text)  # nothing was
         # heads stand over what they name, numbers end below them
         heads = next(line for line in lines if " PID " in line)
         for process, held in ((trainer, "13.0 GiB"), (server, "2.00 GiB"), (holder, "1.00 GiB")):
@@ -254,7 +255,9 @@ class Screens(Case):
             self.assertTrue(all(len(line) <= width for line in text.splitlines()), text)
         for width, height in ((30, 24), (80, 5), (10, 2), (2, 1)):
             terminal.resize(width, height)
-            terminal.wait("terminal too small"[:width], without=["held"])
+            terminal.wait("terminal"[:width - 1], without=["held"])
+            terminal.resize(80, 24)
+            terminal.wait("3 processes", "? help", "holder", without=["too small"])
         for n in range(40):  # faster than it draws
             terminal.resize(40 + n * 3, 50 - n)
         terminal.resize(80, 24)
@@ -388,6 +391,76 @@ class Use(Case):
         terminal.keys("Escape")
         terminal.wait("[1 main]")
 
+    def test_buffers_view_lists_the_largest_or_oldest(self):
+        first = self.producer("first", "tag layer1.attention", "alloc 0 1 171 5000", "untag")
+        second = self.producer("second", "many 2 0 1500 1048576", "free 2 0 7 1048576",
+                               f"alloc 2 7 161061273600 {GIB}")
+        terminal = Terminal(self, arguments="-i 0.1", width=100)
+        terminal.wait("second")
+        terminal.keys("b")
+        text = terminal.wait("[3 buffers]", "1,501 live buffers, 2.46 GiB; listed: the 1,000 "
+                             "largest", re.compile(r"Kept since \d\d:\d\d:\d\d, "), "▾SIZE",
+                             "\nexact\n")
+        self.assertRegex(text, rf"(?m)^> +1\.00 GiB +[\d.]+ m?s +{second.pid} second +2 heap +"
+                               r"0x2580000000$")
+        self.assertNotIn("first", text)
+        self.assertNotIn(" 0x7 ", text)
+        terminal.keys("G")
+        terminal.wait(re.compile(rf"(?m)^> +1\.00 MiB .* {second.pid} second +2 dram +0x3e8$"))
+        terminal.keys("g", ">")
+        text = terminal.wait("▾AGE", "listed: the 1,000 oldest")
+        self.assertRegex(text, rf"(?m)^> +4\.88 KiB .* {first.pid} first +0 l1 +0xab "
+                               r"+layer1\.attention$")
+        terminal.keys("r")
+        text = terminal.wait("▴AGE", "listed: the 1,000 youngest", without=["first"])
+        self.assertRegex(text, r"(?m)^> +1\.00 GiB ")
+        # the cursor stays on its buffer while others come, but for the top, which is the top
+        second.do("alloc 2 7 9 2048")
+        terminal.wait(re.compile(r"(?m)^> +2\.00 KiB "))
+        terminal.keys("j")
+        terminal.wait(re.compile(r"(?m)^> +1\.00 GiB "))
+        second.do("alloc 2 7 10 3072")
+        terminal.wait(re.compile(r"(?m)^ +3\.00 KiB "), re.compile(r"(?m)^> +1\.00 GiB "))
+        second.do(f"free 2 7 161061273600 {GIB}")
+        terminal.wait("1,502 live buffers", without=[re.compile(r"(?m)^.? +1\.00 GiB ")])
+        # what is shown alone is listed alone
+        terminal.keys("d")
+        terminal.type("0")
+        terminal.keys("Enter")
+        terminal.wait("only  device 0", "\n1 live buffer, 4.88 KiB", "layer1", without=["second"])
+        terminal.keys("x", "/")
+        terminal.type("nobody")
+        terminal.wait("no buffer passes the filter")
+        terminal.keys("Escape")
+        first.kill()
+        terminal.keys("p")
+        terminal.type("l1")
+        terminal.wait(re.compile(r"4\.88 KiB .*first .*0xab +ended +layer1\.attention"))
+        # tags are known from here on
+        terminal.keys("Enter", "x", "1", "/")
+        terminal.type("first")
+        terminal.keys("Enter", "Enter")
+        terminal.wait("first: gone, 4.88 KiB abandoned", "Tags, of the records read since",
+                      re.compile(r"(?m)^ layer1\.attention +0 l1 +4\.88 KiB +1 +1 +0$"))
+
+    def test_nothing_from_outside_reaches_the_terminal(self):
+        self.producer("odd", "describe 0 \033[2Jname a\x9brch s0 0 1000000",
+                      "tag x\033]0;y\ag\u0301h", "alloc 0 0 1 5000")
+        terminal = Terminal(self, width=120)
+        terminal.wait("0 ?[2Jname, a")
+        terminal.keys("b")
+        terminal.wait(re.compile(r" x\?\]0;y\?g\?+h$", re.MULTILINE))
+
+    def test_lost_records_make_the_list_unsure_and_it_says_so(self):
+        self.producer("late", "many 0 0 500 1024", TALLY_RING="64")
+        terminal = Terminal(self)
+        terminal.wait("late", "\nexact\n")
+        terminal.keys("3")
+        terminal.wait(re.compile(r"exact totals.*: buffer list incomplete since \d\d:\d\d:\d\d"),
+                      re.compile(r"\n\d\d live buffers"), without=["nexact\n"])
+        terminal.keys("1")
+        terminal.wait("500 KiB", "buffer list incomplete since")
+
     def test_cost_view_shows_losses_refusals_and_itself(self):
         lost = self.producer("unheard", "many 0 0 40 16", TALLY_RING="0")
         strange = f"tally-{os.geteuid()}-1-0123456789abcdef"
@@ -511,7 +584,7 @@ class Life(Case):
         terminal = Terminal(self)
         terminal.wait("nothing yet")
         terminal.keys("3")
-        terminal.wait("[3 buffers]", "Listed since")
+        terminal.wait("[3 buffers]", "Kept since")
         os.kill(terminal.pid(), signal.SIGSEGV)
         terminal.check_ended(128 + signal.SIGSEGV)
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -123,7 +124,10 @@ static int run_default(void)
 	char *top[] = { (char[]){ "top" }, NULL };
 	char *ps[] = { (char[]){ "ps" }, NULL };
 
-	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+	const char *terminal = getenv("TERM");
+
+	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && terminal &&
+	    strcmp(terminal, "dumb") != 0)
 		return verb_top.run(1, top);
 	return verb_ps.run(1, ps);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tally top: who holds what, all the time, in a terminal. */
 #include <locale.h>
-#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "top.h"
@@ -50,8 +50,13 @@ static enum top_event watch(struct top *top)
 {
 	uint64_t due_ns = top_now_ns() + top->feed.interval_ns;
 	enum top_event event = TOP_DRAW;
+	int error;
 
 	while (!top->quit) {
+		error = top_feed_settle(&top->feed);
+		if (error)
+			snprintf(top->message, sizeof(top->message), "records cannot be read: %s",
+				 strerror(-error));
 		if (top_now_ns() >= due_ns) {
 			top_feed_look(&top->feed);
 			due_ns = top_now_ns() + top->feed.interval_ns;
@@ -68,18 +73,6 @@ static enum top_event watch(struct top *top)
 	return TOP_KEYS;
 }
 
-/* As the signal would have ended it, so that who waits for this process sees that. */
-static int end_as_asked(void)
-{
-	int number = top_term_signal();
-
-	if (number == SIGINT)
-		return EXIT_INTERRUPTED;
-	signal(number, SIG_DFL);
-	raise(number);
-	return 128 + number;
-}
-
 static int run(struct top *top)
 {
 	int error = top_term_open();
@@ -90,7 +83,7 @@ static int run(struct top *top)
 	event = watch(top);
 	top_term_close();
 	if (event == TOP_STOP)
-		return end_as_asked();
+		return 128 + top_term_signal();
 	if (event == TOP_GONE) {
 		say("the terminal has gone");
 		return EXIT_ERROR;
@@ -128,10 +121,11 @@ static int top_main(int argc, char **argv)
 	if (result)
 		return say_no_directory(result);
 	result = run(&top);
-	top_feed_close(&top.feed);
+	if (!top.buffers.scanning.started)
+		top_feed_close(&top.feed);
+	top_buffers_free(&top.buffers);
 	top_histories_free(&top.histories);
 	top_model_free(&top.model);
-	free(top.buffers.kept);
 	return result;
 }
 
@@ -144,8 +138,8 @@ static const char help[] =
 	"\n" FILTER_HELP "  -i, --interval SECONDS\n"
 	"                     look so often: default 1, at least 0.1\n"
 	"\n"
-	"Exit status: 0; 2 usage, or no terminal; 3 no such directory; 4 no permission; 130\n"
-	"interrupted; 1 other errors.\n"
+	"Exit status: 0; 2 usage, or no terminal; 3 no such directory; 4 no permission; 128+n\n"
+	"if signal n ended it (130: interrupted); 1 other errors.\n"
 	"Environment: TALLY_DIR is where regions are, default /dev/shm; NO_COLOR, for text\n"
 	"without colours; the locale, for bars and lines in UTF-8.\n";
 

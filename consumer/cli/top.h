@@ -8,6 +8,24 @@
 
 #include "filter.h"
 
+/* ---- top_job.c: what takes long, beside the screen ------------------------------------------- */
+
+struct top_job {
+	void (*run)(void *run_arg);
+	void *run_arg;
+	bool started; /* and not yet taken */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	bool done;
+};
+
+/* Runs it in a thread, which wakes top_term_wait() at its end. False: it could not be made, or one
+ * is running. */
+bool top_job_start(struct top_job *job, void (*run)(void *run_arg), void *run_arg);
+
+/* Whether it has ended since it was started; once. */
+bool top_job_take(struct top_job *job);
+
 /* ---- top_feed.c: the consumer, and what watching costs --------------------------------------- */
 
 #define TOP_REFUSED_KEPT 100
@@ -22,6 +40,10 @@ struct top_feed {
 	struct tally_consumer_options options;
 	uint64_t interval_ns;
 	int error; /* of the last look */
+	struct top_job opening;
+	struct tally_consumer *opened; /* by that */
+	int open_error;
+	uint64_t open_realtime_ns;
 
 	uint64_t start_realtime_ns, start_ns; /* of this command */
 	uint64_t attach_realtime_ns;	      /* of this consumer */
@@ -41,8 +63,12 @@ void top_feed_close(struct top_feed *feed);
 /* Looks, unless records are read: then a thread looks and drains them all the time. */
 void top_feed_look(struct top_feed *feed);
 
-/* Begins to read records, with a consumer that takes the place of the one before. */
-int top_feed_read_buffers(struct top_feed *feed);
+/* Begins to read records, in the background, with a consumer that takes the place of the one before
+ * once it is there: it may have much to read. */
+void top_feed_read_buffers(struct top_feed *feed);
+
+/* Lets it take that place. A negative errno if there is none. */
+int top_feed_settle(struct top_feed *feed);
 
 uint64_t top_now_ns(void); /* CLOCK_MONOTONIC */
 
@@ -215,6 +241,7 @@ enum top_event {
 int top_term_open(void);
 void top_term_close(void);
 enum top_event top_term_wait(uint64_t until_ns);
+void top_term_wake(void); /* from any thread: TOP_DRAW */
 
 /* The signal that asked to end. */
 int top_term_signal(void);
@@ -253,18 +280,29 @@ struct top_buffer {
 	bool ended, unsure;
 };
 
-struct top_buffers {
+/* One passage through all of them. */
+struct top_scan {
+	const struct tally_consumer *consumer;
+	const struct filter *asked;
+	struct top_filter filter;
 	int sort; /* column of top_buffers.c */
 	bool reversed;
-	struct top_buffer *kept; /* a heap while they are looked through, then in order */
+	const struct tally_snapshot *snapshot; /* while it goes on */
+
+	struct top_buffer *kept; /* a heap while it goes on, then in order */
 	size_t kept_count;
-	uint64_t matching, matching_bytes, all; /* at the last scan */
-	uint64_t scanned_ns, scanned_realtime_ns, scan_ns, snapshot_ns;
-	bool stale; /* the filter or order is another */
-	/* While they are looked through. */
-	const struct filter *asked;
-	const struct top_filter *filter;
-	const struct tally_snapshot *snapshot;
+	uint64_t matching, matching_bytes, all;
+	uint64_t took_ns, realtime_ns;
+};
+
+struct top_buffers {
+	int sort;
+	bool reversed;
+	bool stale; /* the filter or order is another than that of the last scan */
+	struct top_scan shown, next;
+	struct top_job scanning; /* next */
+	uint64_t scanned_ns;	 /* when the last one ended */
+	uint64_t snapshot_ns;	 /* of the last look that one was made for */
 };
 
 enum top_prompt { PROMPT_NONE, PROMPT_TEXT, PROMPT_DEVICE, PROMPT_POOL };
@@ -293,6 +331,7 @@ struct top {
 
 void top_main_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height);
 void top_process_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height);
+void top_buffers_free(struct top_buffers *buffers);
 void top_buffers_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height);
 void top_cost_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height);
 void top_help_draw(struct top *top, int y, int height);

@@ -3,7 +3,6 @@
  * to scroll through. */
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "top.h"
 
@@ -24,12 +23,12 @@ enum {
 };
 
 static const struct top_column columns[BUFFER_COLUMNS] = {
-	[BUFFER_SIZE] = { "SIZE", 8, 0, false, 100 },
+	[BUFFER_SIZE] = { "SIZE", 9, 0, false, 100 },
 	[BUFFER_AGE] = { "AGE", 7, 0, false, 99 },
 	[BUFFER_PID] = { "PID", 7, 0, false, 98 },
-	[BUFFER_COMMAND] = { "COMMAND", 8, 15, true, 90 },
-	[BUFFER_DEVICE] = { "DEV", 3, 5, false, 80 },
-	[BUFFER_POOL] = { "POOL", 8, 12, true, 85 },
+	[BUFFER_COMMAND] = { "COMMAND", 8, 12, true, 90 },
+	[BUFFER_DEVICE] = { "DEV", 4, 5, false, 80 },
+	[BUFFER_POOL] = { "POOL", 8, 0, true, 85 },
 	[BUFFER_ID] = { "BUFFER", 14, 18, false, 60 },
 	[BUFFER_STATE] = { "STATE", 6, 0, true, 95 },
 	[BUFFER_TAG] = { "TAG", 8, 55, true, 70 },
@@ -40,14 +39,14 @@ static const struct top_column columns[BUFFER_COLUMNS] = {
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
 
 /* Below 0: `a` stands above `b` in the list. */
-static int compare(const struct top_buffers *buffers, const struct top_buffer *a,
+static int compare(const struct top_scan *scan, const struct top_buffer *a,
 		   const struct top_buffer *b)
 {
-	int order = buffers->sort == BUFFER_AGE ? COMPARE(a->alloc_ns, b->alloc_ns)
-						: COMPARE(b->size, a->size);
+	int order = scan->sort == BUFFER_AGE ? COMPARE(a->alloc_ns, b->alloc_ns)
+					     : COMPARE(b->size, a->size);
 
 	if (order != 0)
-		return buffers->reversed ? -order : order;
+		return scan->reversed ? -order : order;
 	order = COMPARE(a->pid, b->pid);
 	return order != 0 ? order : COMPARE(a->id, b->id);
 }
@@ -60,15 +59,15 @@ static void swap(struct top_buffer *a, struct top_buffer *b)
 	*b = other;
 }
 
-static void sink(struct top_buffers *buffers, size_t at)
+static void sink(struct top_scan *scan, size_t at)
 {
-	struct top_buffer *kept = buffers->kept;
+	struct top_buffer *kept = scan->kept;
 
 	for (;;) {
 		size_t last = at, n;
 
-		for (n = at * 2 + 1; n <= at * 2 + 2 && n < buffers->kept_count; n++)
-			if (compare(buffers, &kept[n], &kept[last]) > 0)
+		for (n = at * 2 + 1; n <= at * 2 + 2 && n < scan->kept_count; n++)
+			if (compare(scan, &kept[n], &kept[last]) > 0)
 				last = n;
 		if (last == at)
 			return;
@@ -77,59 +76,57 @@ static void sink(struct top_buffers *buffers, size_t at)
 	}
 }
 
-static void rise(struct top_buffers *buffers, size_t at)
+static void rise(struct top_scan *scan, size_t at)
 {
-	while (at > 0 && compare(buffers, &buffers->kept[at], &buffers->kept[(at - 1) / 2]) > 0) {
-		swap(&buffers->kept[at], &buffers->kept[(at - 1) / 2]);
+	while (at > 0 && compare(scan, &scan->kept[at], &scan->kept[(at - 1) / 2]) > 0) {
+		swap(&scan->kept[at], &scan->kept[(at - 1) / 2]);
 		at = (at - 1) / 2;
 	}
 }
 
-static void keep(struct top_buffers *buffers, const struct tally_buffer *buffer)
+static void keep(struct top_scan *scan, const struct tally_buffer *buffer)
 {
-	struct top_buffer row = {
-		.id = buffer->buffer_id,
-		.size = buffer->size,
-		.region_id = buffer->region_id,
-		.alloc_ns = buffer->alloc_monotonic_ns,
-		.pid = buffer->pid,
-		.device = buffer->device,
-		.pool = buffer->pool,
-		.ended = buffer->ended,
-		.unsure = buffer->unsure,
-	};
-	bool full = buffers->kept_count == TOP_BUFFERS_KEPT;
+	bool full = scan->kept_count == TOP_BUFFERS_KEPT;
+	struct top_buffer row;
 
-	if (full && compare(buffers, &row, &buffers->kept[0]) >= 0)
+	row.id = buffer->buffer_id;
+	row.size = buffer->size;
+	row.region_id = buffer->region_id;
+	row.alloc_ns = buffer->alloc_monotonic_ns;
+	row.pid = buffer->pid;
+	row.device = buffer->device;
+	row.pool = buffer->pool;
+	row.ended = buffer->ended;
+	row.unsure = buffer->unsure;
+	if (full && compare(scan, &row, &scan->kept[0]) >= 0)
 		return; /* the last of them stands above it */
 	snprintf(row.comm, sizeof(row.comm), "%s", buffer->comm);
 	snprintf(row.pool_name, sizeof(row.pool_name), "%s", buffer->pool_name);
 	snprintf(row.tag, sizeof(row.tag), "%s", buffer->tag);
 	if (full) {
-		buffers->kept[0] = row;
-		sink(buffers, 0);
+		scan->kept[0] = row;
+		sink(scan, 0);
 		return;
 	}
-	buffers->kept[buffers->kept_count++] = row;
-	rise(buffers, buffers->kept_count - 1);
+	scan->kept[scan->kept_count++] = row;
+	rise(scan, scan->kept_count - 1);
 }
 
 static bool look_at(void *arg, const struct tally_buffer *buffer)
 {
-	struct top_buffers *buffers = arg;
-	const struct top_filter *filter = buffers->filter;
+	struct top_scan *scan = arg;
 
-	buffers->all++;
-	if (!filter_takes_pid(buffers->asked, buffer->pid) ||
-	    !filter_takes_pool(buffers->asked, buffer->pool, buffer->pool_name) ||
-	    !filter_takes_device(buffers->asked, buffers->snapshot, buffer->device) ||
-	    !top_filter_process(filter, buffer->pid, buffer->comm) ||
-	    !top_filter_pool(filter, buffer->pool, buffer->pool_name) ||
-	    !top_filter_device(filter, buffers->snapshot, buffer->device))
+	scan->all++;
+	if (!filter_takes_pid(scan->asked, buffer->pid) ||
+	    !filter_takes_pool(scan->asked, buffer->pool, buffer->pool_name) ||
+	    !filter_takes_device(scan->asked, scan->snapshot, buffer->device) ||
+	    !top_filter_process(&scan->filter, buffer->pid, buffer->comm) ||
+	    !top_filter_pool(&scan->filter, buffer->pool, buffer->pool_name) ||
+	    !top_filter_device(&scan->filter, scan->snapshot, buffer->device))
 		return true;
-	buffers->matching++;
-	buffers->matching_bytes += buffer->size;
-	keep(buffers, buffer);
+	scan->matching++;
+	scan->matching_bytes += buffer->size;
+	keep(scan, buffer);
 	return true;
 }
 
@@ -138,51 +135,89 @@ static int by_place(const void *a, const void *b, void *arg)
 	return compare(arg, a, b);
 }
 
-/* Its place in the list afterwards is that of the buffer that was selected. */
-static void scan(struct top *top)
+static void scan_all(void *arg)
 {
-	struct top_buffers *buffers = &top->buffers;
-	struct top_buffer selected = { 0 };
-	bool selects = top->kept.cursor > 0 && top->kept.cursor < buffers->kept_count;
+	struct top_scan *scan = arg;
 	uint64_t start_ns = top_now_ns();
+
+	scan->kept_count = 0;
+	scan->matching = scan->matching_bytes = scan->all = 0;
+	scan->snapshot = tally_snapshot_get(scan->consumer);
+	scan->realtime_ns = scan->snapshot->realtime_ns;
+	tally_buffers_each(scan->consumer, look_at, scan);
+	tally_snapshot_put(scan->snapshot);
+	scan->snapshot = NULL;
+	qsort_r(scan->kept, scan->kept_count, sizeof(*scan->kept), by_place, scan);
+	scan->took_ns = top_now_ns() - start_ns;
+}
+
+/* ---- One scan after the other ---------------------------------------------------------------- */
+
+void top_buffers_free(struct top_buffers *buffers)
+{
+	if (buffers->scanning.started)
+		return; /* it is not waited for: this process ends */
+	free(buffers->shown.kept);
+	free(buffers->next.kept);
+}
+
+/* The cursor goes to where its buffer is by now. */
+static void follow(struct top_list *list, const struct top_scan *before, const struct top_scan *now)
+{
+	const struct top_buffer *selected;
 	size_t n;
 
-	if (selects)
-		selected = buffers->kept[top->kept.cursor];
-	buffers->kept_count = 0;
-	buffers->matching = buffers->matching_bytes = buffers->all = 0;
-	tally_buffers_each(top->feed.consumer, look_at, buffers);
-	qsort_r(buffers->kept, buffers->kept_count, sizeof(*buffers->kept), by_place, buffers);
-	for (n = 0; n < buffers->kept_count && selects; n++) {
-		const struct top_buffer *row = &buffers->kept[n];
+	if (list->cursor == 0 || list->cursor >= before->kept_count)
+		return;
+	selected = &before->kept[list->cursor];
+	for (n = 0; n < now->kept_count; n++) {
+		const struct top_buffer *row = &now->kept[n];
 
-		if (row->id == selected.id && row->region_id == selected.region_id &&
-		    row->device == selected.device && row->pool == selected.pool) {
-			top->kept.cursor = n;
-			break;
+		if (row->id == selected->id && row->region_id == selected->region_id &&
+		    row->device == selected->device && row->pool == selected->pool) {
+			list->cursor = n;
+			return;
 		}
 	}
-	buffers->stale = false;
+}
+
+static void take_scan(struct top *top)
+{
+	struct top_buffers *buffers = &top->buffers;
+	struct top_scan before = buffers->shown;
+
+	if (!top_job_take(&buffers->scanning))
+		return;
+	buffers->shown = buffers->next;
+	buffers->next = before;
 	buffers->scanned_ns = top_now_ns();
-	buffers->scanned_realtime_ns = buffers->snapshot->realtime_ns;
-	buffers->scan_ns = buffers->scanned_ns - start_ns;
-	buffers->snapshot_ns = buffers->snapshot->monotonic_ns;
+	follow(&top->kept, &before, &buffers->shown);
 }
 
 static void scan_if_due(struct top *top, const struct tally_snapshot *snapshot)
 {
 	struct top_buffers *buffers = &top->buffers;
+	struct top_scan *next = &buffers->next;
+	uint64_t pause_ns = buffers->shown.took_ns * SCAN_SHARE;
 
-	if (!buffers->kept)
-		buffers->kept = calloc(TOP_BUFFERS_KEPT, sizeof(*buffers->kept));
-	if (!buffers->kept)
+	take_scan(top);
+	if (buffers->scanning.started ||
+	    (!buffers->stale && (buffers->snapshot_ns == snapshot->monotonic_ns ||
+				 top_now_ns() < buffers->scanned_ns + pause_ns)))
 		return;
-	buffers->asked = &top->asked;
-	buffers->filter = &top->model.filter;
-	buffers->snapshot = snapshot;
-	if (buffers->stale || (buffers->snapshot_ns != snapshot->monotonic_ns &&
-			       top_now_ns() >= buffers->scanned_ns + buffers->scan_ns * SCAN_SHARE))
-		scan(top);
+	if (!next->kept)
+		next->kept = calloc(TOP_BUFFERS_KEPT, sizeof(*next->kept));
+	if (!next->kept)
+		return;
+	next->consumer = top->feed.consumer;
+	next->asked = &top->asked;
+	next->filter = top->model.filter;
+	next->sort = buffers->sort;
+	next->reversed = buffers->reversed;
+	if (!top_job_start(&buffers->scanning, scan_all, next))
+		return;
+	buffers->stale = false;
+	buffers->snapshot_ns = snapshot->monotonic_ns;
 }
 
 /* ---- Drawing --------------------------------------------------------------------------------- */
@@ -226,51 +261,68 @@ static void draw_row(const struct top_table *table, const struct top_buffer *row
 
 static void draw_summary(const struct top *top, int y)
 {
-	const struct top_buffers *buffers = &top->buffers;
-	const char *most = buffers->sort == BUFFER_AGE
-				   ? (buffers->reversed ? "youngest" : "oldest")
-				   : (buffers->reversed ? "smallest" : "largest");
+	const struct top_scan *scan = &top->buffers.shown;
+	const char *most = scan->sort == BUFFER_AGE ? (scan->reversed ? "youngest" : "oldest")
+						    : (scan->reversed ? "smallest" : "largest");
 	char matching[TEXT_MAX], bytes[TEXT_MAX], since[TEXT_MAX], kept[TEXT_MAX];
 
-	text_count(matching, buffers->matching);
-	text_count(kept, buffers->kept_count);
-	text_bytes(bytes, (int64_t)buffers->matching_bytes);
+	text_count(matching, scan->matching);
+	text_count(kept, scan->kept_count);
+	text_bytes(bytes, (int64_t)scan->matching_bytes);
+	if (scan->matching > scan->kept_count)
+		top_text(y, 0, top_columns(), LOOK_PLAIN, "%s live buffers, %s; listed: the %s %s",
+			 matching, bytes, kept, most);
+	else
+		top_text(y, 0, top_columns(), LOOK_PLAIN, "%s live buffer%s, %s", matching,
+			 scan->matching == 1 ? "" : "s", bytes);
 	render_time(since, top->feed.attach_realtime_ns);
-	top_text(y, 0, top_columns(), LOOK_PLAIN, "%s live buffer%s, %s%s%s%s%s", matching,
-		 buffers->matching == 1 ? "" : "s", bytes,
-		 buffers->matching > buffers->kept_count ? "; listed: the " : "",
-		 buffers->matching > buffers->kept_count ? kept : "",
-		 buffers->matching > buffers->kept_count ? " " : "",
-		 buffers->matching > buffers->kept_count ? most : "");
-	top_text(y + 1, 0, top_columns(), LOOK_DIM,
-		 "Listed since %s, with what the rings still held from before.", since);
+	render_time(kept, scan->realtime_ns);
+	if (scan->took_ns * SCAN_SHARE > 2 * top->feed.interval_ns)
+		top_text(y + 1, 0, top_columns(), LOOK_DIM,
+			 "Kept since %s, with what the rings still held from before; as of %s.",
+			 since, kept);
+	else
+		top_text(y + 1, 0, top_columns(), LOOK_DIM,
+			 "Kept since %s, with what the rings still held from before.", since);
+}
+
+static void draw_rows(struct top *top, uint64_t now_ns)
+{
+	const struct top_scan *scan = &top->buffers.shown;
+	struct top_list *list = &top->kept;
+	size_t n;
+	int row;
+
+	for (row = 0; row < list->height; row++) {
+		n = list->first + (size_t)row;
+		if (n >= scan->kept_count)
+			break;
+		draw_row(&top->table, &scan->kept[n], now_ns, list->y + row);
+		if (n == list->cursor)
+			top_mark_row(list->y + row);
+	}
 }
 
 void top_buffers_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height)
 {
-	struct top_buffers *buffers = &top->buffers;
-	size_t n;
-	int row;
+	const struct top_buffers *buffers = &top->buffers;
 
-	if (!top->feed.options.read_buffers)
+	if (top->feed.options.read_buffers)
+		scan_if_due(top, snapshot);
+	if (buffers->scanned_ns == 0) {
+		top_text(y, 0, top_columns(), LOOK_PLAIN,
+			 "Reading what the rings hold; the list begins with that.");
 		return;
-	scan_if_due(top, snapshot);
+	}
 	draw_summary(top, y);
 	top_table_lay(&top->table, columns, BUFFER_COLUMNS, (1u << BUFFER_COLUMNS) - 1,
 		      top_columns());
 	top->table.y = y + 3;
 	top_table_heads(&top->table, buffers->sort, buffers->reversed);
-	top_list_place(&top->kept, buffers->kept_count, y + 4, height - 4);
-	for (row = 0; row < top->kept.height; row++) {
-		n = top->kept.first + (size_t)row;
-		if (n >= buffers->kept_count)
-			break;
-		draw_row(&top->table, &buffers->kept[n], snapshot->monotonic_ns, top->kept.y + row);
-		if (n == top->kept.cursor)
-			top_mark_row(top->kept.y + row);
-	}
-	if (buffers->kept_count == 0)
+	top_list_place(&top->kept, buffers->shown.kept_count, y + 4, height - 4);
+	draw_rows(top, snapshot->monotonic_ns);
+	if (buffers->shown.kept_count == 0)
 		top_text(y + 4, 1, top_columns(), LOOK_PLAIN,
-			 buffers->all ? "no buffer passes the filter (x clears it)"
-				      : "no live buffer yet");
+			 buffers->shown.all ? "no buffer passes the filter (x clears it)"
+					    : "no live buffer yet");
 }

@@ -43,6 +43,43 @@ static void count(const struct top_list *list, size_t *line, const char *words, 
 	top_line(list, line, value ? LOOK_WARN : LOOK_PLAIN, "  %-44s %16s", words, text);
 }
 
+/* A message in as many lines as it needs. */
+static void wrap(const struct top_list *list, size_t *line, const char *text)
+{
+	size_t width = (size_t)top_columns() - 4;
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		size_t take = left;
+
+		if (take > width) {
+			for (take = width; take > 0 && text[take] != ' '; take--)
+				;
+			take = take ? take : width;
+		}
+		top_line(list, line, LOOK_PLAIN, "    %.*s", (int)take, text);
+		text += take;
+		left -= take;
+		while (*text == ' ') {
+			text++;
+			left--;
+		}
+	}
+}
+
+/* All of it, where it does not fit above. */
+static void draw_exactness(const struct top_list *list, size_t *line,
+			   const struct tally_snapshot *snapshot)
+{
+	char words[EXACTNESS_MAX];
+
+	render_exactness(words, sizeof(words), snapshot);
+	if (strlen(words) <= (size_t)top_columns())
+		return;
+	head(list, line, "Exactness");
+	wrap(list, line, words);
+}
+
 static void draw_reading(const struct top *top, size_t *line, const struct tally_snapshot *snapshot)
 {
 	const struct top_list *list = &top->cost;
@@ -106,33 +143,9 @@ static void draw_own(const struct top *top, size_t *line)
 			 (double)feed->look_ns / 1e6);
 	top_line(list, line, LOOK_PLAIN, "  %-44s %13.2f ms", "the last redraw, of processor time",
 		 (double)top->draw_ns / 1e6);
-	if (top->buffers.scan_ns)
+	if (top->buffers.shown.took_ns)
 		top_line(list, line, LOOK_PLAIN, "  %-44s %13.2f ms", "the last scan of buffers",
-			 (double)top->buffers.scan_ns / 1e6);
-}
-
-/* A message in as many lines as it needs. */
-static void wrap(const struct top_list *list, size_t *line, const char *text)
-{
-	size_t width = (size_t)top_columns() - 4;
-	size_t left = strlen(text);
-
-	while (left > 0) {
-		size_t take = left;
-
-		if (take > width) {
-			for (take = width; take > 0 && text[take] != ' '; take--)
-				;
-			take = take ? take : width;
-		}
-		top_line(list, line, LOOK_PLAIN, "    %.*s", (int)take, text);
-		text += take;
-		left -= take;
-		while (*text == ' ') {
-			text++;
-			left--;
-		}
-	}
+			 (double)top->buffers.shown.took_ns / 1e6);
 }
 
 static void draw_refused(struct top *top, size_t *line)
@@ -201,6 +214,7 @@ void top_cost_draw(struct top *top, const struct tally_snapshot *snapshot, int y
 	list->plain = true;
 	list->y = y;
 	list->height = height;
+	draw_exactness(list, &line, snapshot);
 	draw_reading(top, &line, snapshot);
 	draw_own(top, &line);
 	draw_refused(top, &line);

@@ -31,8 +31,6 @@ static void begin_once(void)
 		[LOOK_BAD] = COLOR_RED,
 	};
 	const char *name = getenv("TERM");
-	const char *plain = getenv("NO_COLOR");
-	bool colour = has_colors() && !(plain && *plain);
 	short n;
 
 	screen.begun = true;
@@ -43,7 +41,7 @@ static void begin_once(void)
 	screen.attributes[LOOK_DIM] = A_DIM;
 	screen.attributes[LOOK_WARN] = A_BOLD;
 	screen.attributes[LOOK_BAD] = A_BOLD;
-	for (n = 0; n <= LOOK_BAD && colour; n++)
+	for (n = 0; n <= LOOK_BAD; n++) /* fails where colours were not started */
 		if (colours[n] && init_pair(n, colours[n], -1) == OK)
 			screen.pairs[n] = n;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where `tally top` has its numbers from: a consumer, and what watching costs this process. */
+#include <errno.h>
 #include <time.h>
 
 #include "source.h"
@@ -48,20 +49,6 @@ static void note_cost(struct top_feed *feed)
 	feed->cpu_at_ns = now_ns;
 }
 
-static int open_consumer(struct top_feed *feed, struct tally_consumer **ret_consumer)
-{
-	uint64_t start_ns = top_now_ns();
-	int error;
-
-	/* Files that are refused are told of anew. */
-	feed->refused_count = 0;
-	error = tally_consumer_open(&feed->options, ret_consumer);
-	feed->look_ns = top_now_ns() - start_ns;
-	if (!error)
-		feed->attach_realtime_ns = clock_ns(CLOCK_REALTIME);
-	return error;
-}
-
 int top_feed_open(struct top_feed *feed, bool all_users)
 {
 	source_raise_limit();
@@ -71,11 +58,14 @@ int top_feed_open(struct top_feed *feed, bool all_users)
 	feed->options.all_users = all_users;
 	feed->options.refused = keep_refusal;
 	feed->options.refused_arg = feed;
-	return open_consumer(feed, &feed->consumer);
+	feed->attach_realtime_ns = feed->start_realtime_ns;
+	return tally_consumer_open(&feed->options, &feed->consumer);
 }
 
 void top_feed_close(struct top_feed *feed)
 {
+	if (feed->opening.started)
+		return; /* it is not waited for: this process ends */
 	tally_consumer_close(feed->consumer);
 	pthread_mutex_destroy(&feed->lock);
 }
@@ -91,27 +81,44 @@ void top_feed_look(struct top_feed *feed)
 	note_cost(feed);
 }
 
-int top_feed_read_buffers(struct top_feed *feed)
+static void open_for_buffers(void *arg)
 {
-	uint64_t interval_ms = feed->interval_ns / 1000000u / LOOKS_PER_INTERVAL;
-	struct tally_consumer *consumer;
-	int error;
+	uint64_t interval_ms;
+	struct top_feed *feed = arg;
+	struct tally_consumer_options options = feed->options;
 
-	if (feed->options.read_buffers)
+	options.read_buffers = true;
+	feed->open_realtime_ns = clock_ns(CLOCK_REALTIME);
+	feed->open_error = tally_consumer_open(&options, &feed->opened);
+	if (feed->open_error)
+		return;
+	interval_ms = feed->interval_ns / 1000000u / LOOKS_PER_INTERVAL;
+	feed->open_error = tally_consumer_start(feed->opened, (uint32_t)interval_ms);
+	if (feed->open_error)
+		tally_consumer_close(feed->opened);
+}
+
+void top_feed_read_buffers(struct top_feed *feed)
+{
+	if (feed->options.read_buffers || feed->opening.started)
+		return;
+	pthread_mutex_lock(&feed->lock);
+	feed->refused_count = 0; /* they will be told of anew */
+	pthread_mutex_unlock(&feed->lock);
+	if (!top_job_start(&feed->opening, open_for_buffers, feed))
+		feed->error = -EAGAIN;
+}
+
+int top_feed_settle(struct top_feed *feed)
+{
+	if (!top_job_take(&feed->opening))
 		return 0;
-	feed->options.read_buffers = true;
-	error = open_consumer(feed, &consumer);
-	if (!error) {
-		error = tally_consumer_start(consumer, (uint32_t)interval_ms);
-		if (error)
-			tally_consumer_close(consumer);
-	}
-	if (error) {
-		feed->options.read_buffers = false;
-		return error;
-	}
+	if (feed->open_error)
+		return feed->open_error;
 	tally_consumer_close(feed->consumer);
-	feed->consumer = consumer;
+	feed->consumer = feed->opened;
+	feed->attach_realtime_ns = feed->open_realtime_ns;
+	feed->options.read_buffers = true;
 	feed->error = 0;
 	return 0;
 }

@@ -10,6 +10,10 @@
 #define ROWS_MIN 10
 #define COLUMNS_MIN 40
 
+#define LIST_KEYS "< > sort  r reverse  / filter  d device  p pool"
+#define MAIN_KEYS "? help  q quit  Enter process  " LIST_KEYS
+#define BUFFERS_KEYS "? help  q quit  " LIST_KEYS
+
 /* ---- Head ------------------------------------------------------------------------------------ */
 
 static int draw_tabs(const struct top *top)
@@ -34,8 +38,11 @@ static void draw_title(const struct top *top, const struct tally_snapshot *snaps
 	int x = draw_tabs(top);
 
 	render_time(now, snapshot->realtime_ns);
-	top_text_right(0, x + 1, top_columns() - x - 1, LOOK_DIM, "every %g s  %s",
-		       (double)top->feed.interval_ns / 1e9, now);
+	if (top_columns() - x > 22)
+		top_text_right(0, x + 1, top_columns() - x - 1, LOOK_DIM, "every %g s  %s",
+			       (double)top->feed.interval_ns / 1e9, now);
+	else
+		top_text_right(0, x + 1, top_columns() - x - 1, LOOK_DIM, "%s", now);
 }
 
 static void draw_summary(const struct tally_snapshot *snapshot)
@@ -125,10 +132,9 @@ static void draw_foot(struct top *top, int y)
 		[PROMPT_POOL] = "pool, name or number",
 	};
 	static const char *const keys[VIEW_COUNT] = {
-		[VIEW_MAIN] = "? help  q quit  Enter process  < > sort  r reverse  "
-			      "/ filter  d device  p pool",
+		[VIEW_MAIN] = MAIN_KEYS,
 		[VIEW_PROCESS] = "? help  q quit  arrows scroll  1 or Esc back",
-		[VIEW_BUFFERS] = "? help  q quit  < > sort  r reverse  / filter  d device  p pool",
+		[VIEW_BUFFERS] = BUFFERS_KEYS,
 		[VIEW_COST] = "? help  q quit  arrows scroll  1 or Esc back",
 	};
 	size_t size;
@@ -152,8 +158,7 @@ void top_help_draw(struct top *top, int y, int height)
 		"Tab          scroll devices, where there are more than fit, or processes",
 		"< >          sort by the column to the left, to the right;  r  the other way",
 		"/            show only commands that contain a text, or pids that begin so",
-		"d  p         show only a device (number or part of its name), only a pool",
-		"x            show all again",
+		"d  p  x      show only a device (number, part of its name); a pool; all again",
 		"Ctrl-L       draw the screen anew;  q  quit",
 		"mouse        click: select, again: its view; heads: sort; wheel: scroll",
 		"",

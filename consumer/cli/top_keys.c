@@ -13,18 +13,9 @@
 
 void top_show_view(struct top *top, enum top_view view)
 {
-	int error;
-
 	top->help = false;
-	if (view == VIEW_BUFFERS && !top->feed.options.read_buffers) {
-		error = top_feed_read_buffers(&top->feed);
-		if (error) {
-			snprintf(top->message, sizeof(top->message), "records cannot be read: %s",
-				 strerror(-error));
-			return;
-		}
-		top->buffers.stale = true;
-	}
+	if (view == VIEW_BUFFERS)
+		top_feed_read_buffers(&top->feed);
 	if (view == VIEW_PROCESS && top->shown_id != top->model.selected_id) {
 		top->shown_id = top->model.selected_id;
 		top->process.first = 0;

@@ -37,7 +37,7 @@ static struct {
 
 /* ---- Handlers -------------------------------------------------------------------------------- */
 
-static void wake(void)
+void top_term_wake(void)
 {
 	int saved_errno = errno;
 	ssize_t done = write(term.wake[1], "", 1); /* full: it will wake anyway */
@@ -74,7 +74,7 @@ static void on_end(int number)
 		return;
 	}
 	term.ending = number;
-	wake();
+	top_term_wake();
 }
 
 static void on_change(int number)
@@ -85,7 +85,7 @@ static void on_change(int number)
 		term.stopped = 1;
 	else
 		term.continued = 1;
-	wake();
+	top_term_wake();
 }
 
 static void handle(int number, void (*handler)(int number), int flags)
@@ -268,38 +268,28 @@ static bool take_changes(void)
 	return changed;
 }
 
-/* There is "something to read", and nothing is: it is the end. */
-static bool is_gone(short events)
-{
-	int ready = 0;
-
-	if (events & (POLLERR | POLLNVAL))
-		return true;
-	if (ioctl(STDIN_FILENO, FIONREAD, &ready) != 0)
-		return true;
-	return ready == 0;
-}
-
 enum top_event top_term_wait(uint64_t until_ns)
 {
 	struct pollfd from[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
 				  { .fd = term.wake[0], .events = POLLIN } };
 	uint64_t now_ns = top_now_ns();
 	uint64_t left_ms = until_ns > now_ns ? (until_ns - now_ns) / 1000000u + 1 : 0;
+	bool woken = false;
 	char bytes[64];
 
 	if (poll(from, 2, left_ms > INT32_MAX ? INT32_MAX : (int)left_ms) < 0 && errno != EINTR)
 		return TOP_GONE;
-	if (from[1].revents)
-		while (read(term.wake[0], bytes, sizeof(bytes)) > 0)
-			;
+	while (read(term.wake[0], bytes, sizeof(bytes)) > 0)
+		woken = true;
 	if (term.ending)
 		return TOP_STOP;
 	if (take_changes())
 		return TOP_DRAW;
+	if (from[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+		return TOP_GONE;
 	if (from[0].revents)
-		return is_gone(from[0].revents) ? TOP_GONE : TOP_KEYS;
-	return TOP_DUE;
+		return TOP_KEYS;
+	return woken ? TOP_DRAW : TOP_DUE;
 }
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
