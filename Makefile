@@ -52,12 +52,13 @@ FLOORS.producer := ring producer
 FLOORS.producer/adapters/malloc :=
 FLOORS.consumer := ring consumer
 FLOORS.consumer/cli :=
+FLOORS.consumer/example :=
 FLOORS.bench := ring producer consumer bench
 FLOORS.tests := ring producer consumer tests
 FLOORS.tests/prog := tests
 FLOORS.tests/fuzz := ring producer consumer tests
-FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli bench tests tests/prog \
-	tests/fuzz
+FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli consumer/example bench \
+	tests tests/prog tests/fuzz
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
 # Internal calls to exported functions stay calls within the library. Other linkers than that of
@@ -86,6 +87,7 @@ FLAGS.producer := $(SHARED) $(TLS)
 FLAGS.producer/adapters/malloc := $(SHARED) -fvisibility=default $(TLS) $(ALLOCATOR)
 FLAGS.consumer := $(SHARED)
 FLAGS.consumer/cli := -fPIE -Iconsumer/cli
+FLAGS.consumer/example := -fPIC
 FLAGS.bench := -fPIE $(PLACES)
 FLAGS.tests := -fPIE $(PLACES)
 FLAGS.tests/prog := -fPIC $(PLACES)
@@ -204,6 +206,7 @@ $(foreach f,ring producer consumer,$(eval $(call inside,$(f))))
 # ---- Programs ------------------------------------------------------------------------------------
 
 TALLY := $(BUILD)/tally
+MAN_PAGES := $(patsubst consumer/cli/%.scd,$(BUILD)/man/%,$(wildcard consumer/cli/*.scd))
 names = $(patsubst %.c,$(BUILD)/%,$(call sources,$(1)))
 BENCHES := $(filter-out %/harness %/pair,$(call names,bench))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/test_*.c)))
@@ -211,9 +214,15 @@ CRASHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/crash_*.c)))
 PROG_STATIC := $(filter $(BUILD)/tests/prog/static_%,$(call names,tests/prog))
 PROG_LIBS := $(patsubst %,%.so,$(filter $(BUILD)/tests/prog/lib%,$(call names,tests/prog)))
 PROGS := $(filter-out $(PROG_STATIC) $(PROG_LIBS:.so=),$(call names,tests/prog))
-ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS)
+EXAMPLES := $(call names,consumer/example)
+ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS) $(EXAMPLES)
 
-all: $(LIBRARIES) $(TALLY)
+all: $(LIBRARIES) $(TALLY) $(MAN_PAGES)
+
+$(BUILD)/man/%: consumer/cli/%.scd | $(READY)
+	@mkdir -p $(@D)
+	@echo "  MAN   $@"
+	$(Q)scdoc <$< >$@
 
 rpath_bench := -Wl,-rpath,'$$ORIGIN/..'
 rpath_prog := -Wl,-rpath,'$$ORIGIN/../..'
@@ -239,7 +248,7 @@ $(TESTS) $(CRASHES): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(INSIDE) \
 	$(call link,-pie $(SANITIZE),$(INSIDE) -lcmocka -ljansson $(LIBS_CONSUMER) -lm)
 
 user_libs = $(LIB).so $(LIB)-consumer.so
-$(PROGS): $(BUILD)/%: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
+$(PROGS) $(EXAMPLES): $(BUILD)/%: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
 	$(call link,-pie $(rpath_prog),$(user_libs))
 $(PROG_LIBS): $(BUILD)/%.so: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
 	$(call link,-shared $(rpath_prog),$(user_libs))
@@ -323,7 +332,7 @@ lint: all
 format: deps
 	$(Q)tests/lint/format.sh -i
 
-bench: $(BENCHES)
+bench: $(BENCHES) $(TALLY)
 	$(Q)status=0; for b in $(BENCHES); do echo "== $$b"; $$b || status=1; done; exit $$status
 
 PUSHES ?= 100000000
@@ -335,9 +344,7 @@ campaign-shared: $(CAMPAIGN)
 BIN_TO := $(DESTDIR)$(PREFIX)/bin
 LIB_TO := $(DESTDIR)$(LIBDIR)
 HEADERS_TO := $(DESTDIR)$(PREFIX)/include/tally
-MAN_TO := $(DESTDIR)$(PREFIX)/share/man/man
-MAN_PAGES := $(sort $(foreach n,1 3 5 7,$(foreach d,include/tally producer consumer consumer/cli,\
-	$(wildcard $(d)/*.$(n)))))
+SHARE_TO := $(DESTDIR)$(PREFIX)/share
 
 install: all
 	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)
@@ -353,7 +360,10 @@ install: all
 		sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 			$$l.pc.in >$(LIB_TO)/pkgconfig/$${l##*/}.pc || exit; \
 	done
-	for m in $(MAN_PAGES); do install -Dm 644 -t $(MAN_TO)$${m##*.} $$m || exit; done
+	install -Dm 644 -t $(SHARE_TO)/man/man1 $(MAN_PAGES)
+	install -Dm 644 consumer/cli/completion/tally.bash $(SHARE_TO)/bash-completion/completions/tally
+	install -Dm 644 -t $(SHARE_TO)/zsh/site-functions consumer/cli/completion/_tally
+	install -Dm 644 -t $(SHARE_TO)/fish/vendor_completions.d consumer/cli/completion/tally.fish
 
 clean:
 	rm -rf $(BUILD)

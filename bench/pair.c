@@ -88,8 +88,8 @@ static _Noreturn void follow(void (*prepare)(void))
 
 /* ---- This side ------------------------------------------------------------------------------- */
 
-/* Both do it; the longer time of the two. */
-static double both(uint64_t job)
+/* Both do it; the longer time of the two, or this side's. */
+static double both(uint64_t job, bool one_sided)
 {
 	double took;
 
@@ -99,7 +99,7 @@ static double both(uint64_t job)
 	tally_store_release(&between->turn, ++turns);
 	took = job == JOB_PING ? ping(0) : run(job, 0);
 	wait_for(&between->done, turns + 1);
-	return took > between->took_ns ? took : between->took_ns;
+	return one_sided || took > between->took_ns ? took : between->took_ns;
 }
 
 int pair_open(void (*prepare)(void), const pair_job *jobs)
@@ -121,9 +121,9 @@ int pair_open(void (*prepare)(void), const pair_job *jobs)
 
 void pair_time(struct pair_figure *figure, size_t job, double calls)
 {
-	double before = both(JOB_PING);
-	double took = both(job);
-	double after = both(JOB_PING);
+	double before = both(JOB_PING, false);
+	double took = both(job, figure->one_sided);
+	double after = both(JOB_PING, false);
 	double high = before > after ? before : after;
 	double low = before > after ? after : before;
 	size_t place = high < 150 ? 0 : high < 300 ? 1 : 2;
@@ -131,7 +131,8 @@ void pair_time(struct pair_figure *figure, size_t job, double calls)
 	if (high > low * AGREE || figure->counts[place] == PAIR_SAMPLES)
 		figure->dropped++;
 	else
-		figure->samples[place][figure->counts[place]++] = 2 * calls * 1e3 / took;
+		figure->samples[place][figure->counts[place]++] = (figure->one_sided ? 1 : 2) *
+								  calls * 1e3 / took;
 }
 
 void pair_close(void)
@@ -186,5 +187,15 @@ double pair_median(struct pair_figure *figure)
 	for (place = 0; place < PAIR_PLACES; place++)
 		if (figure->counts[place] >= ROUNDS_MIN)
 			return quantile(figure, place, 0.5);
+	return 0;
+}
+
+double pair_ratio(struct pair_figure *a, struct pair_figure *b)
+{
+	size_t place;
+
+	for (place = 0; place < PAIR_PLACES; place++)
+		if (a->counts[place] >= ROUNDS_MIN && b->counts[place] >= ROUNDS_MIN)
+			return quantile(a, place, 0.5) / quantile(b, place, 0.5);
 	return 0;
 }

@@ -8,17 +8,19 @@
 #ifndef BENCH_PAIR_H
 #define BENCH_PAIR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Calls of a job that both processes make; `me` is 0 or 1. */
 typedef void (*pair_job)(unsigned int me);
 
-/* One figure: throughput of both together, filed by placement. */
+/* One figure: throughput, of both together or of this side, filed by placement. */
 #define PAIR_SAMPLES 201
 #define PAIR_PLACES 3 /* round trips below 150 ns, below 300 ns, above */
 
 struct pair_figure {
 	const char *name;
+	bool one_sided; /* what this side did and the time it took, not both */
 	double samples[PAIR_PLACES][PAIR_SAMPLES]; /* M calls/s */
 	size_t counts[PAIR_PLACES];
 	size_t dropped;
@@ -28,7 +30,8 @@ struct pair_figure {
  * jobs. The caller binds itself to the first and prepares itself. 0 or a negative errno. */
 int pair_open(void (*prepare)(void), const pair_job *jobs);
 
-/* Runs jobs[job] on both, each of whose `calls` count, and files what it took. */
+/* Runs jobs[job] on both, each of whose `calls` count, and files what it took. In a one-sided
+ * figure the partner ends when it sees that this side has. */
 void pair_time(struct pair_figure *figure, size_t job, double calls);
 
 /* Ends the partner. */
@@ -39,5 +42,8 @@ void pair_print(struct pair_figure *figure);
 
 /* The median where the two were nearest; 0: no sample. */
 double pair_median(struct pair_figure *figure);
+
+/* The ratio a / b of medians where the two were nearest in both figures; 0: nowhere. */
+double pair_ratio(struct pair_figure *a, struct pair_figure *b);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding regions: one pass over the directory, by name; each file is opened once. */
+/* Regions: each file is opened once, and followed, passed over or refused. */
 #include "consumer/attach.h"
 
 #include <errno.h>
@@ -47,7 +47,9 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 	if (attach->options.read_buffers || attach->options.event)
 		attach->options.read_records = true;
 	dir = attach_dir(dir);
-	snprintf(attach->path, sizeof(attach->path), "%s", dir);
+	if (strlen(dir) < sizeof(attach->path))
+		snprintf(attach->path, sizeof(attach->path), "%s", dir);
+	follow_open(&attach->follow);
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
 		attach->dir = fdopendir(fd);
@@ -66,6 +68,7 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 void attach_close(struct attach *attach)
 {
 	list_free(attach);
+	follow_end(&attach->follow);
 	known_free(&attach->known);
 	free(attach->name);
 	closedir(attach->dir);
@@ -78,7 +81,7 @@ static bool is_passing(int error)
 	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
 }
 
-static void refuse(struct attach *attach, struct known *known, uint32_t pid, int error,
+void attach_refuse(struct attach *attach, struct known *known, uint32_t pid, int error,
 		   const char *message)
 {
 	struct tally_refusal refusal = {
@@ -110,6 +113,7 @@ static int follow(struct attach *attach, struct known *known, struct region_view
 
 	if (!region)
 		return -ENOMEM;
+	region->seen_late = attach->look == 1 || known->state == KNOWN_LATER;
 	if (list_region(attach, region) != 0) {
 		region->view.base = NULL; /* stays the caller's */
 		watch_free(region);
@@ -120,25 +124,21 @@ static int follow(struct attach *attach, struct known *known, struct region_view
 	return 0;
 }
 
-/* Whether an opened region is one that was asked for; the name said so as far as names can. */
-static int check_wanted(const struct attach *attach, const struct region_view *view,
+/* Whether an opened region is one that was asked for; the name said so as far as names can. `uid`
+ * is whose the name says it is. */
+static int check_wanted(const struct attach *attach, const struct region_view *view, uint32_t uid,
 			bool *ret_wanted, char why[REGION_WHY_MAX])
 {
-	struct stat status;
-
-	if (attach->options.run_id) {
-		*ret_wanted = view->header.run_id == attach->options.run_id;
+	*ret_wanted = !attach->options.run_id || view->header.run_id == attach->options.run_id;
+	if (!*ret_wanted || attach->options.pid || attach->name || view->uid == uid)
 		return 0;
-	}
-	*ret_wanted = true;
-	if (attach->options.pid || attach->name || geteuid() != 0)
-		return 0; /* region_open() has checked the owner for all but root */
-	if (fstat(view->fd, &status) != 0)
-		return -errno;
-	if (status.st_uid == 0)
-		return 0;
-	snprintf(why, REGION_WHY_MAX, "named as yours, but owned by user %u; remove it",
-		 (unsigned int)status.st_uid);
+	/* To root only: of all others region_open() has refused it. */
+	if (uid == geteuid())
+		snprintf(why, REGION_WHY_MAX, "named as yours, but owned by user %u; remove it",
+			 view->uid);
+	else
+		snprintf(why, REGION_WHY_MAX, "named as user %u's, but owned by user %u; remove it",
+			 uid, view->uid);
 	return -EACCES;
 }
 
@@ -156,7 +156,7 @@ static int check_empty(const struct region_view *view, bool *ret_empty, char why
 	return -EBADMSG;
 }
 
-static void try_open(struct attach *attach, struct known *known, uint32_t uid)
+void attach_try(struct attach *attach, struct known *known, uint32_t uid)
 {
 	char why[REGION_WHY_MAX];
 	struct region_view view = { .fd = -1 };
@@ -176,10 +176,10 @@ static void try_open(struct attach *attach, struct known *known, uint32_t uid)
 		if (error == -EACCES && uid != geteuid())
 			snprintf(why, sizeof(why), "belongs to user %u; ask them, or be root",
 				 (unsigned int)uid);
-		refuse(attach, known, view.header.creator_pid, error, why);
+		attach_refuse(attach, known, view.header.creator_pid, error, why);
 		return;
 	}
-	error = check_wanted(attach, &view, &wanted, why);
+	error = check_wanted(attach, &view, uid, &wanted, why);
 	if (!error && wanted)
 		error = check_empty(&view, &empty, why);
 	if (!error && empty) {
@@ -194,146 +194,13 @@ static void try_open(struct attach *attach, struct known *known, uint32_t uid)
 			return;
 	}
 	if (error)
-		refuse(attach, known, view.header.creator_pid, error, why);
+		attach_refuse(attach, known, view.header.creator_pid, error, why);
 	else
 		known->state = KNOWN_OTHER;
 	region_close(&view);
 }
 
-/* ---- The directory --------------------------------------------------------------------------- */
-
-/* A name that starts like ours: worth a word if it is our file. */
-static bool is_stray(const struct attach *attach, const char *name)
-{
-	struct stat status;
-
-	return region_name_loose(name) && !attach->options.pid && !attach->name &&
-	       !attach->options.run_id &&
-	       fstatat(dirfd(attach->dir), name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       status.st_uid == geteuid();
-}
-
-/* A joined region may have any process in it. */
-static bool is_wanted(const struct attach *attach, const char *name, uint32_t uid, uint32_t pid)
-{
-	if (attach->name)
-		return strcmp(attach->name, name) == 0;
-	if (attach->options.pid && pid)
-		return attach->options.pid == pid;
-	return uid == geteuid() || (attach->options.pid && geteuid() == 0);
-}
-
-/* Names of joined regions are used again: whether this one has another file by now. If so, it is
- * looked at as if never seen. */
-static bool is_replaced(struct attach *attach, struct known *known, uint64_t ino)
-{
-	struct stat status;
-
-	if (!known->joined || known->ino == ino)
-		return false;
-	known->ino = ino;
-	if (known->state == KNOWN_FOLLOWED && known->region) {
-		const struct region_view *view = &known->region->view;
-
-		if (fstatat(dirfd(attach->dir), known->name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
-		    (status.st_dev == view->dev && status.st_ino == view->ino))
-			return false;
-		known->region->file_gone = true;
-		known->region = NULL;
-	}
-	return true;
-}
-
-static int visit(struct attach *attach, const char *name, uint64_t ino)
-{
-	uint32_t uid = geteuid(), pid = 0;
-	struct known *known = known_find(&attach->known, name);
-	bool parsed, joined;
-
-	if (known) {
-		known->look = attach->look;
-		if (known->state != KNOWN_LATER && known->state != KNOWN_EMPTY &&
-		    !is_replaced(attach, known, ino))
-			return 0;
-	}
-	joined = join_name_parse(name, &uid);
-	parsed = joined || region_name_parse(name, &uid, &pid);
-	if (parsed || attach->name ? !is_wanted(attach, name, uid, pid) : !is_stray(attach, name))
-		return 0;
-	if (!known) {
-		known = known_add(&attach->known, name);
-		if (!known)
-			return -ENOMEM;
-		known->joined = joined;
-		known->ino = ino;
-	}
-	known->look = attach->look;
-	known->state = KNOWN_OTHER;
-	if (parsed || attach->name)
-		try_open(attach, known, uid);
-	else
-		refuse(attach, known, 0, -EBADMSG,
-		       "not a name tally gives; remove it if nobody needs it");
-	return 0;
-}
-
-static struct timespec time_of_change(const struct attach *attach)
-{
-	struct stat status = { 0 };
-
-	fstat(dirfd(attach->dir), &status);
-	return status.st_mtim;
-}
-
-bool attach_changed(const struct attach *attach)
-{
-	struct timespec now = time_of_change(attach);
-
-	return now.tv_sec != attach->dir_time.tv_sec || now.tv_nsec != attach->dir_time.tv_nsec;
-}
-
-/* A file that the scan did not show may be there all the same, as others come and go meanwhile;
- * were it forgotten, its region would be followed twice. */
-static void look_again(struct attach *attach)
-{
-	struct stat status;
-	size_t n;
-
-	for (n = 0; n < attach->known.count; n++) {
-		struct known *known = attach->known.all[n];
-
-		if (known->look != attach->look && known->region &&
-		    fstatat(dirfd(attach->dir), known->name, &status, AT_SYMLINK_NOFOLLOW) == 0)
-			known->look = attach->look;
-	}
-}
-
-int attach_scan(struct attach *attach)
-{
-	struct dirent *entry;
-	int error = 0;
-
-	attach->look++;
-	attach->dir_time = time_of_change(attach);
-	rewinddir(attach->dir);
-	while (!error) {
-		errno = 0;
-		entry = readdir(attach->dir);
-		if (!entry)
-			break;
-		if (entry->d_name[0] != '.')
-			error = visit(attach, entry->d_name, entry->d_ino);
-	}
-	if (!error && errno)
-		return -errno;
-	if (error)
-		return error;
-	look_again(attach);
-	known_forget(&attach->known, attach->look);
-	return 0;
-}
-
-uint32_t attach_refused(const struct attach *attach)
+uint32_t attach_refused_count(const struct attach *attach)
 {
 	uint32_t refused = 0;
 	size_t n;
@@ -374,7 +241,7 @@ void attach_reject(struct attach *attach, struct region_watch *region, const cha
 	struct known *known = known_find(&attach->known, region->name);
 
 	if (known && known->region == region) {
-		refuse(attach, known, region->view.header.creator_pid, -EBADMSG, message);
+		attach_refuse(attach, known, region->view.header.creator_pid, -EBADMSG, message);
 		known->region = NULL;
 	}
 	list_drop(attach, region);

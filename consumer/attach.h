@@ -9,6 +9,7 @@
 #include <tally/consumer.h>
 #include <time.h>
 
+#include "consumer/follow.h"
 #include "consumer/known.h"
 #include "consumer/watch.h"
 
@@ -16,9 +17,10 @@ struct attach {
 	struct pipeline *pipeline;	       /* where records go; NULL: nowhere */
 	struct tally_consumer_options options; /* with a copy of name */
 	char *name;
-	char path[REGION_PATH_MAX]; /* of the directory */
+	char path[REGION_PATH_MAX]; /* of the directory; "": too long to have regions */
 	DIR *dir;
-	struct timespec dir_time; /* last change of the directory, before the last scan */
+	struct follow follow;	  /* whether something changed in it */
+	struct timespec dir_time; /* without inotify: its last change, before the last scan */
 	uint64_t look;
 	struct known_list known;
 
@@ -38,15 +40,15 @@ const char *attach_dir(const char *dir);
 int attach_open(struct attach *attach, const struct tally_consumer_options *options);
 void attach_close(struct attach *attach);
 
-/* Goes through the directory: follows new regions, forgets names that have gone. 0 or a negative
- * errno; what was found before the error is kept. */
-int attach_scan(struct attach *attach);
+/* A file that may be ours, by its name of user `uid`: what is to become of it. */
+void attach_try(struct attach *attach, struct known *known, uint32_t uid);
 
-/* Whether files came or went since then, as far as the directory's clock can tell. */
-bool attach_changed(const struct attach *attach);
+/* Tells that a file is not attached to, unless that has been told, and remembers it. */
+void attach_refuse(struct attach *attach, struct known *known, uint32_t pid, int error,
+		   const char *message);
 
 /* How many files in the directory are refused. */
-uint32_t attach_refused(const struct attach *attach);
+uint32_t attach_refused_count(const struct attach *attach);
 
 /* Removes the file of a region whose processes are all dead, if it is still the file that was
  * opened, and nobody joins it meanwhile. */
@@ -54,6 +56,17 @@ void attach_unlink(const struct attach *attach, const struct region_watch *regio
 
 /* A region turned out to be broken: it is refused from now on, and its processes forgotten. */
 void attach_reject(struct attach *attach, struct region_watch *region, const char *message);
+
+/* ---- scan.c ---------------------------------------------------------------------------------- */
+
+/* Follows regions that are new in the directory, forgets names that have gone; where inotify tells
+ * that nothing came or went since the last scan, it is not read. 0 or a negative errno; what was
+ * found before the error is kept. */
+int attach_scan(struct attach *attach);
+
+/* Whether there is something in the directory that the next look should not keep waiting. Without
+ * inotify: whether anything came or went, as far as the directory's clock can tell. */
+bool attach_changed(struct attach *attach);
 
 /* ---- list.c ---------------------------------------------------------------------------------- */
 

@@ -68,6 +68,7 @@ struct holder {
 
 	struct region_watch *region; /* where names are; NULL: nowhere */
 	uint64_t applied;	     /* ticks of the latest record */
+	uint64_t skew;		     /* ticks: threads' times differ by as much */
 	size_t rows;		     /* in the table */
 	bool leaving;		     /* rows are to go, then it */
 	uint64_t last_key;	     /* of the books used last */

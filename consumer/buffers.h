@@ -7,30 +7,36 @@
  * an unmatched one; a pool reset takes away all of that (device, pool).
  *
  * LATE RECORDS. A thread may be stopped between taking the time and publishing, so a record can
- * come after later ones. A key whose history does not go up by turns, alloc, free, alloc, gets a
- * doubt: what was counted of it, and the latest event by time. Its row is live if and only if that
- * latest event is an allocation, in whatever order the events came. A doubt ends after DOUBT_NS, by
+ * come after later ones. A key whose history does not go by turns, alloc, free, alloc, gets a
+ * doubt (consumer/doubts.h): what was counted of it, and the latest event by time. Its row is live
+ * if and only if that latest event is an allocation, in whatever order the events came; of an
+ * allocation and a free at the same time it is left to the count. A doubt ends after DOUBT_NS, by
  * when nothing late is expected any more.
  *
- * A key whose row was taken away by its free is forgotten at once, with the time of the free. So the
- * latest event in a row that a late record has made may not be the latest there was. But who is
- * forgotten had as many allocations as frees, so without loss the row counts all that does not
- * cancel out: such a row is live if and only if it has more allocations than frees, until it has
- * seen an event that is later than all that was forgotten. Thus, without loss the table is exact for
- * any order of arrival, as all events of a key come before its doubt ends; with loss, and no late
- * records, it is what the records that are left make of it one after the other. (Of a key with both
- * at once a row can stay that should not; it is unsure, as the loss is known.) A reset is no event of a
- * key: it has to come after what is before it and before what is after it; its caller sees to that.
+ * Clocks of different processors, and a processor that reads its clock ahead of what comes before,
+ * put events of two threads the wrong way round that follow each other closely. So of two within
+ * `skew`, one an allocation and one a free, the first of which did not fit, the second came first.
+ *
+ * A key whose row was taken away by its free is forgotten at once, with the time of the free. So
+ * the latest event in a row that a late record has made may not be the latest there was. But who
+ * is forgotten had as many allocations as frees: without loss, the row's count is the key's. Such a
+ * row is live if and only if it has more allocations than frees, until it has seen an event that is
+ * later than all that was forgotten. Thus, without loss the table is exact for any order of
+ * arrival, as long as all events of a key come before its doubt ends; with loss and nothing late it
+ * is what the remaining records make of it one after the other. (With both at once, on one key, a
+ * row can stay that should not.) A reset is no event of a key: it has to come after what is
+ * before it and before what is after it, which its caller sees to.
  *
  * PUBLICATION. A row is filled before it enters the table, which liburcu orders; later changes are
- * to its word `state` and to words of its books, each of which stands by itself. Readers hold the RCU
- * read lock. Rows come back after a grace period to be used again (consumer/rows.h), books are freed
- * after one. Nothing of this is shared between processes.
+ * to its word `state` and to words of its books, each of which stands by itself. Readers hold the
+ * RCU read lock. Rows come back after a grace period to be used again (consumer/rows.h), books are
+ * freed after one. Nothing of this is shared between processes.
  *
- * MEMORY. Rows are at most `max`; as many again may wait for readers that hold a snapshot. What
- * finds no room is counted in left_out, and not entered; a free without a row is taken for that of a
- * buffer left out as long as there are such in its pool. Where several processes are in the table,
- * none takes more than 8 times what it leaves to others. The hash table grows, and never shrinks.
+ * MEMORY. Rows are at most `max`; as many again, and some, may wait for readers that hold a
+ * snapshot. What finds no room is counted in left_out, and not entered; a free without a row is
+ * taken for that of a buffer left out as long as there are such in its pool. Where several
+ * processes are in the table, none takes more than 8 times what it leaves to others. The hash
+ * table grows, and never shrinks.
  */
 #ifndef CONSUMER_BUFFERS_H
 #define CONSUMER_BUFFERS_H
@@ -39,34 +45,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "consumer/ahead.h"
 #include "consumer/books.h"
+#include "consumer/doubts.h"
 #include "consumer/rows.h"
 #include "consumer/stage.h"
-
-#define DOUBT_NS 1000000000ull
-
-/* What is known of a key in doubt. Between its start and the row's end, row->state names it. */
-struct doubt {
-	struct row *row;     /* NULL: it has ended, or is of no use any more */
-	uint64_t latest;     /* ticks of the latest event */
-	uint64_t forgotten;  /* ticks: none that was forgotten is later; 0: none was forgotten */
-	uint64_t touched_ns; /* CLOCK_MONOTONIC: when something was added */
-	uint64_t queued_ns;  /* and when it was put last on the list */
-	uint32_t next;	     /* in the order they are settled, or among those not used */
-	int32_t net;	     /* allocations - frees */
-	uint32_t unmatched, doubles; /* counted in the books because of it */
-	bool latest_allocs;
-	bool late; /* a record came late */
-};
-
-struct doubts {
-	struct doubt *all; /* number n is at n - 1 */
-	uint32_t count, room, max;
-	uint32_t first, last, unused;
-};
-
-/* After so many records readers' grace periods may end, and the hash table may grow. */
-#define BUFFERS_AT_ONCE 1024
 
 struct buffers {
 	struct cds_lfht *table; /* NULL: there is none */
@@ -74,11 +57,10 @@ struct buffers {
 	size_t count, max;
 	uint64_t left_out;
 	uint64_t left_out_since_ns; /* CLOCK_REALTIME, 0: none was */
-	uint64_t now_ns;	    /* CLOCK_MONOTONIC, about */
-	uint32_t applied;	    /* since the RCU read lock was taken */
 	size_t holders;		    /* that have rows */
 	bool sweep;		    /* there are rows that are to go */
 	struct rows rows;
+	struct ahead ahead;
 	struct doubts doubts;
 
 	struct holder *leaving;		 /* to be swept */
@@ -93,16 +75,17 @@ int buffers_open(struct buffers *buffers, size_t max);
 /* No reader is left; every holder is leaving. */
 void buffers_close(struct buffers *buffers);
 
-/* Between these, on the thread that polls, which holds no RCU read lock. */
+/* Applies records, which come in order of time but for few that are late. Between the other two, on
+ * the thread that polls, which holds no RCU read lock. */
 void buffers_begin(struct buffers *buffers);
-void buffers_apply(struct buffers *buffers, const struct staged *item);
+void buffers_apply(struct buffers *buffers, const struct staged *const *items, size_t count);
 void buffers_end(struct buffers *buffers);
 
 /* An allocation that got no row. */
 void buffers_leave_out(struct buffers *buffers);
 
-/* Takes a row out, and what it stands for out of the sums, as freed or not. */
-void buffers_take_away(struct buffers *buffers, struct row *row, bool freed);
+/* Whether its pool was reset since. */
+bool buffers_is_gone(struct buffers *buffers, struct row *row);
 
 /* The rows of a holder go with the next sweep; it is freed then. */
 void buffers_leave(struct buffers *buffers, struct holder *holder);
@@ -117,24 +100,5 @@ void buffers_end_doubts(struct buffers *buffers, uint64_t until_ns);
 size_t buffers_each(const struct buffers *buffers,
 		    bool (*each)(void *each_arg, const struct tally_buffer *buffer),
 		    void *each_arg);
-
-/* ---- doubts.c, for buffers.c ------------------------------------------------------------------ */
-
-/* NULL: no memory. */
-struct doubt *doubt_of(struct buffers *buffers, struct row *row);
-struct doubt *doubt_start(struct buffers *buffers, struct row *row);
-void doubt_move(struct buffers *buffers, const struct row *from, struct row *to);
-void doubt_drop(struct buffers *buffers, struct row *row);
-
-/* Adds an event, the doubt's row staying as it is; true: it is the latest allocation. */
-bool doubt_add(struct doubt *doubt, struct pool_books *pool, uint64_t time, bool allocs);
-bool doubt_is_live(const struct doubt *doubt);
-
-/* Nothing is left of it: a row that is live and was allocated last. */
-bool doubt_is_over(const struct doubt *doubt);
-
-/* The next doubt that is to end, off the list; NULL: none that was touched before `until_ns`. */
-struct row *doubts_next(struct buffers *buffers, uint64_t until_ns, bool *ret_live);
-void doubts_free(struct doubts *doubts);
 
 #endif

@@ -71,16 +71,20 @@ void build_measure(const struct picture *picture, struct layout *ret_layout)
 
 /* ---- Filling --------------------------------------------------------------------------------- */
 
-static void fill_pool(struct tally_pool_view *view, const struct sum *sum, const char *name)
+static void fill_pool(struct tally_pool_view *view, const struct sum *sum, const char *name,
+		      struct rates rates)
 {
 	memset(view, 0, sizeof(*view));
 	view->device = TALLY_KEY_DEVICE(sum->key);
 	view->pool = TALLY_KEY_POOL(sum->key);
 	view->totals = sum->totals;
+	view->allocations_per_s = rates.allocations;
+	view->frees_per_s = rates.frees;
+	view->allocated_bytes_per_s = rates.allocated_bytes;
 	if (describe_fixed_pool(view->pool))
 		name = describe_fixed_pool(view->pool);
 	if (name)
-		snprintf(view->pool_name, sizeof(view->pool_name), "%s", name);
+		memcpy(view->pool_name, name, strnlen(name, sizeof(view->pool_name) - 1));
 	else
 		snprintf(view->pool_name, sizeof(view->pool_name), "pool-%u", view->pool);
 }
@@ -112,7 +116,9 @@ static void fill_processes(const struct picture *picture, struct tally_snapshot 
 			const struct sum *sum = &process->sums.all[i];
 
 			fill_pool(&pools[filled++], sum,
-				  describe_pool(process->region, TALLY_KEY_POOL(sum->key)));
+				  describe_pool(process->region, TALLY_KEY_POOL(sum->key)),
+				  history_rates(picture->history, sum,
+						process->past ? UINT64_MAX : process->met_ns));
 		}
 		snapshot->events += view->events;
 		snapshot->records_read += view->records_read;
@@ -191,7 +197,8 @@ void build_fill(const struct picture *picture, const struct layout *layout, unsi
 	for (n = 0; n < picture->over_all->count; n++) {
 		const struct sum *sum = &picture->over_all->all[n];
 
-		fill_pool(&pools[n], sum, name_of_pool(picture, TALLY_KEY_POOL(sum->key)));
+		fill_pool(&pools[n], sum, name_of_pool(picture, TALLY_KEY_POOL(sum->key)),
+			  history_rates(picture->history, sum, 0));
 		snapshot.complete = snapshot.complete && sum->totals.current;
 	}
 	fill_processes(picture, &snapshot, processes, process_pools);

@@ -3,10 +3,13 @@
 #include <tally/consumer.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "consumer/exclude.h"
 #include "consumer/look.h"
@@ -24,52 +27,84 @@ enum running { STOPPED, RUNNING, STOPPING };
 struct tally_consumer {
 	struct look look;
 
-	pthread_mutex_t lock; /* of what follows */
-	pthread_cond_t wake;
+	pthread_mutex_t lock; /* of the next two */
 	enum running running;
 	bool polling;
+
+	/* Constant while the thread runs. */
 	pthread_t thread;
+	int stop_fd; /* an eventfd: readable once it is to end */
 	uint64_t interval_ns;
 };
 
 /* ---- The thread ------------------------------------------------------------------------------ */
 
-/* Sleeps until `until_ns` or a stop. With the lock held. */
-static void sleep_until(struct tally_consumer *consumer, uint64_t until_ns)
+static bool is_running(struct tally_consumer *consumer)
 {
-	struct timespec until = {
-		.tv_sec = (time_t)(until_ns / 1000000000u),
-		.tv_nsec = (long)(until_ns % 1000000000u),
-	};
+	bool runs;
 
-	while (consumer->running == RUNNING && clock_monotonic_ns() < until_ns)
-		pthread_cond_timedwait(&consumer->wake, &consumer->lock, &until);
+	pthread_mutex_lock(&consumer->lock);
+	runs = consumer->running == RUNNING;
+	pthread_mutex_unlock(&consumer->lock);
+	return runs;
 }
 
-/* The time between two looks, the last of which took `look_ns`. With the lock held, but not while
- * draining. */
+/* Sleeps until `until_ns`, a stop, or, if `listens`, something in the directory; that it was this
+ * is the result. */
+static bool sleep_until(struct tally_consumer *consumer, uint64_t until_ns, bool listens)
+{
+	struct pollfd fds[2] = {
+		{ .fd = consumer->stop_fd, .events = POLLIN },
+		{ .fd = listens ? consumer->look.attach.follow.fd : -1, .events = POLLIN },
+	};
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+	struct timespec left = {
+		.tv_sec = (time_t)(left_ns / 1000000000u),
+		.tv_nsec = (long)(left_ns % 1000000000u),
+	};
+
+	if (ppoll(fds, 2, &left, NULL) < 0 || (fds[0].revents & POLLNVAL)) {
+		/* No memory, or the host has closed our descriptors: never at full speed. */
+		left = (struct timespec){ .tv_nsec = DRAIN_PAUSE_NS };
+		nanosleep(&left, NULL);
+	}
+	return fds[1].revents != 0;
+}
+
+/* The time between two looks, the last of which took `look_ns`. */
 static void pass_interval(struct tally_consumer *consumer, uint64_t look_ns)
 {
+	bool drains = consumer->look.attach.options.read_records;
 	uint64_t start_ns = clock_monotonic_ns();
 	uint64_t end_ns = start_ns + consumer->interval_ns;
 	uint64_t early_ns = start_ns + EARLY_LOOK_NS + look_ns * EARLY_LOOK_SHARE;
 	uint64_t pause_ns = DRAIN_PAUSE_NS;
+	uint64_t drain_ns = drains ? start_ns + pause_ns : UINT64_MAX;
+	uint64_t listen_ns =
+		start_ns; /* until then others may do in the directory what they like */
 
-	while (consumer->running == RUNNING) {
+	while (is_running(consumer)) {
+		bool wanted = attach_changed(&consumer->look.attach) || consumer->look.due;
 		uint64_t now_ns = clock_monotonic_ns();
+		uint64_t until_ns = end_ns;
+		bool listens = !wanted && now_ns >= listen_ns;
 
-		if (now_ns >= end_ns ||
-		    (now_ns >= early_ns &&
-		     (consumer->look.due || attach_changed(&consumer->look.attach))))
+		if (now_ns >= end_ns || (wanted && now_ns >= early_ns))
 			return;
-		if (!consumer->look.attach.options.read_records || now_ns + pause_ns >= end_ns) {
-			sleep_until(consumer, end_ns);
-			return;
+		if (now_ns >= drain_ns) {
+			pause_ns = look_drain(&consumer->look) ? DRAIN_PAUSE_NS : pause_ns * 2;
+			drain_ns = clock_monotonic_ns() + pause_ns;
+			continue;
 		}
-		sleep_until(consumer, now_ns + pause_ns);
-		pthread_mutex_unlock(&consumer->lock);
-		pause_ns = look_drain(&consumer->look) ? DRAIN_PAUSE_NS : pause_ns * 2;
-		pthread_mutex_lock(&consumer->lock);
+		if (wanted && early_ns < until_ns)
+			until_ns = early_ns;
+		if (!wanted && !listens && listen_ns < until_ns)
+			until_ns = listen_ns;
+		if (drain_ns < until_ns)
+			until_ns = drain_ns;
+		if (sleep_until(consumer, until_ns, listens))
+			listen_ns = clock_monotonic_ns() + EARLY_LOOK_NS;
 	}
 }
 
@@ -79,15 +114,11 @@ static void *run(void *arg)
 	uint64_t start_ns;
 
 	exclude_begin(); /* for good */
-	pthread_mutex_lock(&consumer->lock);
 	do {
-		pthread_mutex_unlock(&consumer->lock);
 		start_ns = clock_monotonic_ns();
 		look_once(&consumer->look); /* after an error the snapshot before it stays */
-		pthread_mutex_lock(&consumer->lock);
 		pass_interval(consumer, clock_monotonic_ns() - start_ns);
-	} while (consumer->running == RUNNING);
-	pthread_mutex_unlock(&consumer->lock);
+	} while (is_running(consumer));
 	consumer->look.pipeline.last = true;
 	look_once(&consumer->look);
 	consumer->look.pipeline.last = false;
@@ -99,10 +130,15 @@ static int make_thread(struct tally_consumer *consumer)
 	sigset_t all, before;
 	int error;
 
+	consumer->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (consumer->stop_fd < 0)
+		return -errno;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&consumer->thread, NULL, run, consumer);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		close(consumer->stop_fd);
 	return error ? -EAGAIN : 0;
 }
 
@@ -111,16 +147,15 @@ static int make_thread(struct tally_consumer *consumer)
 static void free_consumer(struct tally_consumer *consumer)
 {
 	look_close(&consumer->look);
-	pthread_cond_destroy(&consumer->wake);
 	pthread_mutex_destroy(&consumer->lock);
 	free(consumer);
 }
 
-static int open_consumer(const struct tally_consumer_options *options,
+/* `early`: what is asked for need not be there yet. */
+static int open_consumer(const struct tally_consumer_options *options, bool early,
 			 struct tally_consumer **ret_consumer)
 {
 	struct tally_consumer *consumer = calloc(1, sizeof(*consumer));
-	pthread_condattr_t monotonic;
 	int error;
 
 	if (!consumer)
@@ -131,13 +166,11 @@ static int open_consumer(const struct tally_consumer_options *options,
 		return error;
 	}
 	pthread_mutex_init(&consumer->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&consumer->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
 	error = look_once(&consumer->look);
 	if (!error)
 		error = look_found(&consumer->look);
+	if (error == -ENOENT && early)
+		error = 0;
 	if (error) {
 		free_consumer(consumer);
 		return error;
@@ -152,9 +185,35 @@ int tally_consumer_open(const struct tally_consumer_options *options,
 	int error;
 
 	exclude_begin();
-	error = open_consumer(options, ret_consumer);
+	error = open_consumer(options, false, ret_consumer);
 	exclude_end();
 	return error;
+}
+
+int tally_consumer_start_own(const struct tally_consumer_options *options, uint32_t interval_ms,
+			     struct tally_consumer **ret_consumer)
+{
+	struct tally_consumer_options own = { 0 };
+	struct tally_consumer *consumer;
+	int error;
+
+	if (options)
+		own = *options;
+	if (own.pid || own.name || own.run_id)
+		return -EINVAL;
+	own.pid = (uint32_t)getpid();
+	exclude_begin();
+	error = open_consumer(&own, true, &consumer);
+	exclude_end();
+	if (error)
+		return error;
+	error = tally_consumer_start(consumer, interval_ms);
+	if (error) {
+		tally_consumer_close(consumer);
+		return error;
+	}
+	*ret_consumer = consumer;
+	return 0;
 }
 
 void tally_consumer_close(struct tally_consumer *consumer)
@@ -218,13 +277,14 @@ int tally_consumer_stop(struct tally_consumer *consumer)
 	runs = consumer->running == RUNNING;
 	if (runs) {
 		consumer->running = STOPPING;
-		pthread_cond_signal(&consumer->wake);
+		eventfd_write(consumer->stop_fd, 1);
 	}
 	pthread_mutex_unlock(&consumer->lock);
 	if (!runs)
 		return -ESRCH;
 	exclude_begin();
 	pthread_join(consumer->thread, NULL);
+	close(consumer->stop_fd);
 	exclude_end();
 	pthread_mutex_lock(&consumer->lock);
 	consumer->running = STOPPED;

@@ -12,7 +12,8 @@
  * -EAGAIN: a lane has an owner that the census has not met, so nothing can be told. */
 int cursor_look(struct region_watch *region, bool read_records);
 
-/* Drains only. True: something had been published since the last time. */
+/* Drains only. True: so much had been published since the last time that the next one should come
+ * soon. */
 bool cursor_drain(struct region_watch *region);
 
 /* The position where the part of a lane begins that is its row's. */

@@ -15,8 +15,7 @@ static const char *const fixed_names[] = {
 	[TALLY_POOL_KERNEL] = "kernel", [TALLY_POOL_HEAP] = "heap",
 };
 
-/* The first of the pools that have no fixed name. */
-#define POOL_NAMED_MIN (sizeof(fixed_names) / sizeof(fixed_names[0]))
+_Static_assert(sizeof(fixed_names) / sizeof(fixed_names[0]) == POOL_NAMED_MIN, "all have one");
 
 const char *describe_fixed_pool(uint32_t pool)
 {
@@ -159,7 +158,7 @@ static int read_pools(struct region_watch *region, const struct sums *sums)
 	int error = 0;
 	size_t n;
 
-	for (n = 0; n < sums->count && !error; n++)
+	for (n = 0; n < sums->count && sums->names_asked && !error; n++)
 		error = read_pool(region, TALLY_KEY_POOL(sums->all[n].key));
 	return error;
 }

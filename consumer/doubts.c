@@ -2,9 +2,10 @@
 /* Doubts: keys of the table of live buffers whose events did not come by turns. */
 #include <stdlib.h>
 #include <string.h>
+#include <tally/abi.h>
 #include <tally/atomic.h>
 
-#include "consumer/buffers.h"
+#include "consumer/doubts.h"
 
 #define ROOM_MIN 64
 
@@ -24,26 +25,26 @@ static void set_number(struct row *row, uint32_t number)
 	tally_store_relaxed(&row->state, live | (uint64_t)number << 1);
 }
 
-struct doubt *doubt_of(struct buffers *buffers, struct row *row)
+struct doubt *doubt_of(struct doubts *doubts, const struct row *row)
 {
 	uint32_t number = number_of(row);
 
-	return number ? &buffers->doubts.all[number - 1] : NULL;
+	return number ? &doubts->all[number - 1] : NULL;
 }
 
-void doubt_move(struct buffers *buffers, const struct row *from, struct row *to)
+void doubt_move(struct doubts *doubts, const struct row *from, struct row *to)
 {
 	uint32_t number = number_of(from);
 
 	set_number(to, number);
 	if (number)
-		buffers->doubts.all[number - 1].row = to;
+		doubts->all[number - 1].row = to;
 }
 
 /* It leaves the list when its time has come. */
-void doubt_drop(struct buffers *buffers, struct row *row)
+void doubt_drop(struct doubts *doubts, struct row *row)
 {
-	struct doubt *doubt = doubt_of(buffers, row);
+	struct doubt *doubt = doubt_of(doubts, row);
 
 	if (doubt)
 		doubt->row = NULL;
@@ -99,9 +100,8 @@ static uint32_t take_unused(struct doubts *doubts)
 	return number;
 }
 
-struct doubt *doubt_start(struct buffers *buffers, struct row *row)
+struct doubt *doubt_start(struct doubts *doubts, struct row *row)
 {
-	struct doubts *doubts = &buffers->doubts;
 	struct doubt *doubt;
 	uint32_t number;
 
@@ -111,7 +111,7 @@ struct doubt *doubt_start(struct buffers *buffers, struct row *row)
 	doubt = &doubts->all[number - 1];
 	memset(doubt, 0, sizeof(*doubt));
 	doubt->row = row;
-	doubt->touched_ns = doubt->queued_ns = buffers->now_ns;
+	doubt->touched_ns = doubt->queued_ns = doubts->now_ns;
 	append(doubts, number);
 	set_number(row, number);
 	return doubt;
@@ -119,20 +119,20 @@ struct doubt *doubt_start(struct buffers *buffers, struct row *row)
 
 /* ---- What an event changes ------------------------------------------------------------------- */
 
-/* Whether later events than the latest may have been forgotten. */
-static bool is_blind(const struct doubt *doubt)
+/* Later events than the latest may have been forgotten, or there are two at once. */
+static bool by_count(const struct doubt *doubt)
 {
-	return doubt->latest < doubt->forgotten;
+	return doubt->latest < doubt->forgotten || doubt->tied;
 }
 
 bool doubt_is_live(const struct doubt *doubt)
 {
-	return is_blind(doubt) ? doubt->net > 0 : doubt->latest_allocs;
+	return by_count(doubt) ? doubt->net > 0 : doubt->latest_allocs;
 }
 
 bool doubt_is_over(const struct doubt *doubt)
 {
-	return doubt->net == 1 && doubt->latest_allocs && !is_blind(doubt) && !doubt->unmatched &&
+	return doubt->net == 1 && doubt->latest_allocs && !by_count(doubt) && !doubt->unmatched &&
 	       !doubt->doubles;
 }
 
@@ -148,73 +148,127 @@ static void note(struct doubt *doubt, struct pool_books *pool, bool allocs)
 	}
 }
 
-/* As if it had come when it happened, before what is there: it answers for one of the other kind
- * that had been counted. */
-static void add_late(struct doubt *doubt, struct pool_books *pool, bool allocs)
+/* It answers for one of the other kind that had been counted before it came. */
+static bool cancel(struct doubt *doubt, struct pool_books *pool, bool allocs)
 {
-	doubt->late = true;
 	if (allocs && doubt->unmatched > 0) {
 		doubt->unmatched--;
 		pool->unmatched_frees--;
-	} else if (!allocs && doubt->doubles > 0) {
+		return true;
+	}
+	if (!allocs && doubt->doubles > 0) {
 		doubt->doubles--;
 		pool->double_allocations--;
-	} else {
-		note(doubt, pool, allocs);
+		return true;
 	}
+	return false;
 }
 
-/* Two at one time: whichever order makes sense. */
-static bool cancels_at_once(const struct doubt *doubt, uint64_t time, bool allocs)
+/* What is left to counting has no more of either than it takes. */
+static void recount(struct doubt *doubt, struct pool_books *pool)
 {
-	return time == doubt->latest && (allocs ? doubt->unmatched > 0 : doubt->doubles > 0);
+	int64_t excess = (int64_t)doubt->net - doubt_is_live(doubt);
+	uint32_t unmatched = excess < 0 ? (uint32_t)-excess : 0;
+	uint32_t doubles = excess > 0 ? (uint32_t)excess : 0;
+
+	pool->unmatched_frees += (uint64_t)unmatched - doubt->unmatched;
+	pool->double_allocations += (uint64_t)doubles - doubt->doubles;
+	doubt->unmatched = unmatched;
+	doubt->doubles = doubles;
 }
 
-bool doubt_add(struct doubt *doubt, struct pool_books *pool, uint64_t time, bool allocs)
+/* Whether the clocks do not tell which of an event and the latest one came first. */
+static bool is_near(const struct doubt *doubt, const struct pool_books *pool,
+		    const struct staged *item)
 {
-	bool live = doubt_is_live(doubt);
+	uint64_t distance = item->time > doubt->latest ? item->time - doubt->latest
+						       : doubt->latest - item->time;
 
-	doubt->net += allocs ? 1 : -1;
-	if (time < doubt->latest || cancels_at_once(doubt, time, allocs)) {
-		add_late(doubt, pool, allocs);
-		return false;
+	return distance <= pool->holder->skew && distance > 0 &&
+	       doubt->latest_allocs != (item->kind == TALLY_KIND_ALLOC) &&
+	       doubt->latest_tid != (uint32_t)item->where;
+}
+
+/* It came before the latest event, and answers for what did not fit; else it does not fit either.
+ * But if the clocks do not tell, it may as well have come after; and if the latest was swapped with
+ * one of this kind, that was this one's part. */
+static void add_before(struct doubt *doubt, struct pool_books *pool, bool allocs, bool near)
+{
+	bool undo = doubt->swapped && allocs != doubt->latest_allocs;
+
+	doubt->late = true;
+	if (cancel(doubt, pool, allocs)) {
+		doubt->swapped = doubt->swapped || near;
+		return;
 	}
-	if (allocs == live)
+	if (!undo && !near) {
 		note(doubt, pool, allocs);
-	doubt->latest = time;
+		return;
+	}
+	doubt->swapped = false;
 	doubt->latest_allocs = allocs;
-	return allocs;
+}
+
+/* It is the latest. */
+static void add_after(struct doubt *doubt, struct pool_books *pool, const struct staged *item)
+{
+	bool allocs = item->kind == TALLY_KIND_ALLOC;
+	bool fits = allocs != doubt_is_live(doubt);
+
+	if (!fits)
+		note(doubt, pool, allocs);
+	doubt->latest_noted = !fits;
+	doubt->latest_tid = (uint32_t)item->where;
+	doubt->latest = item->time;
+	doubt->latest_allocs = allocs;
+	doubt->tied = doubt->swapped = false;
+}
+
+bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *pool,
+	       const struct staged *item)
+{
+	bool allocs = item->kind == TALLY_KIND_ALLOC;
+	bool near = is_near(doubt, pool, item);
+	bool swapped = near && doubt->latest_noted && !doubt->swapped;
+	bool before = item->time < doubt->latest || swapped;
+	bool at_once = item->time == doubt->latest &&
+		       (doubt->tied || allocs != doubt->latest_allocs);
+
+	if (before)
+		add_before(doubt, pool, allocs, near);
+	else if (!at_once)
+		add_after(doubt, pool, item);
+	doubt->tied = doubt->tied || at_once;
+	doubt->late = doubt->late || at_once;
+	doubt->net += allocs ? 1 : -1;
+	doubt->touched_ns = doubts->now_ns;
+	if (by_count(doubt))
+		recount(doubt, pool);
+	return !before && allocs;
 }
 
 /* ---- Ending ---------------------------------------------------------------------------------- */
 
-/* Of records that came late it is known by now what they were. */
+/* Of records that came late it is known by now that one was the other's. */
 static void balance(struct doubt *doubt, struct pool_books *pool)
 {
-	int64_t excess = (int64_t)doubt->net - doubt_is_live(doubt);
 	uint32_t both = doubt->unmatched < doubt->doubles ? doubt->unmatched : doubt->doubles;
-	uint32_t unmatched = doubt->unmatched - both, doubles = doubt->doubles - both;
 
 	if (!doubt->late)
 		return;
-	if (doubt->forgotten) {
-		unmatched = excess < 0 ? (uint32_t)-excess : 0;
-		doubles = excess > 0 ? (uint32_t)excess : 0;
-	}
-	pool->unmatched_frees += (uint64_t)unmatched - doubt->unmatched;
-	pool->double_allocations += (uint64_t)doubles - doubt->doubles;
+	pool->unmatched_frees -= both;
+	pool->double_allocations -= both;
 }
 
 /* Takes the first doubt off the list, or puts it last if something was added to it since. */
-static struct row *take_row(struct doubts *doubts, uint64_t until_ns, uint64_t now_ns,
-			    bool *ret_live)
+static struct row *take_row(struct doubts *doubts, uint64_t until_ns, bool *ret_live)
 {
 	uint32_t number = take_first(doubts);
 	struct doubt *doubt = &doubts->all[number - 1];
 	struct row *row = doubt->row;
 
 	if (row && doubt->touched_ns > until_ns) {
-		doubt->queued_ns = now_ns;
+		doubt->queued_ns = doubts->now_ns;
 		append(doubts, number);
 		return NULL;
 	}
@@ -228,16 +282,15 @@ static struct row *take_row(struct doubts *doubts, uint64_t until_ns, uint64_t n
 	return row;
 }
 
-struct row *doubts_next(struct buffers *buffers, uint64_t until_ns, bool *ret_live)
+struct row *doubts_next(struct doubts *doubts, uint64_t until_ns, bool *ret_live)
 {
-	struct doubts *doubts = &buffers->doubts;
 	struct row *row = NULL;
 	uint32_t tries = doubts->count;
 
 	while (!row && doubts->first && tries-- > 0) {
 		if (doubts->all[doubts->first - 1].queued_ns > until_ns)
 			break;
-		row = take_row(doubts, until_ns, buffers->now_ns, ret_live);
+		row = take_row(doubts, until_ns, ret_live);
 	}
 	return row;
 }

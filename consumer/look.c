@@ -13,6 +13,8 @@
 #include "consumer/read.h"
 #include "consumer/totals.h"
 
+#define HURRIES_MAX 8
+
 /* A file that was cut sends SIGBUS to whoever reads it, unless there is a guard. */
 static bool is_cut(const struct region_watch *region)
 {
@@ -82,28 +84,55 @@ static int watch_all(struct look *look)
 
 /* ---- Adding up ------------------------------------------------------------------------------- */
 
-static const struct process *find_region(const struct look *look, uint64_t region_id)
+static int by_id(const void *a, const void *b)
 {
-	size_t n;
+	uint64_t one = (*(struct process *const *)a)->said.region_id;
+	uint64_t other = (*(struct process *const *)b)->said.region_id;
 
-	for (n = 0; n < look->attach.process_count; n++)
-		if (look->attach.processes[n]->said.region_id == region_id)
-			return look->attach.processes[n];
-	return NULL;
+	return (one > other) - (one < other);
+}
+
+/* All rows by their id, made when the first is asked for. NULL: no memory. */
+static struct process **index_of(struct look *look)
+{
+	size_t count = look->attach.process_count;
+
+	if (look->index)
+		return look->index;
+	look->index = malloc((count ? count : 1) * sizeof(struct process *));
+	if (!look->index)
+		return NULL;
+	memcpy(look->index, look->attach.processes, count * sizeof(struct process *));
+	qsort(look->index, count, sizeof(struct process *), by_id);
+	return look->index;
+}
+
+static int find_region(struct look *look, uint64_t region_id, const struct process **ret_process)
+{
+	struct process key = { .said.region_id = region_id }, *at = &key, **found;
+	struct process **all = index_of(look);
+
+	if (!all)
+		return -ENOMEM;
+	found = bsearch(&at, all, look->attach.process_count, sizeof(struct process *), by_id);
+	*ret_process = found ? *found : NULL;
+	return 0;
 }
 
 /* What a fork child inherited is counted with its parent as long as that lives. Of two that ended
  * within one look their own words tell which was first, if both left one. */
-static void count_inherited(const struct look *look, struct process *process)
+static int count_inherited(struct look *look, struct process *process)
 {
 	const struct process *parent;
 
 	if (process->said.parent_id == 0 || process->inherited_counted || process->ended_before)
-		return;
-	parent = find_region(look, process->said.parent_id);
+		return 0;
+	if (find_region(look, process->said.parent_id, &parent) != 0)
+		return -ENOMEM;
 	process->inherited_counted = !parent || parent->ended_before ||
 				     (parent->ended && !process->ended) ||
 				     (parent->ended_ns && parent->ended_ns < process->ended_ns);
+	return 0;
 }
 
 static int add_up(struct look *look)
@@ -113,15 +142,27 @@ static int add_up(struct look *look)
 	size_t n;
 
 	sums_restart(&look->over_all);
+	history_begin(&look->history);
 	for (n = 0; n < attach->process_count && !error; n++) {
-		count_inherited(look, attach->processes[n]);
-		error = totals_add(&look->over_all, attach->processes[n]);
+		error = count_inherited(look, attach->processes[n]);
+		if (error)
+			break;
+		history_meet(&look->history, attach->processes[n]);
+		error = totals_add(&look->over_all, attach->processes[n], &look->history);
 	}
+	free(look->index);
+	look->index = NULL;
 	/* What is nobody's any more was no business of the one process that was asked for. */
-	for (n = 0; n < attach->region_count && !error && !attach->options.pid; n++)
-		error = totals_add_past(&look->over_all, attach->regions[n]);
+	for (n = 0; n < attach->region_count && !error; n++) {
+		history_meet_past(attach->regions[n]);
+		if (!attach->options.pid)
+			error = totals_add_past(&look->over_all, attach->regions[n],
+						&look->history);
+	}
 	totals_finish(&look->over_all);
-	return error;
+	if (error)
+		return error;
+	return history_finish(&look->history, &look->over_all);
 }
 
 /* The latest description of each device; a pool with a known capacity is shown before its first
@@ -157,9 +198,10 @@ static int publish(struct look *look)
 			.processes = look->attach.processes,
 			.process_count = look->attach.process_count,
 			.over_all = &look->over_all,
+			.history = &look->history,
 			.devices = devices,
 			.device_count = device_count,
-			.refused_files = attach_refused(&look->attach),
+			.refused_files = attach_refused_count(&look->attach),
 		};
 		size_t n;
 
@@ -171,6 +213,14 @@ static int publish(struct look *look)
 	}
 	free(devices);
 	return error;
+}
+
+/* Who ends well removes its file first, and is still there for a moment. One that stays all the
+ * same has no more than a few looks brought forward. */
+static bool is_about_to_end(struct region_watch *region)
+{
+	return region->file_gone && region->alive && !region->joined && region->entries[0].row &&
+	       region->entries[0].row->ended_ns && region->hurries++ < HURRIES_MAX;
 }
 
 /* Shown as ended now, it is not there any more next time. */
@@ -187,6 +237,7 @@ int look_once(struct look *look)
 	int scan_error, error;
 	size_t n;
 
+	look->due = false;
 	list_drop_leaving(attach);
 	scan_error = attach_scan(attach);
 	error = watch_all(look);
@@ -196,6 +247,8 @@ int look_once(struct look *look)
 		error = add_up(look);
 	if (!error)
 		error = publish(look);
+	for (n = 0; n < attach->region_count; n++)
+		look->due = is_about_to_end(attach->regions[n]) || look->due;
 	for (n = 0; n < attach->process_count && !error; n++)
 		attach->processes[n]->leaving = !read_keeps_ended(&look->attach.options) &&
 						is_over(attach->processes[n]);
@@ -207,7 +260,6 @@ bool look_drain(struct look *look)
 	bool moved = false;
 	size_t n;
 
-	look->due = false;
 	for (n = 0; n < look->attach.region_count; n++) {
 		struct region_watch *region = look->attach.regions[n];
 
@@ -239,8 +291,10 @@ int look_open(struct look *look, const struct tally_consumer_options *options)
 	if (error)
 		return error;
 	memset(&look->over_all, 0, sizeof(look->over_all));
+	memset(&look->history, 0, sizeof(look->history));
 	memset(&look->lent, 0, sizeof(look->lent));
 	look->due = false;
+	look->index = NULL;
 	error = publisher_open(&look->publisher);
 	if (!error) {
 		error = pipeline_open(&look->pipeline, &look->attach.options);
@@ -266,4 +320,5 @@ void look_close(struct look *look)
 	attach_close(&look->attach);
 	pipeline_close(&look->pipeline);
 	sums_free(&look->over_all);
+	history_free(&look->history);
 }

@@ -7,6 +7,7 @@
 #include <tally/consumer.h>
 
 #include "consumer/attach.h"
+#include "consumer/history.h"
 #include "consumer/lend.h"
 #include "consumer/pipeline.h"
 #include "consumer/snapshot.h"
@@ -17,9 +18,11 @@ struct look {
 	struct attach attach;
 	struct pipeline pipeline;
 	struct sums over_all;
+	struct history history;
+	struct process **index; /* rows by their id, while they are added up; or NULL */
 	struct publisher publisher;
 	struct region lent; /* base NULL: none */
-	bool due;	    /* a drain has met what only the next look can make out */
+	bool due;	    /* the next look should not wait for the interval to pass */
 };
 
 /* 0, or what attach_open() and publisher_open() say. */
@@ -32,7 +35,8 @@ void look_close(struct look *look);
  * when the directory could not be read, with a new snapshot of what was known. */
 int look_once(struct look *look);
 
-/* Drains records only. True: some had come since the last time. */
+/* Drains records only. True: so many had come since the last time that the next drain should come
+ * soon. */
 bool look_drain(struct look *look);
 
 /* 0, or why the region or process that was asked for is not among those found. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "consumer/history.h"
 #include "consumer/totals.h"
 
 /* What a process did, whether it lives or not. */
@@ -67,39 +68,50 @@ static int make_room(struct sums *over_all, const struct sums *part)
 	return sums_settle(over_all);
 }
 
-int totals_add(struct sums *over_all, struct process *process)
+int totals_add(struct sums *over_all, struct process *process, const struct history *history)
 {
-	size_t n;
+	struct sums *part = &process->sums;
+	size_t n, i = 0;
 
-	if (process->past)
-		return 0;
-	if (make_room(over_all, &process->sums) != 0)
-		return -ENOMEM;
-	for (n = 0; n < process->sums.count; n++)
-		add_one(sums_find(over_all, process->sums.all[n].key), process,
-			&process->sums.all[n]);
+	for (n = 0; n < part->count && !process->past; n++) {
+		struct sum *from = &part->all[n];
+
+		while (i < over_all->count && over_all->all[i].key < from->key)
+			i++; /* both are in order */
+		if (i == over_all->count || over_all->all[i].key != from->key) {
+			if (make_room(over_all, part) != 0)
+				return -ENOMEM;
+			i = 0;
+			while (over_all->all[i].key != from->key)
+				i++;
+		}
+		add_one(&over_all->all[i], process, from);
+		history_add(history, &over_all->all[i], from);
+	}
 	return 0;
 }
 
-int totals_add_past(struct sums *over_all, const struct region_watch *region)
+int totals_add_past(struct sums *over_all, struct region_watch *region,
+		    const struct history *history)
 {
 	size_t n;
 
 	if (make_room(over_all, &region->past) != 0)
 		return -ENOMEM;
 	for (n = 0; n < region->past.count; n++) {
-		const struct tally_totals *part = &region->past.all[n].totals;
+		struct sum *from = &region->past.all[n], *to;
+		const struct tally_totals *part = &from->totals;
 		struct tally_totals *totals;
-		struct sum *to;
 
-		if (region->past.all[n].writers == 0)
+		if (from->writers == 0)
 			continue;
-		to = sums_find(over_all, region->past.all[n].key);
+		to = sums_find(over_all, from->key);
 		totals = &to->totals;
 		totals->abandoned_bytes = plus(totals->abandoned_bytes, part->live_bytes);
 		totals->abandoned_allocations = plus(totals->abandoned_allocations,
 						     part->live_allocations);
 		add_counts(totals, part);
+		history_add(history, to, from);
 		totals->peak_bytes_high = plus(totals->peak_bytes_high, part->peak_bytes_high);
 		to->writers++;
 		to->several = true; /* nobody knows how many, and when */

@@ -8,6 +8,10 @@
 #include "ring/clock.h"
 #include "ring/slot.h"
 
+/* The time that one thread has read from its processor's clock may be put wrong by as much, beside
+ * that of another. A processor reads on while it waits for memory, or for a lock. */
+#define SKEW_NS 1000
+
 int pipeline_open(struct pipeline *pipeline, const struct tally_consumer_options *options)
 {
 	memset(pipeline, 0, sizeof(*pipeline));
@@ -39,6 +43,7 @@ static struct holder *make_holder(struct region_watch *region, struct process *r
 		return NULL;
 	holder->region = region;
 	holder->ticks = region->ticks;
+	holder->skew = ticks_in(&region->ticks, SKEW_NS);
 	holder->lost_ns = row->lost_ns;
 	row->holder = holder;
 	return holder;
@@ -96,20 +101,19 @@ void pipeline_take(struct region_watch *region, struct process *row,
 		buffers_leave_out(&region->pipeline->buffers);
 }
 
-static void apply(void *arg, const struct staged *item)
+static void apply(void *arg, const struct staged *const *items, size_t count)
 {
 	struct region_watch *region = arg;
 	struct pipeline *pipeline = region->pipeline;
+	size_t n;
 
-	if (pipeline->buffers.table)
-		buffers_apply(&pipeline->buffers, item);
-	if (!pipeline->event)
-		return;
-	if (pipeline->buffers.table) /* a callback may take its time */
-		urcu_bp_read_unlock();
-	events_hand_over(pipeline, region, item);
-	if (pipeline->buffers.table)
-		urcu_bp_read_lock();
+	if (pipeline->buffers.table) {
+		buffers_begin(&pipeline->buffers);
+		buffers_apply(&pipeline->buffers, items, count);
+		buffers_end(&pipeline->buffers);
+	}
+	for (n = 0; n < count && pipeline->event; n++)
+		events_hand_over(pipeline, region, items[n]);
 }
 
 void pipeline_apply(struct region_watch *region)
@@ -118,11 +122,7 @@ void pipeline_apply(struct region_watch *region)
 
 	if (!pipeline || region->stage.count == 0)
 		return;
-	if (pipeline->buffers.table)
-		buffers_begin(&pipeline->buffers);
 	stage_apply(&region->stage, !region->alive || pipeline->last, apply, region);
-	if (pipeline->buffers.table)
-		buffers_end(&pipeline->buffers);
 }
 
 void pipeline_tell(struct region_watch *region)

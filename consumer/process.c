@@ -17,6 +17,7 @@ struct process *process_new(struct region_watch *region, uint32_t entry)
 	process->region = region;
 	process->entry = entry;
 	memcpy(process->said.region, region->name, sizeof(process->said.region));
+	process->said.uid = region->view.uid;
 	process->said.region_flags = region->view.header.flags;
 	return process;
 }

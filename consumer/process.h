@@ -36,6 +36,9 @@ struct process {
 	bool settled;	   /* was read whole at least once */
 	bool listed;	   /* among those that are shown */
 	bool leaving;	   /* shown for the last time */
+	bool met;	   /* a look has added it up before, */
+	uint64_t met_ns;   /* the first, if what it did earlier is of no known time; or 0 */
+	bool handed_over;  /* what it counted is in its region's past */
 	uint64_t ended_ns; /* its own word: CLOCK_MONOTONIC at a clean exit, or 0 */
 
 	/* In the shared ring: numbers of its entry. Those up to base_events are of earlier owners.

@@ -4,9 +4,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BATCH_ROWS 1020
-#define SLAB_ROWS 1024
+
+/* The first slabs are small, the others a large page each: among many rows, most of what a record
+ * costs is to find out where its row is in memory. */
+#define SLAB_SMALL 65536u
+#define SLAB_LARGE 2097152u
+#define SLABS_SMALL 16
+
+/* Rows are written one after the other as they come out of a batch. */
+#define ROWS_AHEAD 8
 
 struct batch {
 	struct rcu_head rcu;
@@ -17,10 +26,11 @@ struct batch {
 	struct row *rows[BATCH_ROWS];
 };
 
+/* The memory begins with this, where a row would be. */
 struct slab {
-	struct row rows[SLAB_ROWS];
 	struct slab *next;
 };
+_Static_assert(sizeof(struct slab) <= sizeof(struct row), "it takes one row's place");
 
 /* ---- Batches --------------------------------------------------------------------------------- */
 
@@ -90,21 +100,29 @@ static void hand_over(struct rows *rows)
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
+static bool make_slab(struct rows *rows)
+{
+	bool large = rows->slab_count >= SLABS_SMALL;
+	size_t size = large ? SLAB_LARGE : SLAB_SMALL;
+	struct slab *slab = aligned_alloc(large ? SLAB_LARGE : sizeof(struct row), size);
+
+	if (!slab)
+		return false;
+	if (large)
+		madvise(slab, size, MADV_HUGEPAGE);
+	slab->next = rows->slabs;
+	rows->slabs = slab;
+	rows->slab_count++;
+	rows->slab_left = size / sizeof(struct row) - 1;
+	return true;
+}
+
 static struct row *take_fresh(struct rows *rows)
 {
-	if (rows->made >= rows->made_max)
+	if (rows->made >= rows->made_max || (rows->slab_left == 0 && !make_slab(rows)))
 		return NULL;
-	if (rows->slab_left == 0) {
-		struct slab *slab = aligned_alloc(_Alignof(struct slab), sizeof(*slab));
-
-		if (!slab)
-			return NULL;
-		slab->next = rows->slabs;
-		rows->slabs = slab;
-		rows->slab_left = SLAB_ROWS;
-	}
 	rows->made++;
-	return &rows->slabs->rows[--rows->slab_left];
+	return (struct row *)rows->slabs + rows->slab_left--;
 }
 
 struct row *rows_take(struct rows *rows)
@@ -124,6 +142,8 @@ struct row *rows_take(struct rows *rows)
 		return row;
 	}
 	row = batch->rows[--batch->count];
+	if (batch->count >= ROWS_AHEAD)
+		__builtin_prefetch(batch->rows[batch->count - ROWS_AHEAD], 1);
 	if (batch->count == 0) {
 		rows->free = batch->next;
 		batch->next = rows->empty;

@@ -28,7 +28,7 @@ struct row {
 	struct cds_lfht_node node;
 	uint64_t buffer_id;
 	uint64_t size;
-	uint64_t time;	/* ticks: of the allocation that the row tells of */
+	uint64_t time;	/* ticks: of the allocation that the row tells of; 0: of none */
 	uint64_t where; /* as in its record */
 	struct tag_books *books;
 	uint64_t state; /* ROW_LIVE | number of its doubt, or 0, above that bit */
@@ -36,11 +36,17 @@ struct row {
 
 #define ROW_LIVE 1u
 
+static inline struct row *row_of(struct cds_lfht_node *node)
+{
+	return (struct row *)((char *)node - offsetof(struct row, node));
+}
+
 struct batch;
 struct slab;
 
 struct rows {
 	struct slab *slabs;
+	size_t slab_count;
 	size_t slab_left; /* rows of the newest slab that were never used */
 	struct batch *free, *empty, *retiring;
 	struct __cds_lfs_stack returned; /* batches, from liburcu's thread */

@@ -7,11 +7,15 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 /* The pointer macros inline: a few instructions, as the library's licence foresees. */
 #define URCU_INLINE_SMALL_FUNCTIONS
 #include <urcu/urcu-bp.h>
 
 #include "consumer/build.h"
+
+#define LARGE_PAGE 2097152
+#define LARGE_PAGES_MIN 4194304
 
 struct block {
 	struct rcu_head rcu;
@@ -63,6 +67,20 @@ static void collect(struct publisher *publisher)
 	}
 }
 
+/* Large ones in large pages, where there are some: to touch thousands of small ones for the first
+ * time takes longer than to fill them. */
+static struct block *make_block(size_t size)
+{
+	void *block = NULL;
+
+	if (size < LARGE_PAGES_MIN)
+		return malloc(size);
+	if (posix_memalign(&block, LARGE_PAGE, size) != 0)
+		return NULL;
+	madvise(block, size, MADV_HUGEPAGE);
+	return block;
+}
+
 static struct block *take_block(struct publisher *publisher, size_t size)
 {
 	struct block *block = publisher->spare;
@@ -72,7 +90,7 @@ static struct block *take_block(struct publisher *publisher, size_t size)
 		return block;
 	free(block);
 	size += size / 4; /* processes come and go */
-	block = malloc(sizeof(*block) + size);
+	block = make_block(sizeof(*block) + size);
 	if (block) {
 		block->room = size;
 		block->publisher = publisher;

@@ -10,6 +10,7 @@
 #include <tally/consumer.h>
 #include <urcu/lfstack.h>
 
+#include "consumer/history.h"
 #include "consumer/watch.h"
 
 struct block;
@@ -39,6 +40,7 @@ struct picture {
 	struct process *const *processes; /* in order */
 	size_t process_count;
 	const struct sums *over_all;
+	const struct history *history;
 	const struct tally_device_entry *devices; /* described ones, in order */
 	size_t device_count;
 	uint32_t refused_files;

@@ -162,22 +162,30 @@ static void start_again(struct stage *stage, size_t kept)
 	stage->new_source = true;
 }
 
-void stage_apply(struct stage *stage, bool all, void (*apply)(void *arg, const struct staged *item),
+void stage_apply(struct stage *stage, bool all,
+		 void (*apply)(void *arg, const struct staged *const *items, size_t count),
 		 void *arg)
 {
-	size_t count = make_heap(stage), kept = 0;
+	const struct staged *batch[STAGE_BATCH];
+	size_t count = make_heap(stage), kept = 0, filled = 0;
 
 	while (count > 0) {
 		struct run *run = &stage->runs[stage->heap[0]];
 		size_t n = run->at++;
 
 		if (!keep(stage, n, all, &kept))
-			apply(arg, &stage->items[n]);
+			batch[filled++] = &stage->items[n];
+		if (filled == STAGE_BATCH) {
+			apply(arg, batch, filled);
+			filled = 0;
+		}
 		if (run->at == run->end)
 			stage->heap[0] = stage->heap[--count];
 		if (count > 1)
 			sift_down(stage, 0, count);
 	}
+	if (filled > 0)
+		apply(arg, batch, filled);
 	start_again(stage, kept);
 }
 

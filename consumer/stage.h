@@ -68,8 +68,12 @@ bool stage_behind(struct stage *stage);
 /* The same when no more can be put. */
 void stage_cut_off(struct stage *stage);
 
+/* So many are handed on at a time, at most. */
+#define STAGE_BATCH 32
+
 /* `all`: nobody pushes any more, or nobody will ask again. */
-void stage_apply(struct stage *stage, bool all, void (*apply)(void *arg, const struct staged *item),
+void stage_apply(struct stage *stage, bool all,
+		 void (*apply)(void *arg, const struct staged *const *items, size_t count),
 		 void *arg);
 
 /* Drops what waits of one holder. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tally/abi.h>
 
 #define SUMS_ROOM_MIN 4
 
@@ -34,6 +35,13 @@ struct sum *sums_find(const struct sums *sums, uint64_t key)
 	size_t n = place(sums, key);
 
 	return is_at(sums, n, key) ? &sums->all[n] : NULL;
+}
+
+struct sum *sums_find_near(const struct sums *sums, uint64_t key, size_t *place_near)
+{
+	if (!is_at(sums, *place_near, key))
+		*place_near = place(sums, key);
+	return is_at(sums, *place_near, key) ? &sums->all[*place_near] : NULL;
 }
 
 /* Room for so many items of `size` bytes in an array that grows; NULL: no memory. */
@@ -109,6 +117,8 @@ int sums_settle(struct sums *sums)
 		memset(&all[--to], 0, sizeof(*all));
 		all[to].key = sums->noted[--fresh];
 		all[to].totals.current = true;
+		if (TALLY_KEY_POOL(all[to].key) >= POOL_NAMED_MIN)
+			sums->names_asked = true;
 	}
 	return 0;
 }
@@ -124,15 +134,14 @@ struct sum *sums_get(struct sums *sums, uint64_t key)
 
 void sum_restart(struct sum *sum)
 {
-	struct sum fresh = {
-		.key = sum->key,
-		.totals.current = true,
-		.observed_bytes = sum->observed_bytes,
-		.sole = sum->sole,
-		.several = sum->several,
+	sum->totals = (struct tally_totals){
+		.current = true,
+		.attach_peak_bytes = sum->totals.attach_peak_bytes,
 	};
-
-	*sum = fresh;
+	sum->freed_first = sum->freed_between = sum->frees_between = 0;
+	sum->peaks = sum->peak_single = 0;
+	sum->writers = 0;
+	sum->shared = false;
 }
 
 void sums_restart(struct sums *sums)
@@ -153,6 +162,7 @@ int sums_copy(struct sums *to, const struct sums *from)
 	if (from->count > 0)
 		memcpy(to->all, from->all, from->count * sizeof(*from->all));
 	to->count = from->count;
+	to->names_asked = from->names_asked;
 	return 0;
 }
 

@@ -19,6 +19,16 @@ static inline int64_t minus(int64_t a, int64_t b)
 	return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
+/* Counts that only grow. */
+struct counts {
+	uint64_t allocations, frees, allocated_bytes;
+};
+
+#define SUM_MARKS 3
+
+/* The first of the pools that have no fixed name. */
+#define POOL_NAMED_MIN 8
+
 struct sum {
 	uint64_t key; /* TALLY_KEY() */
 	struct tally_totals totals;
@@ -36,6 +46,9 @@ struct sum {
 	int64_t observed_bytes; /* the peak is known to be at least this */
 	uint64_t sole;		/* the only contributor so far, if there was only one */
 	bool several;
+	bool has_peak;	       /* totals.attach_peak_bytes is one */
+	struct counts counted; /* at the last look; over all processes: since the first look */
+	struct counts marks[SUM_MARKS]; /* that at some earlier looks, see history.h */
 };
 
 struct sums {
@@ -43,10 +56,14 @@ struct sums {
 	size_t count, room;
 	uint64_t *noted; /* keys to be added, in any order and number */
 	size_t noted_count, noted_room;
+	bool names_asked; /* there are pools that have no fixed name */
 };
 
-/* The sum of `key`, or NULL when it is not there. Valid until the next call of the three below. */
+/* The sum of `key`, or NULL when it is not there. Valid until the next call of those below. */
 struct sum *sums_find(const struct sums *sums, uint64_t key);
+
+/* The same; *place is where it was the last time, if at all, or is zero. */
+struct sum *sums_find_near(const struct sums *sums, uint64_t key, size_t *place);
 
 /* Many keys are added in one go, as a region may have a great many, in the worst of orders: each is
  * noted, then sums_settle() adds those that are new, with zeros. 0 or -ENOMEM. */

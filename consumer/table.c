@@ -10,9 +10,11 @@
 
 #include "consumer/buffers.h"
 #include "consumer/exclude.h"
+#include "consumer/place.h"
 #include "ring/clock.h"
 
 #define BUCKETS_MIN 1024
+#define ROWS_WAITING 262144 /* 16 MiB: of a grace period, however small the table */
 
 /* ---- Room ------------------------------------------------------------------------------------ */
 
@@ -53,12 +55,14 @@ static void grow(struct buffers *buffers)
 	cds_lfht_resize(buffers->table, wanted);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	buffers->buckets = wanted;
+	urcu_bp_read_lock();
+	ahead_learn(&buffers->ahead, buffers->table, wanted);
+	urcu_bp_read_unlock();
 }
 
 void buffers_begin(struct buffers *buffers)
 {
-	buffers->now_ns = clock_monotonic_ns();
-	buffers->applied = 0;
+	buffers->doubts.now_ns = clock_monotonic_ns();
 	urcu_bp_read_lock();
 }
 
@@ -119,6 +123,10 @@ static void collect(struct buffers *buffers)
 
 void buffers_leave(struct buffers *buffers, struct holder *holder)
 {
+	if (!buffers->table) { /* nobody has come to it from a row */
+		holder_free(holder);
+		return;
+	}
 	holder->leaving = true;
 	holder->region = NULL;
 	holder->next = buffers->leaving;
@@ -146,23 +154,25 @@ void buffers_end_doubts(struct buffers *buffers, uint64_t until_ns)
 	bool live;
 
 	urcu_bp_read_lock();
-	while ((row = doubts_next(buffers, until_ns, &live)))
+	while ((row = doubts_next(&buffers->doubts, until_ns, &live)))
 		if (!live)
-			buffers_take_away(buffers, row, false);
+			place_take_away(buffers, row, false);
 	urcu_bp_read_unlock();
 }
 
 static void sweep(struct buffers *buffers)
 {
+	struct cds_lfht_node *node;
 	struct cds_lfht_iter iter;
-	struct row *row;
 
 	urcu_bp_read_lock();
-	cds_lfht_for_each_entry(buffers->table, &iter, row, node) {
-		const struct pool_books *pool = row->books->pool;
+	cds_lfht_for_each(buffers->table, &iter, node)
+	{
+		struct row *row = row_of(node);
+		bool leaves = row->books->pool->holder->leaving;
 
-		if (pool->holder->leaving || row->time < pool->reset)
-			buffers_take_away(buffers, row, !pool->holder->leaving);
+		if (leaves || buffers_is_gone(buffers, row))
+			place_take_away(buffers, row, !leaves);
 	}
 	urcu_bp_read_unlock();
 	buffers->sweep = false;
@@ -172,8 +182,8 @@ void buffers_settle(struct buffers *buffers)
 {
 	if (!buffers->table)
 		return;
-	buffers->now_ns = clock_monotonic_ns();
-	buffers_end_doubts(buffers, buffers->now_ns - DOUBT_NS);
+	buffers->doubts.now_ns = clock_monotonic_ns();
+	buffers_end_doubts(buffers, buffers->doubts.now_ns - DOUBT_NS);
 	if (buffers->sweep)
 		sweep(buffers);
 	retire_leaving(buffers);
@@ -223,7 +233,7 @@ size_t buffers_each(const struct buffers *buffers,
 {
 	struct tally_buffer buffer;
 	struct cds_lfht_iter iter;
-	struct row *row;
+	struct cds_lfht_node *node;
 	size_t handed_over = 0;
 
 	if (!buffers->table)
@@ -231,7 +241,9 @@ size_t buffers_each(const struct buffers *buffers,
 	exclude_begin(); /* a thread's first RCU lock registers it */
 	urcu_bp_read_lock();
 	exclude_end();
-	cds_lfht_for_each_entry(buffers->table, &iter, row, node) {
+	cds_lfht_for_each(buffers->table, &iter, node)
+	{
+		const struct row *row = row_of(node);
 		const struct tag_books *books = rcu_dereference(row->books);
 
 		if (!is_there(row, books->pool))
@@ -261,7 +273,7 @@ int buffers_open(struct buffers *buffers, size_t max)
 	if (!buffers->table)
 		return -ENOMEM;
 	buffers->doubts.max = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
-	rows_open(&buffers->rows, 2 * max);
+	rows_open(&buffers->rows, 2 * max + ROWS_WAITING);
 	__cds_lfs_init(&buffers->returned);
 	sem_init(&buffers->given_back, 0, 0);
 	return 0;
@@ -279,6 +291,7 @@ void buffers_close(struct buffers *buffers)
 	collect(buffers);
 	cds_lfht_destroy(buffers->table, NULL);
 	rows_close(&buffers->rows);
+	ahead_free(&buffers->ahead);
 	doubts_free(&buffers->doubts);
 	sem_destroy(&buffers->given_back);
 	buffers->table = NULL;

@@ -28,6 +28,9 @@ void ticks_open(struct ticks *ticks, const struct tally_region_header *header);
 /* Reads the region's clock, and with it measures the rate. The thread that polls. */
 uint64_t ticks_measure(struct ticks *ticks);
 
+/* How many ticks that is. Any thread. */
+uint64_t ticks_in(const struct ticks *ticks, uint64_t ns);
+
 /* Takes over the rate measured for another copy of the same region's. The thread that polls. */
 void ticks_follow(struct ticks *ticks, const struct ticks *measured);
 

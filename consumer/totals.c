@@ -5,6 +5,10 @@
  * the allocated ones were read lies between allocated - freed after and allocated - freed before.
  * When the two agree, it is exact; when not, the second sum serves as the first of another try.
  *
+ * A region of one process in which nothing has happened since is not read again: the last event
+ * that was in the cells in the first pass is the last that is counted still, so all passes saw the
+ * same.
+ *
  * In a joined region sums run through over all owners: those up to a cell's base are the past's,
  * the rest its row's, or the past's too where there is none.
  */
@@ -26,6 +30,7 @@ enum pass { PASS_FREED_FIRST, PASS_ALLOCATED, PASS_FREED_LAST };
 /* One cell as it was just read. */
 struct reading {
 	uint64_t key;
+	size_t place; /* of its sum */
 	struct ledger_sums sums;
 	bool shared;
 	bool current;
@@ -43,14 +48,14 @@ static bool is_active(const struct ledger_sums *sums)
 }
 
 /* What appears after the first pass waits for the next look. */
-static int add(struct sums *sums, enum pass pass, const struct reading *cell)
+static int add(struct sums *sums, enum pass pass, struct reading *cell)
 {
 	struct tally_totals *totals;
 	struct sum *sum;
 
 	if (!is_active(&cell->sums))
 		return 0;
-	sum = sums_find(sums, cell->key);
+	sum = sums_find_near(sums, cell->key, &cell->place);
 	if (!sum)
 		return pass == PASS_FREED_FIRST ? sums_note(sums, cell->key) : 0;
 	totals = &sum->totals;
@@ -126,21 +131,21 @@ static int add_to(struct region_watch *region, struct process *row, enum pass pa
 
 /* ---- Cells ----------------------------------------------------------------------------------- */
 
-static int room_for_good(struct lane_watch *lane, uint32_t cells)
+static int room_for_cells(struct lane_watch *lane, uint32_t count)
 {
-	uint32_t room = lane->good_room ? lane->good_room : 1;
-	struct ledger_sums *good;
+	uint32_t room = lane->cell_room ? lane->cell_room : 1;
+	struct cell_watch *cells;
 
-	if (cells <= lane->good_room)
+	if (count <= lane->cell_room)
 		return 0;
-	while (room < cells)
+	while (room < count)
 		room *= 2;
-	good = realloc(lane->good, room * sizeof(*good));
-	if (!good)
+	cells = realloc(lane->cells, room * sizeof(*cells));
+	if (!cells)
 		return -ENOMEM;
-	memset(good + lane->good_room, 0, (room - lane->good_room) * sizeof(*good));
-	lane->good = good;
-	lane->good_room = room;
+	memset(cells + lane->cell_room, 0, (room - lane->cell_room) * sizeof(*cells));
+	lane->cells = cells;
+	lane->cell_room = room;
 	return 0;
 }
 
@@ -150,6 +155,7 @@ static int scan_lane(struct region_watch *region, struct lane_watch *lane, enum 
 	const struct tally_record *last = lane->has_last ? &lane->last : NULL;
 	/* D2 -> D1: every cell counted here is there */
 	uint64_t count = tally_load_acquire(&header->cell_count);
+	uint64_t event_no = 0;
 	uint32_t n;
 
 	if (count > region->view.at.lane_cells)
@@ -161,46 +167,102 @@ static int scan_lane(struct region_watch *region, struct lane_watch *lane, enum 
 
 		if (!is_key(now.key))
 			break; /* a broken directory: nothing behind it is touched */
-		if (room_for_good(lane, n + 1) != 0)
+		if (room_for_cells(lane, n + 1) != 0)
 			return -ENOMEM;
 		now.current = ledger_settled(cell, now.key, last, &now.sums);
 		if (now.current)
-			lane->good[n] = now.sums;
+			lane->cells[n].good = now.sums;
 		else
-			now.sums = lane->good[n];
+			now.sums = lane->cells[n].good;
+		if (!now.current || now.sums.event_no > event_no)
+			event_no = now.current ? now.sums.event_no : UINT64_MAX;
+		now.place = lane->cells[n].place;
 		if (add_to(region, lane->row, pass, &now, &cell->base) != 0)
 			return -ENOMEM;
+		lane->cells[n].place = now.place;
+	}
+	if (pass == PASS_FREED_FIRST) {
+		lane->settled_cells = count;
+		lane->settled_event_no = event_no;
 	}
 	return 0;
+}
+
+/* The next of an entry's shared cells from *n on that is in a page of `pages`; *n moves behind it.
+ * NULL: no more. */
+static const struct tally_shared_cell *next_shared(const struct region_watch *region,
+						   uint32_t entry, uint64_t pages, uint32_t *n)
+{
+	struct tally_process_header *header = watch_header(region, entry);
+
+	for (; *n < region->view.at.shared_cells; ++*n) {
+		uint32_t page = cells_page(*n);
+
+		if (page >= 64)
+			break;
+		if (pages >> page & 1)
+			return &process_cells(header)[(*n)++];
+	}
+	return NULL;
+}
+
+static uint64_t shared_pages(const struct region_watch *region, uint32_t entry)
+{
+	/* U2'''''' -> U1: the pages whose bits are set are reserved */
+	return tally_load_acquire(&watch_header(region, entry)->cell_pages);
+}
+
+/* Its words only grow, and so does their sum. */
+static uint64_t print_of(const struct ledger_sums *sums)
+{
+	return sums->allocated_bytes + sums->freed_bytes + sums->allocs + sums->frees +
+	       sums->failures + sums->peak_bytes;
 }
 
 /* The shared cells of one entry, page by page, as far as pages are reserved. */
 static int scan_shared(struct region_watch *region, uint32_t entry, enum pass pass)
 {
-	const struct geometry *at = &region->view.at;
-	struct tally_process_header *header = watch_header(region, entry);
-	/* U2'''''' -> U1: the pages whose bits are set are reserved */
-	uint64_t pages = tally_load_acquire(&header->cell_pages);
+	uint64_t pages = shared_pages(region, entry), print = 0;
+	const struct tally_shared_cell *cell;
 	uint32_t n = 0;
 
-	while (n < at->shared_cells) {
-		uint32_t page = cells_page(n);
+	while ((cell = next_shared(region, entry, pages, &n))) {
 		struct reading now = { .shared = true, .current = true };
 
-		if (page >= 64)
-			break;
-		if (!(pages >> page & 1)) {
-			while (n < at->shared_cells && cells_page(n) == page)
-				n++;
+		if (!cells_read(cell, &now.key, &now.sums) || !is_key(now.key))
 			continue;
-		}
-		if (cells_read(&process_cells(header)[n], &now.key, &now.sums) && is_key(now.key) &&
-		    add_to(region, region->entries[entry].row, pass, &now,
-			   &process_cells(header)[n].base) != 0)
+		print += print_of(&now.sums);
+		if (add_to(region, region->entries[entry].row, pass, &now, &cell->base) != 0)
 			return -ENOMEM;
-		n++;
 	}
+	if (pass == PASS_FREED_FIRST)
+		region->settled_print = print;
 	return 0;
+}
+
+/* Whether nothing has happened since it was read. */
+static bool is_still(const struct region_watch *region)
+{
+	const struct tally_shared_cell *cell;
+	uint64_t pages, print = 0, key;
+	struct ledger_sums sums;
+	uint32_t n;
+
+	if (region->joined || region->fresh || !region->alive)
+		return false;
+	for (n = 0; n < region->lane_count; n++) {
+		const struct lane_watch *lane = &region->lanes[n];
+
+		/* relaxed: a new cell comes before its first event, which is counted */
+		if (lane->events != lane->settled_event_no ||
+		    tally_load_relaxed(&lane->reader.header->cell_count) != lane->settled_cells)
+			return false;
+	}
+	pages = shared_pages(region, 0);
+	for (n = 0; (cell = next_shared(region, 0, pages, &n));)
+		if (cells_read(cell, &key, &sums) && is_key(key))
+			print += print_of(&sums);
+	return print == region->settled_print;
 }
 
 static int scan(struct region_watch *region, enum pass pass)
@@ -388,6 +450,8 @@ int totals_read(struct region_watch *region)
 {
 	int tries;
 
+	if (is_still(region))
+		return 0;
 	if (scan_first(region) != 0)
 		return -ENOMEM;
 	for (tries = 1;; tries++) {

@@ -57,7 +57,7 @@ void watch_let_go(struct region_watch *region)
 	uint32_t n;
 
 	for (n = 0; n < region->lane_count; n++)
-		free(region->lanes[n].good);
+		free(region->lanes[n].cells);
 	free(region->lanes);
 	region->lanes = NULL;
 	region->lane_count = 0;

@@ -21,13 +21,21 @@
 #include "ring/region.h"
 #include "ring/shared.h"
 
+/* One cell of a lane. */
+struct cell_watch {
+	struct ledger_sums good; /* its last whole value */
+	size_t place;		 /* where its sum was found last, or nothing of it */
+};
+
 struct pipeline; /* consumer/pipeline.h */
 
 /* One lane, as followed. */
 struct lane_watch {
 	struct lane_reader reader; /* header is always set */
-	struct ledger_sums *good;  /* the last whole value of each cell */
-	uint32_t good_room;
+	struct cell_watch *cells;  /* in the order of its directory */
+	uint32_t cell_room;
+	uint64_t settled_cells;	   /* so many there were in the first pass over them, and */
+	uint64_t settled_event_no; /* this was the last event in them; or UINT64_MAX */
 
 	struct process *row;		       /* whose it is; NULL: of nobody who is told apart */
 	uint64_t base_events, base_unrecorded; /* of its earlier owners */
@@ -63,14 +71,16 @@ struct region_watch {
 	struct ticks ticks;
 	struct region_view view; /* base NULL once let go */
 	char name[REGION_NAME_MAX];
-	bool joined;	/* has entries for several processes */
-	bool fresh;	/* no look has been through it yet */
-	bool alive;	/* a process of it was, at the last census */
-	bool unsettled; /* it changed all the time: what was known before is shown */
-	bool stale;	/* something was met that only a look can tell the owner of */
-	bool cut;	/* its file was, while it was read */
-	bool file_gone; /* its name is no longer in the directory, or is another file's */
-	size_t listed;	/* rows of it that are shown */
+	bool joined;	  /* has entries for several processes */
+	bool fresh;	  /* no look has been through it yet */
+	bool alive;	  /* a process of it was, at the last census */
+	bool unsettled;	  /* it changed all the time: what was known before is shown */
+	bool stale;	  /* something was met that only a look can tell the owner of */
+	bool cut;	  /* its file was, while it was read */
+	bool seen_late;	  /* it may have been there before the last look; until it is added up */
+	bool file_gone;	  /* its name is no longer in the directory, or is another file's */
+	uint32_t hurries; /* looks that were brought forward to see it end */
+	size_t listed;	  /* rows of it that are shown */
 
 	struct entry_watch *entries;
 	uint32_t entry_count;	 /* up to the last one that is known */
@@ -79,6 +89,7 @@ struct region_watch {
 	struct lane_watch *lanes;
 	uint32_t lane_count, lane_room;
 
+	uint64_t settled_print;	     /* of one process: of its shared cells in the first pass */
 	struct shared_reader shared; /* slots NULL until the ring is seen ready */
 	struct late_record *late;
 	uint32_t late_count, late_room;

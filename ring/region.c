@@ -25,6 +25,9 @@
 
 #define CREATE_TRIES 32 /* a pruner may take a new file for a dead one */
 
+/* Not /proc/self: that is the main thread, which may have ended before the others. */
+#define OPEN_FILES "/proc/thread-self/fd"
+
 void region_name(char name[REGION_NAME_MAX], uint32_t uid, uint32_t pid, uint64_t region_id)
 {
 	snprintf(name, REGION_NAME_MAX, "tally-%" PRIu32 "-%" PRIu32 "-%016" PRIx64, uid, pid,
@@ -169,7 +172,7 @@ static int open_new(struct region *region, const char *dir)
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	char path[REGION_PATH_MAX + 1];
 
-	if (fd >= 0 && access("/proc/self/fd", X_OK) != 0) {
+	if (fd >= 0 && access(OPEN_FILES, X_OK) != 0) {
 		close(fd); /* it could not be linked later */
 		fd = -1;
 		errno = EOPNOTSUPP;
@@ -349,7 +352,7 @@ int region_publish(struct region *region)
 		if (result == 0)
 			unlink(from);
 	} else {
-		snprintf(from, sizeof(from), "/proc/self/fd/%d", region->fd);
+		snprintf(from, sizeof(from), OPEN_FILES "/%d", region->fd);
 		result = linkat(AT_FDCWD, from, AT_FDCWD, region->path, AT_SYMLINK_FOLLOW);
 	}
 	if (result != 0)

@@ -111,6 +111,7 @@ struct region_view {
 	struct tally_region_header header; /* a checked copy */
 	int fd;
 	uint64_t dev, ino;
+	uint32_t uid; /* of the file */
 };
 
 /* Opens and checks. why gets one line for people on failure. -EPROTO: another version or layout,

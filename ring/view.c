@@ -134,6 +134,7 @@ static int load(int fd, int protection, struct region_view *view, char why[REGIO
 		return -errno;
 	view->dev = status.st_dev;
 	view->ino = status.st_ino;
+	view->uid = status.st_uid;
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #ifndef TESTS_CRASH_SCENE_H
 #define TESTS_CRASH_SCENE_H
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -237,6 +238,7 @@ static inline pid_t scene_fork(const struct scene *scene, unsigned int worker,
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	crash_at.scene = scene->name;
+	mallopt(M_MMAP_THRESHOLD, 64 << 10); /* large blocks come as zero, hardly touched */
 	truth = crash_share(sizeof(*truth));
 	snprintf(test_dir + length, sizeof(test_dir) - length, "/%u", worker);
 	mkdir(test_dir, 0700);

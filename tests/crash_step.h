@@ -3,12 +3,13 @@
  *
  * The child is a fork of the test, so text lies at the same addresses in every one of them. What it
  * executes is written down once, instruction by instruction; to come to instruction i again, it
- * runs to a breakpoint not far before it and is single-stepped from there.
+ * runs from breakpoint to breakpoint, and is single-stepped in between and from there.
  */
 #ifndef TESTS_CRASH_STEP_H
 #define TESTS_CRASH_STEP_H
 
 #include <errno.h>
+#include <link.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -214,8 +215,11 @@ struct trace {
 	uint64_t points, our_points; /* that are to be tried */
 	uint64_t pc[TRACE_MAX];	     /* the address of each, in turn */
 	uint32_t entered[TRACE_MAX]; /* how often that address was come to, this time included */
-	uint32_t anchor[TRACE_MAX];  /* the breakpoint to run to */
+	uint32_t before[TRACE_MAX];  /* where it was come to the last time, or 0 */
 	uint32_t point[TRACE_MAX];   /* the indexes that are to be tried */
+	/* Which one the cheapest way comes from, and WAY_RUNS; [1]: to our own, so with no accident
+	 * of the C library. */
+	uint32_t from[2][TRACE_MAX];
 };
 
 static inline bool trace_is_ours(uint64_t pc)
@@ -232,21 +236,63 @@ static inline bool trace_is_syscall(uint64_t pc)
 	return bytes == 0x050f;
 }
 
-/* The cheapest way to each: a breakpoint costs about four steps each time it is come to. */
-static inline void trace_find_anchors(struct trace *trace)
+/* Stores where the C library's text lies in `arg`, two addresses. */
+static inline int trace_find_library(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	uint64_t i, cost = 0;
+	uint64_t *text = arg, known = (uint64_t)(uintptr_t)&getpid;
+	int n;
 
-	for (i = 1; i < trace->count; i++) {
-		uint64_t by_break = 4ull * trace->entered[i];
-		bool again = trace->pc[i] == trace->pc[i - 1]; /* a repeated string instruction */
+	(void)size;
+	for (n = 0; n < info->dlpi_phnum; n++) {
+		const ElfW(Phdr) *header = &info->dlpi_phdr[n];
+		uint64_t start = info->dlpi_addr + header->p_vaddr;
 
-		trace->anchor[i] = trace->anchor[i - 1];
-		cost++;
-		if (trace_is_ours(trace->pc[i]) && !again && by_break < cost) {
-			trace->anchor[i] = (uint32_t)i;
-			cost = by_break;
+		if (header->p_type != PT_LOAD || known - start >= header->p_memsz)
+			continue;
+		text[0] = start;
+		text[1] = start + header->p_memsz;
+		return 1;
+	}
+	return 0;
+}
+
+#define WAY_RUNS 0x80000000u /* to a breakpoint; else it is one step */
+#define RUN_COST 1 /* steps: its system calls are cheaper than the processor's debug exception */
+
+/* The cheapest way to each, in steps: from the one before it, or, where a breakpoint can be, from
+ * any since it was come to the last time. `library`: what else than our own text may have them. */
+static inline void trace_find_ways(const struct trace *trace, const uint64_t library[2],
+				   uint32_t *from)
+{
+	/* lows: which cost less than all that come after them */
+	static uint32_t cost[TRACE_MAX], lows[TRACE_MAX];
+	uint64_t i, count = 0;
+
+	cost[0] = from[0] = 0;
+	for (i = 0; i < trace->count; i++) {
+		uint64_t pc = trace->pc[i], first = 0, end = count;
+
+		if (i > 0) {
+			cost[i] = cost[i - 1] + 1;
+			from[i] = (uint32_t)i - 1;
 		}
+		while (first < end) { /* the first of them since then */
+			uint64_t middle = (first + end) / 2;
+
+			if (lows[middle] < trace->before[i])
+				first = middle + 1;
+			else
+				end = middle;
+		}
+		/* not within a repeated string instruction */
+		if (i > 0 && pc != trace->pc[i - 1] && cost[lows[first]] + RUN_COST < cost[i] &&
+		    (trace_is_ours(pc) || (pc >= library[0] && pc < library[1]))) {
+			cost[i] = cost[lows[first]] + RUN_COST;
+			from[i] = lows[first] | WAY_RUNS;
+		}
+		while (count > 0 && cost[lows[count - 1]] >= cost[i])
+			count--;
+		lows[count++] = (uint32_t)i;
 	}
 }
 
@@ -282,6 +328,7 @@ static inline void trace_record(struct trace *trace, struct tracee *tracee, uint
 				uint64_t repeats)
 {
 	static uint32_t last[1u << 16]; /* by hash of the address: where it was seen last */
+	uint64_t library[2] = { 0 };
 	uint64_t i, n = 0;
 
 	do {
@@ -300,9 +347,13 @@ static inline void trace_record(struct trace *trace, struct tracee *tracee, uint
 		if (*slot != UINT32_MAX)
 			times = trace->entered[*slot];
 		trace->entered[i] = times + (i == 0 || trace->pc[i - 1] != pc);
+		trace->before[i] = *slot != UINT32_MAX ? *slot : 0;
 		*slot = (uint32_t)i;
 	}
-	trace_find_anchors(trace);
+	trace_find_ways(trace, library, trace->from[1]);
+	if (tracee->tid == tracee->pid) /* else another thread could come to the breakpoint */
+		dl_iterate_phdr(trace_find_library, library);
+	trace_find_ways(trace, library, trace->from[0]);
 	trace_choose(trace, stride, repeats);
 }
 
@@ -318,33 +369,34 @@ static inline void tracee_poke(struct tracee *tracee, uint64_t pc, bool set)
 	CHECK(ptrace(PTRACE_POKETEXT, tracee->tid, (void *)(uintptr_t)pc, (void *)word) == 0);
 }
 
-/* Runs until it has come to `pc` so many times. False: it did not. */
-static inline bool tracee_run_to(struct tracee *tracee, uint64_t pc, uint32_t times)
+/* Runs until it comes to `pc`, again if it is there now. False: it did not. */
+static inline bool tracee_run_to(struct tracee *tracee, uint64_t pc)
 {
-	while (times-- > 0) {
-		tracee_poke(tracee, pc, true);
-		CHECK(ptrace(PTRACE_CONT, tracee->tid, NULL, NULL) == 0);
-		if (tracee_wait(tracee) != SIGTRAP)
+	while (tracee_pc(tracee) == pc)
+		if (!tracee_step(tracee))
 			return false;
-		CHECK_EQUAL(tracee_pc(tracee), pc + 1);
-		tracee_poke(tracee, pc, false);
-		CHECK(ptrace(PTRACE_POKEUSER, tracee->tid, TRACEE_PC, (void *)pc) == 0);
-		while (times > 0 && tracee_pc(tracee) == pc)
-			if (!tracee_step(tracee))
-				return false;
-	}
+	tracee_poke(tracee, pc, true);
+	CHECK(ptrace(PTRACE_CONT, tracee->tid, NULL, NULL) == 0);
+	if (tracee_wait(tracee) != SIGTRAP)
+		return false;
+	CHECK_EQUAL(tracee_pc(tracee), pc + 1);
+	tracee_poke(tracee, pc, false);
+	CHECK(ptrace(PTRACE_POKEUSER, tracee->tid, TRACEE_PC, (void *)pc) == 0);
 	return true;
 }
 
 /* Brings a new child to instruction i of the trace. False: it went another way. */
 static inline bool tracee_go_to(struct tracee *tracee, const struct trace *trace, uint64_t i)
 {
-	uint64_t at = trace->anchor[i];
+	static uint32_t way[TRACE_MAX];
+	const uint32_t *from = trace->from[trace_is_ours(trace->pc[i])];
+	uint64_t at, n = 0;
 
-	if (at > 0 && !tracee_run_to(tracee, trace->pc[at], trace->entered[at]))
-		return false;
-	for (; at < i; at++)
-		if (!tracee_step(tracee))
+	for (at = i; at > 0; at = from[at] & ~WAY_RUNS)
+		way[n++] = (uint32_t)at;
+	while (n-- > 0)
+		if (!(from[way[n]] & WAY_RUNS ? tracee_run_to(tracee, trace->pc[way[n]])
+					      : tracee_step(tracee)))
 			return false;
 	return tracee_pc(tracee) == trace->pc[i];
 }

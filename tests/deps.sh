@@ -13,6 +13,7 @@ build liburcu-dev     -             libtally-consumer publishes its snapshots by
 build libjansson-dev  -             tally writes JSON
 build libncurses-dev  -             tally top draws on the terminal
 build libcmocka-dev   -             the tests are cmocka programs
+build scdoc           scdoc         makes the man pages
 build pkg-config      pkg-config    tests look up the installed libraries
 build g++             g++           the public headers must compile as C++ too
 build git             git           the demo follows it; tests compare its output

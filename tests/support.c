@@ -333,11 +333,14 @@ int wait_status(pid_t pid)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd ready = { .fd = pidfd, .events = POLLIN };
-	int status;
+	int status, ended;
 
 	if (pidfd < 0)
 		fail_msg("pidfd_open: %s", strerror(errno));
-	if (poll(&ready, 1, DEADLINE_S * 1000) != 1) {
+	do {
+		ended = poll(&ready, 1, DEADLINE_S * 1000);
+	} while (ended < 0 && errno == EINTR);
+	if (ended != 1) {
 		close(pidfd);
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);

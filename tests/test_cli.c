@@ -93,7 +93,8 @@ static char *stdout_of(const char *const *words)
 
 static void help_and_version_go_to_stdout(void **state)
 {
-	static const char *const verbs[] = { "run", "ps", "help" };
+	static const char *const verbs[] = { "run",   "ps", "devices", "buffers", "events",
+					     "check", "gc", "doctor",  "help" };
 	char *help = stdout_of(LIST("help"));
 	size_t i;
 

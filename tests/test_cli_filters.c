@@ -2,6 +2,7 @@
 /* -d, -p and -P: what they choose, the sums of that, and what is said when nothing is there. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/scripted.h"
@@ -9,7 +10,10 @@
 /* The same options and the same mistakes for each of them. */
 static const char *const verbs[][2] = { { "ps", NULL },
 					{ "devices", NULL },
-					{ "check", "--no-leaks" } };
+					{ "check", "--no-leaks" },
+					{ "buffers", NULL },
+					{ "events", "-n1" } };
+#define VERBS_OF_NOW 4 /* those before events, to which anything may come later */
 
 static struct job one, other;
 
@@ -201,7 +205,7 @@ static void what_is_not_there_exits_3_and_says_what_is(void **state)
 
 	(void)state;
 	start_both();
-	for (i = 0; i < COUNT(verbs); i++) {
+	for (i = 0; i < VERBS_OF_NOW; i++) {
 		const char *verb = verbs[i][0], *more = verbs[i][1];
 
 		CHECK_TALLY(3, "", "there is no device \"7\"; there is 1 left, 2 right\n", verb,
@@ -273,6 +277,30 @@ static void help_names_the_filters(void **state)
 	}
 }
 
+static void all_users_are_for_root(void **state)
+{
+	char *tally = text("%s/tally", test_tmp);
+	struct outcome outcome;
+	size_t i;
+
+	(void)state;
+	if (geteuid() != 0)
+		SKIP("only root can become another user");
+	if (RUN("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true").status != 0)
+		SKIP("setpriv does not work here");
+	assert_int_equal(RUN("cp", built("tally"), tally).status, 0);
+	assert_int_equal(chmod(test_tmp, 0755), 0);
+	assert_int_equal(chmod(test_dir, 0755), 0);
+	for (i = 0; i < COUNT(verbs); i++) {
+		outcome = RUN("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", tally,
+			      verbs[i][0], "--all-users", verbs[i][1]);
+		assert_int_equal(outcome.status, 4);
+		assert_string_equal(outcome.out, "");
+		check_one_line(outcome.err);
+		check_contains(outcome.err, "only root may look at what other users run");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +313,7 @@ int main(void)
 		TEST(ambiguous_names_exit_2),
 		TEST(bad_words_exit_2),
 		TEST(help_names_the_filters),
+		TEST(all_users_are_for_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,38 @@ static void devices_are_as_their_schema_says(void **state)
 	VALIDATE("devices", all, of_lossy, of_place);
 }
 
+static void buffers_are_as_their_schema_says(void **state)
+{
+	const char *all, *left, *largest, *of_lossy;
+
+	(void)state;
+	start_all();
+	script_do(&rich, "tag a\\\"\xff\xfe-b");
+	script_do(&rich, "alloc 1 0 0 1");
+	all = KEPT("buffers", "--json");
+	left = KEPT("buffers", "--json", "--leaks");
+	largest = KEPT("buffers", "--json", "--top", "1", "--older-than", "0s", "-d", "chip");
+	of_lossy = KEPT("buffers", "--json", "-p", pid_of(&lossy), "-P", "l1");
+	end_all();
+	VALIDATE("buffers", all, left, largest, of_lossy);
+}
+
+static void events_are_as_their_schema_says(void **state)
+{
+	const char *all, *one;
+
+	(void)state;
+	start_all();
+	script_do(&rich, "mark epoch");
+	script_do(&rich, "reset 1 9");
+	script_do(&rich, "tag a\\\"\xff\xfe-b");
+	script_do(&rich, "alloc 1 0 0 1");
+	one = keep(TALLY("events", "--json", "-n", "1", "-p", pid_of(&rich)).out, ".ndjson");
+	all = keep(TALLY("events", "--json", "-n", "11", "-p", pid_of(&rich)).out, ".ndjson");
+	end_all();
+	VALIDATE("event", one, all);
+}
+
 static void checks_are_as_their_schema_says(void **state)
 {
 	const char *holds, *broken, *undecided;
@@ -190,6 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(snapshots_are_as_their_schema_says), TEST(devices_are_as_their_schema_says),
+		TEST(buffers_are_as_their_schema_says),	  TEST(events_are_as_their_schema_says),
 		TEST(checks_are_as_their_schema_says),	  TEST(gc_is_as_its_schema_says),
 		TEST(doctor_is_as_its_schema_says),	  TEST(what_is_not_promised_is_refused),
 	};

@@ -189,6 +189,12 @@ static void events_before_the_region_are_in_it_also_when_rejected_or_a_mark(void
 	corner("interrupted", "early");
 }
 
+static void first_push_may_come_when_the_main_thread_has_ended(void **state)
+{
+	(void)state;
+	corner("interrupted", "main-gone");
+}
+
 /* ---- Forks and balances ---------------------------------------------------------------------- */
 
 static void children_of_threads_that_fork_at_once_open_with_the_balance(void **state)
@@ -480,6 +486,7 @@ int main(void)
 		TEST(forks_out_of_a_handler_amid_pushes_without_a_lane_are_too),
 		TEST(forks_out_of_a_handler_at_each_instruction_of_a_push_are_too),
 		TEST(events_before_the_region_are_in_it_also_when_rejected_or_a_mark),
+		TEST(first_push_may_come_when_the_main_thread_has_ended),
 		TEST(children_of_threads_that_fork_at_once_open_with_the_balance),
 		TEST(pool_reset_in_a_child_releases_what_it_has_from_its_parent),
 		TEST(tags_may_be_popped_in_another_region_than_they_were_pushed_in),

@@ -115,7 +115,7 @@ static void dead_region_that_contradicts_itself_is_let_go_with_its_file(void **s
 	struct tally_consumer *consumer;
 	const struct tally_snapshot *now;
 	struct region region;
-	size_t before;
+	size_t before, at_work;
 	int i;
 
 	(void)state;
@@ -125,18 +125,19 @@ static void dead_region_that_contradicts_itself_is_let_go_with_its_file(void **s
 	before = descriptors();
 	assert_int_equal(watch_open(&options, &consumer), 0);
 	watch_put(watch_look(consumer));
-	assert_int_equal(descriptors(), before + 2); /* the directory, and the region */
+	at_work = descriptors();
+	assert_in_range(at_work, before + 2, before + 3); /* directory, region, maybe inotify */
 	assert_int_equal(region_reserve(&region, region.at.lane_at, TALLY_PAGE), 0);
 	tally_store_relaxed(&region_lane(region.base, &region.at, 0)->owner,
 			    (uint64_t)TALLY_LANE_OWNED << 56 | 77ull << 32);
 	tally_store_relaxed(&region_state(region.base)->lanes_used, 1);
 	munmap(region.base, region.at.size);
 	watch_put(watch_look(consumer));
-	assert_int_equal(descriptors(), before + 2); /* it is there to be read, still */
+	assert_int_equal(descriptors(), at_work); /* it is there to be read, still */
 	remove_regions();
 	for (i = 0; i < 2; i++)
 		watch_put(watch_look(consumer));
-	assert_int_equal(descriptors(), before + 1);
+	assert_int_equal(descriptors(), at_work - 1);
 	now = watch_look(consumer);
 	assert_int_equal(now->process_count, 0);
 	assert_true(now->complete);

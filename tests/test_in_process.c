@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +198,61 @@ static void armed_and_disarmed_again_and_again(void **state)
 		watch_put(now);
 		watch_close(consumer);
 	}
+}
+
+/* One call, before there is anything to see; the thread finds the region as it comes, and the next
+ * one, too. */
+static void program_watches_itself_from_before_its_first_push(void **state)
+{
+	struct tally_consumer_options options = { .dir = region_dir };
+	struct tally_consumer *consumer = NULL;
+	int64_t round;
+
+	(void)state;
+	assert_int_equal(tally_consumer_start_own(&options, 1, &consumer), 0);
+	watch_keep(consumer);
+	assert_int_equal(tally_consumer_start(consumer, 1), -EBUSY);
+	for (round = 1; round <= 3; round++) {
+		const struct tally_snapshot *now;
+		size_t shown = 0;
+
+		assert_int_equal(tally_init(NULL), 0);
+		tally_alloc(1, TALLY_POOL_DRAM, 1, (uint64_t)round);
+		while (shown == 0) { /* or the test runs out of time */
+			now = watch_get(consumer);
+			if (watch_sums(now, 1, TALLY_POOL_DRAM).allocated_bytes == round)
+				shown = now->process_count;
+			watch_put(now);
+			sched_yield();
+		}
+		assert_int_equal(shown, 1);
+		assert_int_equal(tally_shutdown(), 0);
+		while (shown > 0) {
+			now = watch_get(consumer);
+			shown = now->process_count;
+			watch_put(now);
+			sched_yield();
+		}
+	}
+	watch_close(consumer);
+}
+
+static void own_consumer_takes_no_other_region(void **state)
+{
+	struct tally_consumer_options wrong[] = {
+		{ .dir = region_dir, .pid = 1 },
+		{ .dir = region_dir, .name = "tally-0-1-1" },
+		{ .dir = region_dir, .run_id = 1 },
+	};
+	struct tally_consumer_options nowhere = { .dir = text("%s/none", region_dir) };
+	struct tally_consumer *consumer = NULL;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(wrong); i++)
+		assert_int_equal(tally_consumer_start_own(&wrong[i], 1, &consumer), -EINVAL);
+	assert_int_equal(tally_consumer_start_own(&nowhere, 1, &consumer), -ENOENT);
+	assert_null(consumer);
 }
 
 static void errno_is_left_alone(void **state)
@@ -440,6 +496,8 @@ int main(void)
 		TEST_OFF(off_again_nothing_counts_and_calls_say_so),
 		TEST_OFF(init_refuses_sizes_that_are_not_usable),
 		TEST_OFF(armed_and_disarmed_again_and_again),
+		TEST_OFF(program_watches_itself_from_before_its_first_push),
+		TEST_OFF(own_consumer_takes_no_other_region),
 		TEST_OFF(errno_is_left_alone),
 		TEST_OFF(calls_refuse_what_is_out_of_range),
 		TEST_OFF(records_carry_the_tag_of_their_thread),

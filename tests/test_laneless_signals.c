@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "tests/child.h"
+#include "tests/trap_flag.h"
 
 /* ---- This thread without a lane -------------------------------------------------------------- */
 
@@ -239,7 +240,8 @@ static void fork_in_handler(int number)
 	forked = fork();
 	if (forked == 0) {
 		in_child_now = 1;
-		take_one(7); /* into a region of its own */
+		signal(SIGSEGV, SIG_DFL); /* a crash ends the child; it is no test that failed */
+		take_one(7);		  /* into a region of its own */
 	}
 }
 
@@ -297,6 +299,112 @@ static void fork_in_the_middle_of_a_shared_push_hurts_neither(void **state)
 	}
 }
 
+/* ---- Asking for a lane again ----------------------------------------------------------------- */
+
+#ifdef __x86_64__
+static volatile sig_atomic_t steps, fork_at; /* fork_at: the step before which a handler forks */
+
+/* After every instruction. Past a system call signals may be blocked, and a trap then kills. */
+static void fork_at_step(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	(void)info;
+	if (++steps == fork_at)
+		fork_in_handler(number);
+	else if (!trap_flag_at_syscall(interrupted))
+		return;
+	trap_flag_end(interrupted);
+}
+
+/* Pushes until the next one is to ask. Returns how many those were. */
+static uint64_t push_until_it_asks(void)
+{
+	uint64_t n = 0;
+
+	do
+		take_one(++n);
+	while (tally_thread.laneless < LANELESS_PUSHES - 1 || tally_thread.armed != ARMED_OFF);
+	return n;
+}
+
+/* The push that asks, with a fork before its instruction `fork_at`; false when it has fewer. */
+static bool fork_while_it_asks(void)
+{
+	in_child_now = 0;
+	steps = 0;
+	forked = 0;
+	trap_flag_set();
+	take_one(99);
+	trap_flag_clear();
+	if (in_child_now)
+		child_goes_on();
+	assert_int_equal(tally_thread.laneless, 0); /* it has asked */
+	if (!forked)
+		return false;
+	assert_int_equal(wait_status(forked), 0);
+	return true;
+}
+#endif
+
+static void fork_wherever_a_lane_is_asked_for_in_vain_hurts_neither(void **state)
+{
+	(void)state;
+#ifdef __x86_64__
+	struct sigaction action = { .sa_sigaction = fork_at_step, .sa_flags = SA_SIGINFO };
+	uint64_t pushes = 0;
+	struct account is;
+	bool again;
+
+	arm_without_a_lane(64);
+	sigaction(SIGTRAP, &action, NULL);
+	for (fork_at = 1, again = true; again; fork_at++) {
+		pushes += push_until_it_asks() + 1;
+		again = fork_while_it_asks();
+		assert_null(tally_thread.lane);
+	}
+	signal(SIGTRAP, SIG_DFL);
+	assert_true(fork_at > 100);
+	is = account();
+	assert_int_equal(is.sums.allocs, pushes);
+	assert_int_equal(is.events, 1 + pushes);
+	disarm_both();
+#else
+	SKIP("no single steps here");
+#endif
+}
+
+/* Up to the first system call, from where on no signal comes between. */
+static void fork_wherever_a_lane_is_found_at_last_hurts_neither(void **state)
+{
+	(void)state;
+#ifdef __x86_64__
+	struct sigaction action = { .sa_sigaction = fork_at_step, .sa_flags = SA_SIGINFO };
+	uint64_t pushes = 0;
+	struct account is;
+	bool again;
+
+	arm(64);
+	sigaction(SIGTRAP, &action, NULL);
+	for (fork_at = 1, again = true; again; fork_at++) {
+		assert_non_null(tally_thread.lane);
+		lane_leave(tally_thread.lane);
+		tally_thread.lane = NULL;
+		tally_thread.armed = ARMED_OFF;
+		pushes += push_until_it_asks() + 1;
+		again = fork_while_it_asks();
+	}
+	signal(SIGTRAP, SIG_DFL);
+	assert_true(fork_at > 50);
+	is = account();
+	assert_int_equal(is.sums.allocs, pushes);
+	assert_int_equal(is.events, 1 + pushes);
+	disarm();
+#else
+	SKIP("no single steps here");
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +413,8 @@ int main(int argc, char **argv)
 		TEST_OFF(push_that_is_left_by_a_jump_costs_no_more_than_itself),
 		TEST_OFF(totals_are_exact_with_more_and_more_slots_lost_to_jumps),
 		TEST_OFF(fork_in_the_middle_of_a_shared_push_hurts_neither),
+		TEST_OFF(fork_wherever_a_lane_is_asked_for_in_vain_hurts_neither),
+		TEST_OFF(fork_wherever_a_lane_is_found_at_last_hurts_neither),
 	};
 
 	(void)argc;

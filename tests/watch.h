@@ -27,18 +27,25 @@ static inline void watch_let_go(void)
 	memset(watch_consumers, 0, sizeof(watch_consumers));
 }
 
-/* tally_consumer_open(), closed at the end of the test at the latest. */
-static inline int watch_open(const struct tally_consumer_options *options,
-			     struct tally_consumer **ret_consumer)
+/* Closes it at the end of the test at the latest. */
+static inline void watch_keep(struct tally_consumer *consumer)
 {
-	int error = tally_consumer_open(options, ret_consumer);
 	size_t i = 0;
 
 	test_let_go = watch_let_go;
 	while (i < COUNT(watch_consumers) - 1 && watch_consumers[i])
 		i++;
+	watch_consumers[i] = consumer;
+}
+
+/* tally_consumer_open(), kept. */
+static inline int watch_open(const struct tally_consumer_options *options,
+			     struct tally_consumer **ret_consumer)
+{
+	int error = tally_consumer_open(options, ret_consumer);
+
 	if (!error)
-		watch_consumers[i] = *ret_consumer;
+		watch_keep(*ret_consumer);
 	return error;
 }
 

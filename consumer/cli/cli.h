@@ -35,8 +35,8 @@ struct verb {
 	const char *help;
 };
 
-extern const struct verb verb_run, verb_ps, verb_top, verb_devices, verb_check, verb_gc,
-	verb_doctor;
+extern const struct verb verb_run, verb_ps, verb_top, verb_devices, verb_buffers, verb_events,
+	verb_check, verb_gc, verb_doctor;
 
 /* ---- main.c ---------------------------------------------------------------------------------- */
 
@@ -70,11 +70,26 @@ void text_bytes(char text[TEXT_MAX], int64_t bytes);
 void text_count(char text[TEXT_MAX], uint64_t count);
 void text_short_count(char text[TEXT_MAX], uint64_t count);
 
+/* "3 days", "25 min", "1500 ms": less than twice a unit is told in the smaller one. */
+void text_age(char text[TEXT_MAX], uint64_t ns);
+
 /* Copies text of unknown origin: what is not printable becomes '?', what does not fit "...". */
 void text_clean(char *to, size_t size, const char *from);
 
 /* The word of a NULL-terminated list that looks most like `word`, or NULL. */
 const char *text_nearest(const char *word, const char *const *words);
+
+/* ---- output.c -------------------------------------------------------------------------------- */
+
+/* For lists of any length: more is written at a time, and a reader that has gone is an error and no
+ * signal. To be called before anything is written. */
+void output_long(void);
+
+/* Writes what is waiting. 0; EXIT_ERROR after saying why it cannot be written; EXIT_GONE, and not a
+ * word, when nobody reads any more: all that is written from here on is dropped. */
+int output_flush(void);
+
+#define EXIT_GONE -1 /* never an exit status: who reads no more is content */
 
 /* ---- parse.c --------------------------------------------------------------------------------- */
 
@@ -193,6 +208,9 @@ struct json_t *json_image(uint64_t region_id);
 
 /* Adds a pool, by its name, to an object of them. */
 void json_add_pool(struct json_t *pools, const struct tally_pool_view *pool);
+
+/* Text from outside as a JSON string, "" as null: for lists that are written row by row. */
+void json_put_text(FILE *out, const char *value);
 
 /* Writes it to stdout and lets go of it. An exit code, after saying why if it is not EXIT_OK. */
 int json_print(struct json_t *json);

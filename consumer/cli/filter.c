@@ -121,7 +121,7 @@ bool filter_takes_device(const struct filter *filter, const struct tally_snapsho
 
 	if (filter->device_count == 0)
 		return true;
-	view = render_device(snapshot, device);
+	view = snapshot ? render_device(snapshot, device) : NULL;
 	for (n = 0; n < filter->device_count; n++)
 		if (is_device(filter->devices[n], view ? view : &unknown))
 			return true;
@@ -234,4 +234,25 @@ int filter_check(const struct filter *filter, const struct tally_snapshot *snaps
 	for (n = 0; n < filter->pool_count && !result; n++)
 		result = check_pool(snapshot, filter->pools[n]);
 	return result;
+}
+
+bool filter_is_name(const char *word)
+{
+	return !is_number(word);
+}
+
+void filter_resolve(struct filter *filter, const struct tally_snapshot *snapshot)
+{
+	size_t n, i;
+
+	for (n = 0; n < filter->device_count; n++) {
+		for (i = 0; i < snapshot->device_count; i++)
+			if (is_device(filter->devices[n], &snapshot->devices[i]))
+				break;
+		if (i == snapshot->device_count)
+			continue;
+		snprintf(filter->device_numbers[n], sizeof(filter->device_numbers[n]), "%" PRIu32,
+			 snapshot->devices[i].device & 0xffff);
+		filter->devices[n] = filter->device_numbers[n];
+	}
 }

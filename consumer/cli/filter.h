@@ -16,7 +16,8 @@ struct filter {
 	const char *devices[FILTER_MAX]; /* a number, else a name or stable id as described */
 	const char *pools[FILTER_MAX];	 /* a number, else a name */
 	size_t pid_count, device_count, pool_count;
-	bool all_users; /* what other users run, too: for root */
+	bool all_users;			    /* what other users run, too: for root */
+	char device_numbers[FILTER_MAX][8]; /* filter_resolve() */
 };
 
 /* For getopt_long(): letters, long options, and what help says of them. */
@@ -52,7 +53,14 @@ bool filter_has_places(const struct filter *filter);
 /* That what was named is there, and is one: 0, or an exit code after saying what is not. */
 int filter_check(const struct filter *filter, const struct tally_snapshot *snapshot);
 
+/* Puts numbers in the place of names of devices, which were checked: for records, which come with
+ * numbers alone, and before it is known what was described. They lie in the filter itself, which is
+ * not to be copied from then on. */
+void filter_resolve(struct filter *filter, const struct tally_snapshot *snapshot);
+bool filter_is_name(const char *word);
+
 bool filter_takes_pid(const struct filter *filter, uint32_t pid);
+/* snapshot: NULL when only numbers are asked for. */
 bool filter_takes_device(const struct filter *filter, const struct tally_snapshot *snapshot,
 			 uint32_t device);
 bool filter_takes_pool(const struct filter *filter, uint32_t pool, const char *pool_name);

@@ -31,25 +31,11 @@ struct gc {
 
 /* ---- One file -------------------------------------------------------------------------------- */
 
-static void age_text(char text[TEXT_MAX], uint64_t ns)
-{
-	static const struct {
-		uint64_t seconds;
-		const char *name;
-	} units[] = { { 86400, "days" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
-	uint64_t seconds = ns / 1000000000;
-	size_t n = 0;
-
-	while (seconds < 2 * units[n].seconds && units[n].seconds > 1)
-		n++;
-	snprintf(text, TEXT_MAX, "%" PRIu64 " %s", seconds / units[n].seconds, units[n].name);
-}
-
 static void print_file(const struct gc *gc, const struct tally_gc_file *file)
 {
 	char age[TEXT_MAX], bytes[TEXT_MAX];
 
-	age_text(age, gc->now_ns > file->modified_realtime_ns
+	text_age(age, gc->now_ns > file->modified_realtime_ns
 			      ? gc->now_ns - file->modified_realtime_ns
 			      : 0);
 	text_bytes(bytes, (int64_t)file->bytes);

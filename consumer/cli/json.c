@@ -57,6 +57,29 @@ json_t *json_known_text(const char *value)
 	return value && value[0] ? json_text_of(value) : json_null();
 }
 
+static bool is_plain(const char *value)
+{
+	for (; *value; value++)
+		if (*value < ' ' || *value == 0x7f || *value == '"' || *value == '\\')
+			return false;
+	return true;
+}
+
+void json_put_text(FILE *out, const char *value)
+{
+	json_t *json;
+
+	if (!value[0]) {
+		fputs("null", out);
+	} else if (is_plain(value)) {
+		fprintf(out, "\"%s\"", value);
+	} else {
+		json = json_text_of(value);
+		json_dumpf(json, out, JSON_ENCODE_ANY);
+		json_decref(json);
+	}
+}
+
 json_t *json_time(uint64_t ns)
 {
 	char digits[TEXT_MAX];

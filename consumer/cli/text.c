@@ -110,6 +110,23 @@ void text_count(char text[TEXT_MAX], uint64_t count)
 	text[at] = '\0';
 }
 
+void text_age(char text[TEXT_MAX], uint64_t ns)
+{
+	static const struct {
+		uint64_t ns;
+		const char *name;
+	} units[] = { { 86400000000000, "days" },
+		      { 3600000000000, "h" },
+		      { 60000000000, "min" },
+		      { 1000000000, "s" },
+		      { 1000000, "ms" } };
+	size_t n = 0;
+
+	while (ns < 2 * units[n].ns && n + 1 < sizeof(units) / sizeof(units[0]))
+		n++;
+	snprintf(text, TEXT_MAX, "%" PRIu64 " %s", ns / units[n].ns, units[n].name);
+}
+
 void text_clean(char *to, size_t size, const char *from)
 {
 	size_t i;

@@ -4,6 +4,7 @@
  *	struct tally_consumer *consumer;
  *	tally_consumer_open(NULL, &consumer);		everything of this user
  *	tally_consumer_start(consumer, 100);		a thread looks every 100 ms
+ *	(or tally_consumer_start_own(NULL, 100, &consumer): this process's own counters)
  *	...
  *	const struct tally_snapshot *now = tally_snapshot_get(consumer);
  *	...						any thread, no lock
@@ -64,7 +65,8 @@ struct tally_consumer_options {
 	uint64_t run_id;  /* regions started by this `tally run` */
 	const char *dir;  /* of regions; default TALLY_DIR, then /dev/shm */
 
-	bool all_users;	   /* not just this user's regions: for root */
+	bool all_users;	   /* everybody's regions, not just this user's. Who is not root is refused
+			      those of others (-EACCES), so the snapshot is not complete */
 	bool read_records; /* drain records too; else ledgers only */
 	bool read_buffers; /* keep the table of live buffers, tags and sizes; implies read_records */
 	size_t buffers_max; /* rows of that table at most; default TALLY_BUFFERS_MAX */
@@ -222,9 +224,17 @@ const char *tally_consumer_lent_region(const struct tally_consumer *consumer);
  * time; not while a thread started below runs (-EBUSY). */
 int tally_consumer_poll(struct tally_consumer *consumer);
 
-/* A thread that polls every interval_ms milliseconds, at least 1, and drains records more often
- * while they come fast. -EBUSY: it runs already; -EAGAIN: no thread could be made. */
+/* A thread that polls every interval_ms milliseconds, at least 1, and at once, but not much more
+ * than 100 times a second, when a region appears or is removed; it drains records more often while
+ * they come fast. Where inotify's limits are reached, new regions are found by the next poll.
+ * -EBUSY: it runs already; -EAGAIN: no thread could be made; -EMFILE, -ENFILE: no descriptor. */
 int tally_consumer_start(struct tally_consumer *consumer, uint32_t interval_ms);
+
+/* The two in one call, for a program that watches itself: opens this process's region, which need
+ * not be there yet, and starts the thread. options may be NULL; its pid, name and run_id are unset.
+ * Errors are those of the two, but for -ENOENT of the region. */
+int tally_consumer_start_own(const struct tally_consumer_options *options, uint32_t interval_ms,
+			     struct tally_consumer **ret_consumer);
 
 /* Ends that thread after one more poll. -ESRCH: none runs. */
 int tally_consumer_stop(struct tally_consumer *consumer);

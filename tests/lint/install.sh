@@ -39,6 +39,15 @@ for side in producer consumer; do
 			sed "s/-l${package#lib} //")
 	env -u LD_LIBRARY_PATH ./$side-archive
 done
+for page in tally tally-run tally-ps; do
+	[[ -s usr/share/man/man1/$page.1 ]]
+done
+[[ -s usr/share/bash-completion/completions/tally && -s usr/share/zsh/site-functions/_tally ]]
+[[ -s usr/share/fish/vendor_completions.d/tally.fish ]]
+# The example, as it says itself.
+${CC:-gcc} -o example "$OLDPWD/consumer/example/in_process.c" \
+	$(pkg-config --cflags --libs libtally libtally-consumer)
+[[ $(TALLY_DIR=$root ./example) == "device 0 dram: 4096000 bytes in 1000 buffers" ]]
 [[ $(pkg-config --modversion libtally) == "${VERSION:-$(pkg-config --modversion libtally)}" ]]
 usr/bin/tally --version >/dev/null 2>&1 || [[ $? -lt 126 ]]
 LD_PRELOAD=$root/usr/lib/libtally-malloc.so env -u LD_LIBRARY_PATH /bin/true 2>err

@@ -9,9 +9,9 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/ucontext.h>
 
 #include "tests/scenario.h"
+#include "tests/trap_flag.h"
 
 /* ---- Amid pushes ----------------------------------------------------------------------------- */
 
@@ -90,19 +90,6 @@ static int corner_fork_storm(const char *argument)
 }
 
 #ifdef __x86_64__
-/* The processor's trap flag, with the caller's red zone left alone. */
-static inline __attribute__((always_inline)) void trace(bool on)
-{
-	if (on)
-		__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq;"
-				 "lea 128(%%rsp), %%rsp" ::
-					 : "memory", "cc");
-	else
-		__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq;"
-				 "lea 128(%%rsp), %%rsp" ::
-					 : "memory", "cc");
-}
-
 static volatile sig_atomic_t steps;
 
 static void step(int number, siginfo_t *info, void *context)
@@ -112,7 +99,7 @@ static void step(int number, siginfo_t *info, void *context)
 	(void)info;
 	if (++steps != case_no)
 		return;
-	interrupted->uc_mcontext.gregs[REG_EFL] &= ~0x100ll;
+	trap_flag_end(interrupted);
 	fork_in_handler(number);
 }
 
@@ -125,9 +112,9 @@ static int corner_fork_at_instruction(const char *argument)
 	sigaction(SIGTRAP, &action, NULL);
 	for (case_no = 1, steps = 1; steps >= case_no - 1; case_no++, count++) {
 		steps = 0;
-		trace(true);
+		trap_flag_set();
 		tally_alloc(DEVICE, TALLY_POOL_DRAM, SIZE, SIZE);
-		trace(false);
+		trap_flag_clear();
 		if (in_child)
 			check_child();
 	}

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* First pushes that are interrupted wherever they make the region: by signals whose handlers jump
- * or fork, by other threads that fork or push. One scenario a run, which judges itself.
+ * or fork, by other threads that fork or push; or that come when the main thread has ended. One
+ * scenario a run, which judges itself.
  *
  *	interrupted SCENARIO [ARGUMENT]
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -292,6 +294,46 @@ static int corner_early(const char *argument)
 	return 0;
 }
 
+/* ---- Without the main thread ----------------------------------------------------------------- */
+
+/* What /proc/self shows is the main thread: 'Z' once it has ended before the others. */
+static char main_state(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[200], state = '\0';
+
+	CHECK(file != NULL);
+	while (!state && fgets(line, sizeof(line), file))
+		sscanf(line, "State: %c", &state);
+	fclose(file);
+	return state;
+}
+
+static void *push_when_main_has_gone(void *arg)
+{
+	struct tally_status status;
+
+	(void)arg;
+	while (main_state() != 'Z')
+		sched_yield();
+	take(DEVICE, PUSHES);
+	CHECK(tally_status(&status) == 0);
+	CHECK(status.region_error == 0);
+	look();
+	CHECK(seen.allocs == PUSHES);
+	leave();
+	return NULL;
+}
+
+static int corner_main_gone(const char *argument)
+{
+	pthread_t thread;
+
+	(void)argument;
+	CHECK(pthread_create(&thread, NULL, push_when_main_has_gone, NULL) == 0);
+	pthread_exit(NULL);
+}
+
 /* ---- */
 
 int main(int argc, char **argv)
@@ -301,6 +343,7 @@ int main(int argc, char **argv)
 		{ "fork-while-made", corner_fork_while_made },
 		{ "fork-beside", corner_fork_beside },
 		{ "early", corner_early },
+		{ "main-gone", corner_main_gone },
 		{ NULL, NULL },
 	};
 

@@ -14,7 +14,8 @@
  *	churn THREADS ROUNDS       threads that hand each other buffers to free; answers how many are
  *	                           left, then as many lines: id and size. Device 5, pool l1
  *	storm THREADS MS           the same for a time, and nobody is told what is left
- *	fork                       a child that waits for its death; answers its pid
+ *	fork                       a child that keeps 7 bytes, id 1 of device 1, dram, and waits for its
+ *	                           death; answers its pid
  *	exec                       becomes another program of the same kind
  */
 #include <pthread.h>
@@ -124,9 +125,11 @@ static int fork_child(void)
 {
 	pid_t pid = fork();
 
-	if (pid == 0)
+	if (pid == 0) {
+		tally_alloc(1, TALLY_POOL_DRAM, 1, 7);
 		for (;;)
 			pause();
+	}
 	return pid;
 }
 

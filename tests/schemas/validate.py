@@ -22,6 +22,11 @@ def load(path):
         return json.load(file)
 
 
+def is_integer(_, value):
+    """JSON Schema takes 1.0 for one; a program that reads it may not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def make_validator(name):
     here = os.path.dirname(os.path.abspath(__file__))
     store = {}
@@ -33,7 +38,10 @@ def make_validator(name):
         store[schema["$id"]] = schema
     schema = store[name + ".json"]
     resolver = jsonschema.RefResolver(base_uri=schema["$id"], referrer=schema, store=store)
-    return jsonschema.Draft202012Validator(schema, resolver=resolver)
+    draft = jsonschema.Draft202012Validator
+    strict = jsonschema.validators.extend(
+        draft, type_checker=draft.TYPE_CHECKER.redefine("integer", is_integer))
+    return strict(schema, resolver=resolver)
 
 
 def documents(path):

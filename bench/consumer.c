@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the consumer costs with the table of live buffers on: records a second and core, its share of
+ * a core when little happens, memory per live buffer.
+ *
+ * The process is its own producer: a thread on another processor fills a lane's ring, then the
+ * consumer looks once. What it takes is processor time of the thread that looks; all that a look
+ * does is in it.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <tally/consumer.h>
+#include <tally/tally.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/harness.h"
+
+#define RING 65536u
+#define ROUND (RING / 4) /* events a lane is filled with at a time */
+#define SMALL_SET 64u
+#define LARGE_SET 100000u
+#define MANY 1000000u
+#define LOOKS 61
+#define PACE_EVENTS 10 /* a millisecond */
+#define PACE_S 3
+
+static struct figure small = { .name = "records, 64 live buffers", .unit = "M records/s" };
+static struct figure large = { .name = "records, 100,000 live buffers", .unit = "M records/s" };
+static struct figure bare = { .name = "records read, no table", .unit = "M records/s" };
+
+static struct tally_consumer *consumer;
+static uint64_t *ids; /* what is live, in the order it is freed */
+static uint32_t set, next_id;
+static uint64_t random_state = 1;
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "bench/consumer: %s\n", what);
+	exit(1);
+}
+
+static double cpu_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static uint64_t new_id(void)
+{
+	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+	return (random_state >> 20) << 8;
+}
+
+static void *fill(void *arg)
+{
+	uint32_t n;
+
+	pin(1);
+	for (n = 0; n < ROUND / 2; n++) {
+		uint64_t *id = &ids[next_id++ % set];
+
+		tally_free(0, TALLY_POOL_DRAM, *id, 64);
+		*id = new_id();
+		tally_alloc(0, TALLY_POOL_DRAM, *id, 64);
+	}
+	return arg;
+}
+
+static void *fill_up(void *arg)
+{
+	uint64_t *count = arg;
+	uint64_t n;
+
+	for (n = 0; n < *count; n++) {
+		ids[next_id] = new_id();
+		tally_alloc(0, TALLY_POOL_DRAM, ids[next_id++], 64);
+	}
+	return NULL;
+}
+
+/* One thread after the other continues the same lane. */
+static void in_thread(void *(*body)(void *), void *arg)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, body, arg) != 0)
+		fail("no thread");
+	pthread_join(thread, NULL);
+}
+
+static uint64_t records_read(void)
+{
+	const struct tally_snapshot *now = tally_snapshot_get(consumer);
+	uint64_t read = now->records_read;
+
+	if (now->lost_records)
+		fail("records were lost");
+	tally_snapshot_put(now);
+	return read;
+}
+
+static void open_consumer(bool with_table)
+{
+	struct tally_consumer_options options = { .pid = (uint32_t)getpid(),
+						  .read_records = true,
+						  .read_buffers = with_table };
+	struct tally_options producer = { .ring_records = RING };
+
+	if (tally_init(&producer) != 0)
+		fail("no region can be made in /dev/shm");
+	if (tally_consumer_open(&options, &consumer) != 0)
+		fail("the region cannot be opened");
+}
+
+static void close_consumer(void)
+{
+	tally_consumer_close(consumer);
+	tally_shutdown();
+}
+
+static void make_set(uint32_t count)
+{
+	uint32_t made = 0;
+
+	ids = calloc(count, sizeof(*ids));
+	if (!ids)
+		fail("no memory");
+	set = count;
+	next_id = 0;
+	while (made < count) {
+		uint64_t some = count - made < ROUND ? count - made : ROUND;
+
+		in_thread(fill_up, &some);
+		made += (uint32_t)some;
+		tally_consumer_poll(consumer);
+		tally_consumer_poll(consumer);
+	}
+}
+
+/* ---- Records a second ------------------------------------------------------------------------ */
+
+static double time_look(void)
+{
+	uint64_t before = records_read();
+	double start;
+
+	in_thread(fill, NULL);
+	start = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+	tally_consumer_poll(consumer);
+	start = cpu_ns(CLOCK_THREAD_CPUTIME_ID) - start;
+	return (double)(records_read() - before) * 1e3 / start;
+}
+
+static void rounds_of(struct figure *figure, uint32_t count, bool with_table)
+{
+	int i;
+
+	open_consumer(with_table);
+	make_set(count);
+	time_look();
+	for (i = 0; i < LOOKS; i++)
+		figure_time(figure, time_look);
+	close_consumer();
+	free(ids);
+	figure_print(figure);
+}
+
+/* ---- Little to do ---------------------------------------------------------------------------- */
+
+static void pace(void)
+{
+	struct timespec millisecond = { .tv_nsec = 1000000 };
+	uint32_t n;
+
+	if (tally_init(NULL) != 0)
+		_exit(1);
+	for (;;) {
+		for (n = 0; n < PACE_EVENTS / 2; n++) {
+			tally_alloc(0, TALLY_POOL_DRAM, n, 64);
+			tally_free(0, TALLY_POOL_DRAM, n, 64);
+		}
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &millisecond, NULL);
+	}
+}
+
+static void print_share(void)
+{
+	struct tally_consumer_options options = { .read_buffers = true };
+	struct timespec length = { .tv_sec = PACE_S };
+	double start_ns, start_cpu;
+	uint64_t before, read;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		pace();
+	options.pid = (uint32_t)pid;
+	while (tally_consumer_open(&options, &consumer) != 0)
+		usleep(10000);
+	tally_consumer_start(consumer, 100);
+	before = records_read();
+	start_ns = now_ns();
+	start_cpu = cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+	start_cpu = cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - start_cpu;
+	start_ns = now_ns() - start_ns;
+	read = records_read() - before;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	printf("share of a core    %6.2f %% at %.0f records/s     goal: under 1 at 10,000\n",
+	       100 * start_cpu / start_ns, (double)read * 1e9 / start_ns);
+	tally_consumer_close(consumer);
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+static double anonymous_bytes(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[128];
+	long kib = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return (double)kib * 1024;
+}
+
+static bool count(void *arg, const struct tally_buffer *buffer)
+{
+	(void)buffer;
+	++*(size_t *)arg;
+	return true;
+}
+
+static void print_memory(void)
+{
+	double before;
+	size_t rows = 0;
+	double start;
+
+	open_consumer(true);
+	ids = calloc(MANY, sizeof(*ids));
+	memset(ids, 1, MANY * sizeof(*ids));
+	free(ids);
+	before = anonymous_bytes();
+	make_set(MANY);
+	free(ids);
+	start = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+	tally_buffers_each(consumer, count, &rows);
+	start = cpu_ns(CLOCK_THREAD_CPUTIME_ID) - start;
+	if (rows != MANY)
+		fail("not all rows are there");
+	printf("live buffer        %6.1f bytes, of %u     goal: at most 128\n",
+	       (anonymous_bytes() - before) / MANY, MANY);
+	printf("walk of the table  %6.1f ns a row\n", start / MANY);
+	close_consumer();
+}
+
+int main(void)
+{
+	if (tally_enabled()) {
+		fprintf(stderr, "bench/consumer: unset TALLY, it arms itself\n");
+		return 2;
+	}
+	pin(0);
+	machine_print();
+	rounds_of(&bare, SMALL_SET, false);
+	rounds_of(&small, SMALL_SET, true);
+	rounds_of(&large, LARGE_SET, true);
+	printf("table              %6.1f M records/s and core     goal: at least 5\n",
+	       figure_median(&large));
+	print_share();
+	print_memory();
+	return 0;
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What it costs a producer to be watched: by twenty views of totals, by one that reads records.
+ *
+ * The producer has one processor for itself, its watchers share the other. As a processor may be
+ * slower only because its neighbour is busy, there is a third kind of round, in which that runs
+ * something that knows nothing of the region. Ten views look every 100 ms, ten are opened, look
+ * once and are closed, again and again, as `ps` in a loop; every few milliseconds one of the twenty
+ * is killed and another started.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <tally/atomic.h>
+#include <tally/consumer.h>
+#include <tally/tally.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/harness.h"
+#include "bench/pair.h"
+#include "ring/lane.h"
+#include "ring/region.h"
+
+#define VIEWS 20
+#define VIEW_ROUNDS 61
+#define SAMPLES_EACH 4
+#define CALLS 20000
+#define KILL_EVERY_NS 5000000l
+
+static struct figure alone = { .name = "push, nobody watches", .unit = "ns" };
+static struct figure viewed = { .name = "push, twenty views of totals", .unit = "ns" };
+static struct figure beside = { .name = "push, the other processor busy", .unit = "ns" };
+
+enum mode { MODE_ALONE, MODE_VIEWS, MODE_BUSY, MODE_END };
+
+/* Between the producer and the keeper of its views. */
+static struct {
+	uint64_t mode;	  /* wanted */
+	uint64_t reached; /* the keeper's */
+	uint64_t looks, killed;
+	uint64_t pushed; /* rounds in which all was pushed: readers may end */
+	uint64_t read, lost;
+	char region[REGION_NAME_MAX]; /* the producer's */
+} * between;
+
+static pid_t producer;
+
+/* ---- Views ----------------------------------------------------------------------------------- */
+
+static struct tally_consumer_options of_producer(bool read_records)
+{
+	return (struct tally_consumer_options){ .pid = (uint32_t)producer,
+						.read_records = read_records };
+}
+
+static void refresh(bool again_and_again)
+{
+	struct tally_consumer_options options = of_producer(false);
+	const struct timespec pause = { .tv_nsec = 100000000 };
+	struct tally_consumer *consumer;
+
+	while (tally_consumer_open(&options, &consumer) == 0) {
+		do {
+			tally_add_relaxed(&between->looks, 1); /* relaxed: a count for people */
+			if (!again_and_again)
+				break;
+			nanosleep(&pause, NULL);
+		} while (tally_consumer_poll(consumer) == 0);
+		tally_consumer_close(consumer);
+	}
+}
+
+static _Noreturn void burn(void)
+{
+	volatile uint64_t count = 0;
+
+	for (;;)
+		count = count + 1;
+}
+
+static pid_t start_one(int n, uint64_t mode)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (mode == MODE_BUSY)
+		burn();
+	refresh(n % 2 == 0);
+	_exit(1);
+}
+
+/* All of them stay, and stand still when it is not their turn: that costs nothing. */
+static void signal_all(const pid_t *pids, int count, bool run)
+{
+	int n;
+
+	for (n = 0; n < count; n++)
+		kill(pids[n], run ? SIGCONT : SIGSTOP);
+}
+
+/* Lets those run whose turn it is; now and then starts another view in place of one. */
+static _Noreturn void keep(void)
+{
+	const struct timespec pause = { .tv_nsec = KILL_EVERY_NS };
+	uint64_t mode = MODE_END, random = 1;
+	pid_t pids[VIEWS + 1];
+	int n;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pin(1);
+	for (n = 0; n <= VIEWS; n++)
+		pids[n] = start_one(n, n < VIEWS ? MODE_VIEWS : MODE_BUSY);
+	for (;;) {
+		uint64_t wanted = tally_load_acquire(&between->mode);
+
+		if (wanted == MODE_END)
+			break;
+		if (wanted != mode) {
+			signal_all(pids, VIEWS, wanted == MODE_VIEWS);
+			signal_all(&pids[VIEWS], 1, wanted == MODE_BUSY);
+			mode = wanted;
+			tally_store_release(&between->reached, mode);
+		}
+		nanosleep(&pause, NULL);
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		if (mode != MODE_VIEWS)
+			continue;
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		n = (int)(random >> 33) % VIEWS;
+		kill(pids[n], SIGKILL);
+		pids[n] = start_one(n, mode);
+		between->killed++;
+	}
+	for (n = 0; n <= VIEWS; n++)
+		kill(pids[n], SIGKILL);
+	while (wait(NULL) > 0)
+		;
+	tally_store_release(&between->reached, MODE_END);
+	_exit(0);
+}
+
+static void reach(enum mode mode)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	tally_store_release(&between->mode, (uint64_t)mode);
+	while (tally_load_acquire(&between->reached) != (uint64_t)mode)
+		nanosleep(&pause, NULL);
+}
+
+/* ---- The producer ---------------------------------------------------------------------------- */
+
+static void push_all(void)
+{
+	uint64_t i;
+
+	for (i = 0; i < CALLS / 2; i++) {
+		tally_alloc(0, TALLY_POOL_DRAM, i, 64);
+		tally_free(0, TALLY_POOL_DRAM, i, 64);
+	}
+}
+
+static double time_push(void)
+{
+	double start = now_ns();
+
+	push_all();
+	return (now_ns() - start) / CALLS;
+}
+
+static void sample(struct figure *figure, enum mode mode)
+{
+	int i;
+
+	reach(mode);
+	time_push();
+	for (i = 0; i < SAMPLES_EACH; i++)
+		figure_time(figure, time_push);
+}
+
+static void rounds_of_views(void)
+{
+	pid_t keeper;
+	int i;
+
+	fflush(NULL);
+	keeper = fork();
+	if (keeper == 0)
+		keep();
+	pin(0);
+	for (i = 0; i < VIEW_ROUNDS; i++) {
+		sample(&alone, MODE_ALONE);
+		sample(&viewed, MODE_VIEWS);
+		sample(&beside, MODE_BUSY);
+	}
+	reach(MODE_END);
+	waitpid(keeper, NULL, 0);
+}
+
+static void print_views(void)
+{
+	figure_print(&alone);
+	figure_print(&viewed);
+	figure_print(&beside);
+	printf("views: %llu looks, %llu of the twenty killed and started again\n",
+	       (unsigned long long)between->looks, (unsigned long long)between->killed);
+	printf("viewed / alone    %6.3f     goal: at most 1.05; producer on one processor, views "
+	       "on another\n",
+	       figure_median(&viewed) / figure_median(&alone));
+	printf("beside / alone    %6.3f     of that is due to the other processor being busy\n",
+	       figure_median(&beside) / figure_median(&alone));
+}
+
+/* ---- Records --------------------------------------------------------------------------------- */
+
+#define READER_ROUNDS 151
+
+static struct pair_figure unread = { .name = "push, nobody watches", .one_sided = true };
+static struct pair_figure drained = { .name = "push, all records drained in batches",
+				      .one_sided = true };
+static struct pair_figure chased = { .name = "push, one chases the slot being written",
+				     .one_sided = true };
+
+static uint64_t round_no;
+
+static void push_for_readers(void)
+{
+	push_all();
+	tally_store_release(&between->pushed, ++round_no);
+}
+
+static void job_unread(unsigned int me)
+{
+	if (me == 0)
+		push_for_readers();
+	else
+		round_no++;
+}
+
+static void look_at_records(struct tally_consumer *consumer, uint64_t *ret_read, uint64_t *ret_lost)
+{
+	const struct tally_snapshot *now;
+
+	tally_consumer_poll(consumer);
+	now = tally_snapshot_get(consumer);
+	*ret_read = now->records_read;
+	*ret_lost = now->lost_records;
+	tally_snapshot_put(now);
+}
+
+static void job_drained(unsigned int me)
+{
+	static struct tally_consumer *consumer;
+	struct tally_consumer_options options = of_producer(true);
+	uint64_t read, lost, read_before, lost_before;
+
+	if (me == 0) {
+		push_for_readers();
+		return;
+	}
+	if (!consumer && tally_consumer_open(&options, &consumer) != 0)
+		_exit(1);
+	round_no++;
+	look_at_records(consumer, &read_before, &lost_before); /* what came in other rounds */
+	do
+		look_at_records(consumer, &read, &lost);
+	while (tally_load_acquire(&between->pushed) != round_no);
+	between->read += read - read_before;
+	between->lost += lost - lost_before;
+}
+
+static void job_chased(unsigned int me)
+{
+	static struct region_view view;
+	static struct lane_reader reader;
+	char why[REGION_WHY_MAX];
+	int dir;
+
+	if (me == 0) {
+		push_for_readers();
+		return;
+	}
+	if (!reader.header) {
+		dir = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (region_open(dir, between->region, &view, why) != 0)
+			_exit(1);
+		reader = (struct lane_reader){ .header = region_lane(view.base, &view.at, 0),
+					       .slots = region_ring(view.base, &view.at, 0),
+					       .ring_log2 = view.at.ring_log2 };
+	}
+	round_no++;
+	do
+		lane_drain(&reader, true, false, NULL, NULL);
+	while (tally_load_acquire(&between->pushed) != round_no);
+}
+
+static const pair_job jobs[] = { job_unread, job_drained, job_chased };
+
+static void nothing(void)
+{
+}
+
+static void rounds_of_readers(void)
+{
+	int i;
+
+	for (i = 0; i < READER_ROUNDS; i++) {
+		pair_time(&unread, 0, CALLS);
+		pair_time(&drained, 1, CALLS);
+		pair_time(&chased, 2, CALLS);
+	}
+}
+
+static void print_readers(void)
+{
+	pair_print(&unread);
+	pair_print(&drained);
+	pair_print(&chased);
+	printf("drained: %llu records read, %llu lost\n", (unsigned long long)between->read,
+	       (unsigned long long)between->lost);
+	printf("unread / drained  %6.2f     goal: at most 1.5, where the two are nearest\n",
+	       pair_ratio(&unread, &drained));
+	printf("unread / chased   %6.2f\n", pair_ratio(&unread, &chased));
+}
+
+int main(void)
+{
+	struct tally_options options = { .ring_records = 65536 };
+	struct tally_status status;
+
+	if (tally_enabled()) {
+		fprintf(stderr, "bench/views: unset TALLY, it makes its own region\n");
+		return 2;
+	}
+	if (processors() < 2) {
+		printf("views: need a second processor: absent\n");
+		return 0;
+	}
+	producer = getpid();
+	machine_print();
+	between = mmap(NULL, sizeof(*between), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	if (between == MAP_FAILED || pair_open(nothing, jobs) != 0)
+		return 1;
+	if (tally_init(&options) != 0 || tally_status(&status) != 0) {
+		fprintf(stderr, "bench/views: no region can be made in /dev/shm\n");
+		return 1;
+	}
+	snprintf(between->region, sizeof(between->region), "%s", status.region);
+	pin(0);
+	time_push();
+	rounds_of_readers();
+	pair_close();
+	rounds_of_views();
+	print_views();
+	print_readers();
+	tally_shutdown();
+	return 0;
+}

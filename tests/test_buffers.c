@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of live buffers is what a plain model makes of the same records, in whatever order the
+ * lanes are read: 10^5 histories, made at random. A failure prints its seed; TEST_SEED=... runs that
+ * one alone.
+ * sanitizers: address; also on: arm64 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <tally/tally.h>
+
+#include "tests/history.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLOW 1
+#endif
+#endif
+#ifdef SLOW
+#define HISTORIES 4000u
+#else
+#define HISTORIES (EMULATED ? 2000u : 34000u) /* of each kind */
+#endif
+#define SWEEP_EACH 32
+
+static struct buffers buffers;
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+typedef const char *run_history(struct history *history, uint64_t seed);
+
+static void give_up(struct history *history)
+{
+	buffers_leave(&buffers, history->holder);
+}
+
+static void run_one(run_history *body, uint64_t seed)
+{
+	struct history history;
+	const char *wrong;
+
+	wrong = body(&history, seed);
+	if (wrong) {
+		print_error("TEST_SEED=%llu: %s\n", (unsigned long long)seed, wrong);
+		print_history(&history);
+		fail();
+	}
+	give_up(&history);
+}
+
+static void run_all(run_history *body)
+{
+	const char *given = getenv("TEST_SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 0) : 0;
+	unsigned int n;
+
+	assert_int_equal(buffers_open(&buffers, 4096), 0);
+	if (!given)
+		assert_int_equal(getrandom(&seed, sizeof(seed), 0), sizeof(seed));
+	for (n = 0; n < (given ? 1 : HISTORIES); n++) {
+		run_one(body, seed + n);
+		if (n % SWEEP_EACH == 0)
+			buffers_settle(&buffers);
+		if (n % 1024 == 0)
+			urcu_bp_barrier(); /* nobody is this fast otherwise */
+	}
+	buffers_settle(&buffers);
+	assert_int_equal(buffers.count, 0);
+	buffers_close(&buffers);
+}
+
+static void make_holder(struct history *history)
+{
+	size_t n;
+
+	history->holder = holder_new(history->seed, 1, "made up");
+	assert_non_null(history->holder);
+	history->holder->skew = history->skew;
+	for (n = 0; n < history->count; n++)
+		history->events[n].holder = history->holder;
+}
+
+/* ---- Any order ------------------------------------------------------------------------------- */
+
+/* What lies between two resets comes in any order at all. */
+static void shuffle(struct history *history, size_t *order)
+{
+	size_t from = 0, n;
+
+	for (n = 0; n < history->count; n++) {
+		size_t other;
+
+		order[n] = n;
+		if (history->events[n].kind == TALLY_KIND_POOL_RESET) {
+			from = n + 1;
+			continue;
+		}
+		other = from + draw(history, n + 1 - from);
+		order[n] = order[other];
+		order[other] = n;
+	}
+}
+
+static const char *any_order(struct history *history, uint64_t seed)
+{
+	size_t order[EVENTS], n;
+	const char *wrong;
+
+	make_history(history, seed, (struct made_how){ .ties = seed % 2, .resets = seed % 3 == 0 });
+	make_holder(history);
+	shuffle(history, order);
+	buffers_begin(&buffers);
+	for (n = 0; n < history->count; n++)
+		buffers_apply(&buffers, (const struct staged *[]){ &history->events[order[n]] }, 1);
+	buffers_end(&buffers);
+	wrong = compare(&buffers, history, false);
+	buffers_end_doubts(&buffers, UINT64_MAX);
+	buffers.sweep = true;
+	return wrong ? wrong : compare(&buffers, history, seed % 3 != 0);
+}
+
+static void without_loss_any_order_of_arrival_gives_the_same_table(void **state)
+{
+	(void)state;
+	run_all(any_order);
+}
+
+/* ---- Lanes ----------------------------------------------------------------------------------- */
+
+/* Lanes as they are drained: what is published at `now`, and more of it while the drain goes on. */
+struct drains {
+	struct history *history;
+	struct stage stage;
+	uint64_t published[EVENTS]; /* when */
+	size_t lane_events[LANES][EVENTS], lane_count[LANES], lane_read[LANES];
+	uint64_t seen; /* the latest time that a drain may have met */
+	bool late, out_of_order;
+};
+
+static void apply(void *arg, const struct staged *const *items, size_t count)
+{
+	struct drains *drains = arg;
+	size_t n;
+
+	for (n = 0; n < count; n++) {
+		if (items[n]->time < items[n]->holder->applied)
+			drains->out_of_order = true;
+		buffers_apply(&buffers, &items[n], 1);
+	}
+}
+
+static void fill_lanes(struct drains *drains)
+{
+	struct history *history = drains->history;
+	size_t n;
+
+	for (n = 0; n < history->count; n++) {
+		size_t lane = history->lane[n];
+
+		drains->published[n] = history->events[n].time;
+		if (drains->late && draw(history, 4) == 0)
+			drains->published[n] += draw(history, 60);
+		if (!history->lost[n])
+			drains->lane_events[lane][drains->lane_count[lane]++] = n;
+	}
+}
+
+/* How many of a lane's events are there: one that is not published holds up those behind it, but not
+ * in the shared ring, where it comes later. */
+static size_t count_published(struct drains *drains, size_t lane, uint64_t now)
+{
+	size_t n = drains->lane_read[lane];
+
+	while (n < drains->lane_count[lane] &&
+	       drains->published[drains->lane_events[lane][n]] <= now)
+		n++;
+	return n;
+}
+
+static void put(struct drains *drains, size_t lane, size_t until)
+{
+	size_t *read = &drains->lane_read[lane];
+
+	for (; *read < until; ++*read)
+		assert_true(stage_put(&drains->stage,
+				      &drains->history->events[drains->lane_events[lane][*read]]));
+}
+
+static void drain_lane(struct drains *drains, size_t lane, uint64_t now, bool final)
+{
+	struct history *history = drains->history;
+	/* what comes between the begin and the look at this lane is there, too */
+	uint64_t later = now + (draw(history, 2) ? draw(history, 30) : 0);
+	size_t there = count_published(drains, lane, final ? UINT64_MAX : later);
+	size_t leave = final ? 0 : draw(history, 3);
+	size_t from = drains->lane_read[lane];
+
+	drains->seen = later > drains->seen ? later : drains->seen;
+	stage_source(&drains->stage);
+	put(drains, lane, there - from > leave ? there - leave : from);
+	if (drains->lane_read[lane] == there || stage_behind(&drains->stage))
+		return;
+	put(drains, lane, there);
+	if (draw(history, 2)) /* it goes on and on */
+		stage_cut_off(&drains->stage);
+}
+
+static void drain_all(struct drains *drains)
+{
+	struct history *history = drains->history;
+	uint64_t end = history->events[history->count - 1].time + 100, now = 1000;
+	size_t lane;
+
+	for (;;) {
+		bool final = now > end;
+
+		stage_begin(&drains->stage, now);
+		for (lane = 0; lane < LANES; lane++)
+			drain_lane(drains, lane, now, final);
+		buffers_begin(&buffers);
+		stage_apply(&drains->stage, final, apply, drains);
+		buffers_end(&buffers);
+		if (final)
+			return;
+		now = drains->seen + 1 + draw(history, 40);
+	}
+}
+
+static const char *drain_history(struct history *history, struct drains *drains)
+{
+	const char *wrong;
+
+	make_holder(history);
+	drains->history = history;
+	fill_lanes(drains);
+	drain_all(drains);
+	if (drains->stage.count != 0)
+		return "records wait at the end";
+	stage_free(&drains->stage);
+	wrong = compare(&buffers, history, false);
+	buffers_end_doubts(&buffers, UINT64_MAX);
+	buffers.sweep = true;
+	return wrong;
+}
+
+static const char *with_loss(struct history *history, uint64_t seed)
+{
+	struct drains drains = { 0 };
+	const char *wrong;
+
+	make_history(history, seed, (struct made_how){ .resets = true, .lost = 4 });
+	wrong = drain_history(history, &drains);
+	if (!wrong && drains.out_of_order)
+		wrong = "records are not applied in order";
+	if (!wrong) {
+		buffers_settle(&buffers);
+		wrong = compare(&buffers, history, true);
+	}
+	return wrong;
+}
+
+static void with_losses_the_table_is_what_the_rest_gives_in_order_of_time(void **state)
+{
+	(void)state;
+	run_all(with_loss);
+}
+
+static const char *with_late_ones(struct history *history, uint64_t seed)
+{
+	struct drains drains = { .late = true };
+	const char *wrong;
+
+	make_history(history, seed, (struct made_how){ .ties = seed % 2 });
+	wrong = drain_history(history, &drains);
+	return wrong ? wrong : compare(&buffers, history, true);
+}
+
+static void without_loss_late_records_change_nothing(void **state)
+{
+	(void)state;
+	run_all(with_late_ones);
+}
+
+/* As of lanes that are drained, but that a lane's times go up and down. */
+static const char *with_skew(struct history *history, uint64_t seed)
+{
+	struct drains drains = { 0 };
+	const char *wrong;
+
+	make_history(history, seed, (struct made_how){ .skew = true });
+	swap_times(history);
+	wrong = drain_history(history, &drains);
+	return wrong ? wrong : compare(&buffers, history, true);
+}
+
+static void clocks_that_differ_make_no_ghosts(void **state)
+{
+	(void)state;
+	run_all(with_skew);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(without_loss_any_order_of_arrival_gives_the_same_table),
+		TEST(with_losses_the_table_is_what_the_rest_gives_in_order_of_time),
+		TEST(without_loss_late_records_change_nothing),
+		TEST(clocks_that_differ_make_no_ghosts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of live buffers of real processes: what they hold is there, and nothing else; what cannot
+ * be known is said.
+ * sanitizers: address */
+#include "tests/keeper.h"
+
+/* ---- One process ----------------------------------------------------------------------------- */
+
+static void rows_tell_what_was_allocated(void **state)
+{
+	struct job job = keeper_start(NULL, NULL);
+	struct tally_consumer *consumer = keeper_watch(job.pid);
+	uint64_t before_ns = now_ns();
+	const struct tally_buffer *row;
+
+	(void)state;
+	keeper_do(&job, "name 9 mine");
+	keeper_do(&job, "alloc 1 0 100 3 4096");
+	keeper_do(&job, "tag layer 1");
+	keeper_do(&job, "alloc 2 9 100 1 77");
+	keeper_do(&job, "untag");
+	keeper_do(&job, "free 1 0 101 1");
+	keeper_do(&job, "thread alloc 3 1 5 1 6");
+	keeper_look(consumer);
+	assert_int_equal(keeper_rows(consumer), 4);
+	assert_null(keeper_row(job.pid, 1, 101));
+	row = keeper_row(job.pid, 1, 100);
+	assert_non_null(row);
+	assert_int_equal(row->size, 4096);
+	assert_int_equal(row->tid, job.pid);
+	assert_string_equal(seen.pools[row - seen.all], "dram");
+	assert_string_equal(seen.tags[row - seen.all], "");
+	assert_string_equal(seen.comms[row - seen.all], "keeper");
+	assert_false(row->ended);
+	assert_false(row->unsure);
+	/* a thousandth of a second: what the two readings of the clocks may be apart */
+	assert_in_range(row->alloc_monotonic_ns, before_ns - 1000000, now_ns() + 1000000);
+	row = keeper_row(job.pid, 2, 100);
+	assert_non_null(row);
+	assert_string_equal(seen.pools[row - seen.all], "mine");
+	assert_string_equal(seen.tags[row - seen.all], "layer 1");
+	row = keeper_row(job.pid, 3, 5);
+	assert_non_null(row);
+	assert_int_not_equal(row->tid, job.pid);
+	keeper_do(&job, "reset 1 0");
+	keeper_do(&job, "alloc 1 0 102 1 8");
+	keeper_look(consumer);
+	assert_int_equal(keeper_rows(consumer), 3);
+	assert_null(keeper_row(job.pid, 1, 100));
+	assert_int_equal(keeper_row(job.pid, 1, 102)->size, 8);
+	keeper_end(&job);
+}
+
+static void check_churn(struct job *job, struct tally_consumer *consumer, const char *order)
+{
+	int left = keeper_do(job, order), n;
+
+	tally_consumer_stop(consumer);
+	keeper_look(consumer);
+	assert_int_equal(keeper_rows(consumer), left);
+	for (n = 0; n < left; n++) {
+		unsigned long long id, size;
+		const struct tally_buffer *row;
+
+		assert_int_equal(sscanf(job_line(job), "%llu %llu", &id, &size), 2);
+		row = keeper_row(job->pid, 5, id);
+		if (!row || row->size != size || row->unsure)
+			fail_msg("id %llu: %s", id, row ? "another size" : "no row");
+	}
+}
+
+static void what_threads_free_of_each_other_is_told_apart(void **state)
+{
+	struct job job = keeper_start("TALLY_RING=65536", NULL);
+	struct tally_consumer *consumer = keeper_watch(job.pid);
+	const struct tally_snapshot *now;
+
+	(void)state;
+	assert_int_equal(tally_consumer_start(consumer, 5), 0);
+	check_churn(&job, consumer, "churn 4 20000");
+	now = watch_get(consumer);
+	assert_int_equal(now->lost_records, 0);
+	assert_int_equal(watch_pool(now, 5, TALLY_POOL_L1)->unmatched_frees, 0);
+	assert_int_equal(watch_pool(now, 5, TALLY_POOL_L1)->double_allocations, 0);
+	assert_int_equal(now->incomplete_since_realtime_ns, 0);
+	assert_true(now->records_read > 80000);
+	watch_put(now);
+	keeper_end(&job);
+}
+
+static void threads_without_a_lane_and_handlers_are_part_of_it(void **state)
+{
+	struct job job = keeper_start("TALLY_LANES=1", "TALLY_RING=65536");
+	struct tally_consumer *consumer = keeper_watch(job.pid);
+	const struct tally_snapshot *now;
+
+	(void)state;
+	keeper_do(&job, "alloc 1 0 1 2 10");
+	keeper_do(&job, "thread free 1 0 1 1");
+	keeper_do(&job, "thread alloc 1 0 3 2 30");
+	keeper_do(&job, "free 1 0 3 1");
+	keeper_do(&job, "handler alloc 1 0 5 1 50");
+	keeper_look(consumer);
+	assert_int_equal(keeper_rows(consumer), 3);
+	assert_int_equal(keeper_row(job.pid, 1, 2)->size, 10);
+	assert_int_equal(keeper_row(job.pid, 1, 4)->size, 30);
+	assert_int_equal(keeper_row(job.pid, 1, 5)->size, 50);
+	keeper_do(&job, "free 1 0 2 4");
+	check_churn(&job, consumer, "churn 2 2000");
+	now = watch_get(consumer);
+	assert_int_equal(now->lost_records, 0);
+	watch_put(now);
+	keeper_end(&job);
+}
+
+/* ---- What cannot be known -------------------------------------------------------------------- */
+
+static void who_comes_late_says_what_is_incomplete(void **state)
+{
+	struct job job = keeper_start("TALLY_RING=64", NULL);
+	const struct tally_process_view *process;
+	struct tally_consumer *consumer;
+	const struct tally_snapshot *now;
+
+	(void)state;
+	keeper_do(&job, "alloc 1 0 1 100 10");
+	consumer = keeper_watch(job.pid);
+	keeper_look(consumer);
+	now = watch_get(consumer);
+	process = keeper_process(now, job.pid);
+	assert_true(process->incomplete_until_realtime_ns > process->start_realtime_ns);
+	assert_true(process->incomplete_until_realtime_ns <= now->realtime_ns);
+	assert_int_equal(now->incomplete_since_realtime_ns, process->incomplete_until_realtime_ns);
+	assert_int_equal(now->lost_records, 0); /* not since it came */
+	watch_put(now);
+	assert_in_range(keeper_rows(consumer), 32, 64);
+	assert_null(keeper_row(job.pid, 1, 1));
+	assert_true(keeper_row(job.pid, 1, 100)->unsure);
+	keeper_do(&job, "free 1 0 1 3");
+	keeper_do(&job, "alloc 1 0 101 1 10");
+	keeper_look(consumer);
+	keeper_rows(consumer);
+	assert_false(keeper_row(job.pid, 1, 101)->unsure);
+	now = watch_get(consumer);
+	assert_int_equal(watch_pool(now, 1, TALLY_POOL_DRAM)->unmatched_frees, 3);
+	watch_put(now);
+	keeper_end(&job);
+}
+
+static void who_comes_before_the_first_event_misses_nothing(void **state)
+{
+	struct job job = keeper_start(NULL, NULL);
+	struct tally_consumer *consumer;
+	const struct tally_snapshot *now;
+
+	(void)state;
+	keeper_do(&job, "alloc 1 0 1 100 10");
+	consumer = keeper_watch(job.pid); /* all of it is in the ring still */
+	keeper_look(consumer);
+	now = watch_get(consumer);
+	assert_int_equal(now->incomplete_since_realtime_ns, 0);
+	assert_int_equal(keeper_process(now, job.pid)->incomplete_until_realtime_ns, 0);
+	watch_put(now);
+	assert_int_equal(keeper_rows(consumer), 100);
+	assert_false(keeper_row(job.pid, 1, 1)->unsure);
+	keeper_end(&job);
+}
+
+static void after_a_loss_rows_are_unsure_until_new_ones_come(void **state)
+{
+	struct job job = keeper_start("TALLY_RING=64", NULL);
+	struct tally_consumer *consumer = keeper_watch(job.pid);
+	const struct tally_snapshot *now;
+
+	(void)state;
+	keeper_do(&job, "alloc 1 0 1 1 10");
+	keeper_look(consumer);
+	keeper_rows(consumer);
+	assert_false(keeper_row(job.pid, 1, 1)->unsure);
+	keeper_do(&job, "alloc 1 0 1000 500 10");
+	keeper_look(consumer);
+	keeper_rows(consumer);
+	assert_true(keeper_row(job.pid, 1, 1)->unsure);
+	now = watch_get(consumer);
+	assert_true(now->lost_records > 0);
+	assert_true(now->incomplete_since_realtime_ns > 0);
+	watch_put(now);
+	keeper_do(&job, "alloc 1 0 2 1 10");
+	keeper_look(consumer);
+	keeper_rows(consumer);
+	assert_true(keeper_row(job.pid, 1, 1)->unsure);
+	assert_false(keeper_row(job.pid, 1, 2)->unsure);
+	keeper_end(&job);
+}
+
+static void what_finds_no_room_is_counted(void **state)
+{
+	struct tally_consumer_options options = { .read_buffers = true, .buffers_max = 100 };
+	struct job job = keeper_start(NULL, NULL);
+	struct tally_consumer *consumer = NULL;
+	const struct tally_snapshot *now;
+
+	(void)state;
+	options.pid = (uint32_t)job.pid;
+	assert_int_equal(watch_open(&options, &consumer), 0);
+	keeper_do(&job, "alloc 1 0 1 150 10");
+	keeper_look(consumer);
+	assert_int_equal(keeper_rows(consumer), 100);
+	now = watch_get(consumer);
+	assert_int_equal(now->buffers_max, 100);
+	assert_int_equal(now->buffers_left_out, 50);
+	assert_true(now->incomplete_since_realtime_ns > 0);
+	watch_put(now);
+	keeper_do(&job, "free 1 0 1 150");
+	keeper_do(&job, "free 1 0 7 1"); /* that one nobody holds */
+	keeper_do(&job, "alloc 1 0 1 10 10");
+	keeper_look(consumer);
+	assert_int_equal(keeper_rows(consumer), 10);
+	now = watch_get(consumer);
+	assert_int_equal(now->buffers_left_out, 50);
+	assert_int_equal(watch_pool(now, 1, TALLY_POOL_DRAM)->unmatched_frees, 1);
+	watch_put(now);
+	keeper_end(&job);
+}
+
+/* ---- Sums ------------------------------------------------------------------------------------ */
+
+static const struct tally_tag_view *find_tag(const struct tally_tag_view *tags, size_t count,
+					     const char *name)
+{
+	size_t n;
+
+	for (n = 0; n < count; n++)
+		if (strcmp(tags[n].tag, name) == 0)
+			return &tags[n];
+	fail_msg("no tag '%s'", name);
+	return NULL;
+}
+
+static void check_tag(const struct tally_tag_view *tag, int64_t live, uint64_t allocations,
+		      uint64_t frees)
+{
+	assert_int_equal(tag->device, 1);
+	assert_int_equal(tag->pool, 0);
+	assert_int_equal(tag->live_bytes, live * 10);
+	assert_int_equal(tag->live_allocations, live);
+	assert_int_equal(tag->allocations, allocations);
+	assert_int_equal(tag->frees, frees);
+	assert_int_equal(tag->allocated_bytes, allocations * 10);
+	assert_int_equal(tag->freed_bytes, frees * 10);
+}
+
+static void tags_and_sizes_are_added_up(void **state)
+{
+	struct job one = keeper_start(NULL, NULL), other = keeper_start(NULL, NULL);
+	struct tally_consumer *consumer = keeper_watch(0);
+	const struct tally_process_view *process;
+	const struct tally_snapshot *now;
+	const struct tally_pool_view *pool;
+
+	(void)state;
+	keeper_do(&one, "alloc 1 0 1 5 10");
+	keeper_do(&one, "tag b");
+	keeper_do(&one, "alloc 1 0 6 4 10");
+	keeper_do(&one, "tag a");
+	keeper_do(&one, "free 1 0 6 1"); /* counts where it was allocated */
+	keeper_do(&other, "tag b");
+	keeper_do(&other, "alloc 1 0 1 3 10");
+	keeper_do(&one, "alloc 2 0 1 1 0");
+	keeper_do(&one, "alloc 2 0 2 1 1");
+	keeper_do(&one, "alloc 2 0 3 1 1024");
+	keeper_do(&one, "alloc 2 0 4 1 1023");
+	keeper_do(&one, "alloc 2 0 5 1 18446744073709551615");
+	keeper_do(&one, "alloc 2 0 3 1 1024");
+	keeper_look(consumer);
+	now = watch_get(consumer);
+	assert_int_equal(now->tag_count, 3); /* "" and b of device 1, a of device 2 */
+	check_tag(find_tag(now->tags, now->tag_count, ""), 5, 5, 0);
+	check_tag(find_tag(now->tags, now->tag_count, "b"), 6, 7, 1);
+	process = keeper_process(now, other.pid);
+	assert_int_equal(process->tag_count, 1);
+	assert_int_equal(process->buffers, 3);
+	check_tag(find_tag(now->process_tags + process->first_tag, 1, "b"), 3, 3, 0);
+	pool = watch_pool(now, 2, 0);
+	assert_int_equal(pool->double_allocations, 1);
+	assert_int_equal(pool->unmatched_frees, 0);
+	assert_int_equal(pool->sizes[0], 1);
+	assert_int_equal(pool->sizes[1], 1);
+	assert_int_equal(pool->sizes[10], 1);
+	assert_int_equal(pool->sizes[11], 2);
+	assert_int_equal(pool->sizes[64], 1);
+	assert_int_equal(watch_pool(now, 1, 0)->sizes[4], 12);
+	watch_put(now);
+	keeper_kill(&other);
+	keeper_look(consumer);
+	now = watch_get(consumer); /* what is dead holds nothing */
+	check_tag(find_tag(now->tags, now->tag_count, "b"), 3, 7, 1);
+	process = keeper_process(now, other.pid);
+	check_tag(find_tag(now->process_tags + process->first_tag, 1, "b"), 3, 3, 0);
+	watch_put(now);
+	keeper_end(&one);
+	remove_regions();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(rows_tell_what_was_allocated),
+		TEST(what_threads_free_of_each_other_is_told_apart),
+		TEST(threads_without_a_lane_and_handlers_are_part_of_it),
+		TEST(who_comes_late_says_what_is_incomplete),
+		TEST(who_comes_before_the_first_event_misses_nothing),
+		TEST(after_a_loss_rows_are_unsure_until_new_ones_come),
+		TEST(what_finds_no_room_is_counted),
+		TEST(tags_and_sizes_are_added_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
