@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the consumer costs with the table of live buffers on: records a second and core, its share of
- * a core when little happens, memory per live buffer.
+/* What the consumer costs with the table of live buffers on: records a second and core, its share
+ * of a core when little happens, memory per live buffer.
  *
  * The process is its own producer: a thread on another processor fills a lane's ring, then the
  * consumer looks once. What it takes is processor time of the thread that looks; all that a look

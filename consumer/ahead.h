@@ -2,9 +2,9 @@
 /* Looking ahead in the table of live buffers: what the next records will touch is on its way into
  * the cache while others are applied.
  *
- * A record waits for memory several times, one after the other: for its bucket, for what follows it,
- * for its row. Hints only: they are passed to the processor as addresses to fetch, which may be
- * anything, and never read through. So nothing depends on how liburcu keeps its buckets, but the
+ * A record waits for memory several times, one after the other: for its bucket, for what follows
+ * it, for its row. Hints only: they are passed to the processor as addresses to fetch, which may be
+ * anything, and never read through. So nothing depends on how liburcu keeps its buckets but the
  * speed (as it is: in one array, by number).
  */
 #ifndef CONSUMER_AHEAD_H

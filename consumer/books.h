@@ -85,8 +85,8 @@ struct holder {
 struct holder *holder_new(uint64_t region_id, uint32_t pid, const char *comm);
 void holder_free(struct holder *holder);
 
-/* The books of a record's tag, made on first use. `where` as in the record. NULL: there are too many
- * pools, or no memory. */
+/* The books of a record's tag, made on first use. `where` as in the record. NULL: there are too
+ * many pools, or no memory. */
 struct tag_books *books_of(struct holder *holder, uint64_t where, uint32_t tag);
 
 /* The same without regard to the tag. */

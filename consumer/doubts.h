@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Doubts: keys of the table of live buffers whose events did not come by turns. What they are for is
- * told in consumer/buffers.h. The thread that polls. */
+/* Doubts: keys of the table of live buffers whose events did not come by turns. What they are for
+ * is told in consumer/buffers.h. The thread that polls. */
 #ifndef CONSUMER_DOUBTS_H
 #define CONSUMER_DOUBTS_H
 
@@ -26,9 +26,7 @@ struct doubt {
 	uint32_t latest_tid;
 	bool latest_allocs;
 	bool latest_noted; /* it was counted above, as it did not fit */
-	bool swapped;	   /* one that seems later was taken for earlier */
 	bool tied;	   /* at that time there was both an allocation and a free */
-	bool late;	   /* a record came late */
 };
 
 struct doubts {
@@ -60,8 +58,8 @@ bool doubt_is_live(const struct doubt *doubt);
 /* Nothing is left of it: the row is live, by its allocation. */
 bool doubt_is_over(const struct doubt *doubt);
 
-/* Ends the next doubt that nothing was added to since `until_ns`: its row, and whether that is live.
- * NULL: there is none. */
+/* Ends the next doubt that nothing was added to since `until_ns`: its row, and whether that is
+ * live. NULL: there is none. */
 struct row *doubts_next(struct doubts *doubts, uint64_t until_ns, bool *ret_live);
 
 void doubts_free(struct doubts *doubts);

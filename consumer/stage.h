@@ -62,7 +62,8 @@ void stage_source(struct stage *stage);
 /* False: no memory; it is lost. */
 bool stage_put(struct stage *stage, const struct staged *item);
 
-/* Some of the source were not put. False, and nothing is noted: more of them are to be put first. */
+/* Some of the source were not put. False, and nothing is noted: more of them are to be put before.
+ */
 bool stage_behind(struct stage *stage);
 
 /* The same when no more can be put. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Made-up histories of a few buffers, the plain model of what they leave behind, and a comparison of
- * the table of live buffers with it. */
+/* Made-up histories of a few buffers, the plain model of what they leave behind, and a comparison
+ * of the table of live buffers with it. */
 #ifndef TESTS_HISTORY_H
 #define TESTS_HISTORY_H
 
@@ -92,8 +92,8 @@ static inline void make_history(struct history *history, uint64_t seed, struct m
 	}
 }
 
-/* Two events of one buffer that follow each other, on different threads, change their times. What is
- * between them is other buffers'. */
+/* Two events of one buffer that follow each other, on different threads, change their times. What
+ * is between them is other buffers'. */
 static inline void swap_times(struct history *history)
 {
 	struct staged *events = history->events;

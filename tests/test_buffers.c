@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of live buffers is what a plain model makes of the same records, in whatever order the
- * lanes are read: 10^5 histories, made at random. A failure prints its seed; TEST_SEED=... runs that
- * one alone.
+ * lanes are read: 10^5 histories, made at random. A failure prints its seed; TEST_SEED=... runs
+ * that one alone.
  * sanitizers: address; also on: arm64 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,8 +165,7 @@ static void fill_lanes(struct drains *drains)
 	}
 }
 
-/* How many of a lane's events are there: one that is not published holds up those behind it, but not
- * in the shared ring, where it comes later. */
+/* How many of a lane's events are there: one that is not published holds up those behind it. */
 static size_t count_published(struct drains *drains, size_t lane, uint64_t now)
 {
 	size_t n = drains->lane_read[lane];
@@ -299,6 +298,50 @@ static void clocks_that_differ_make_no_ghosts(void **state)
 	run_all(with_skew);
 }
 
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+static uint64_t applied[8];
+static size_t applied_count;
+
+static void note_time(void *arg, const struct staged *const *items, size_t count)
+{
+	size_t n;
+
+	(void)arg;
+	for (n = 0; n < count; n++)
+		applied[applied_count++] = items[n]->time;
+}
+
+static void stage_times(struct stage *stage, uint64_t now, uint64_t one, uint64_t other)
+{
+	applied_count = 0;
+	stage_begin(stage, now);
+	stage_source(stage);
+	if (one)
+		assert_true(stage_put(stage, &(struct staged){ .time = one }));
+	if (other)
+		assert_true(stage_put(stage, &(struct staged){ .time = other }));
+	stage_apply(stage, false, note_time, NULL);
+}
+
+static void record_of_the_future_waits_once(void **state)
+{
+	struct stage stage = { 0 };
+
+	(void)state;
+	stage_times(&stage, 100, 90, 150);
+	assert_int_equal(applied_count, 1);
+	assert_int_equal(applied[0], 90);
+	stage_times(&stage, 200, 120, UINT64_MAX); /* that one lies */
+	assert_int_equal(applied_count, 2);
+	assert_int_equal(applied[0], 120);
+	assert_int_equal(applied[1], 150);
+	stage_times(&stage, 300, 0, 0);
+	assert_int_equal(applied_count, 1);
+	assert_int_equal(stage.count, 0);
+	stage_free(&stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +349,7 @@ int main(void)
 		TEST(with_losses_the_table_is_what_the_rest_gives_in_order_of_time),
 		TEST(without_loss_late_records_change_nothing),
 		TEST(clocks_that_differ_make_no_ghosts),
+		TEST(record_of_the_future_waits_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

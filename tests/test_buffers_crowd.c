@@ -79,7 +79,7 @@ static void fork_and_exec_begin_lists_of_their_own(void **state)
 	remove_regions();
 }
 
-/* ---- A region for several --------------------------------------------------------------------- */
+/* ---- A region for several -------------------------------------------------------------------- */
 
 static void processes_of_one_region_are_told_apart(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of live buffers of real processes: what they hold is there, and nothing else; what cannot
- * be known is said.
+/* The list of live buffers of real processes: what they hold is there, and nothing else; what
+ * cannot be known is said.
  * sanitizers: address */
 #include "tests/keeper.h"
 

@@ -106,10 +106,19 @@ static void count_refusal(void *arg, const struct tally_refusal *refusal)
 	assert_true(refusal->error < 0);
 }
 
+/* Reads all of it, as a user would. */
+static void look_at_event(void *arg, const struct tally_event *event)
+{
+	(void)arg;
+	assert_true(strlen(event->comm) < 24 && strlen(event->tag) < 56);
+	assert_true(strlen(event->pool_name) < 24);
+}
+
 static struct tally_consumer *open_all(void)
 {
-	struct tally_consumer_options options = { .read_records = true,
+	struct tally_consumer_options options = { .read_buffers = true,
 						  .from_start = true,
+						  .event = look_at_event,
 						  .refused = count_refusal };
 	struct tally_consumer *consumer = NULL;
 

@@ -54,7 +54,7 @@ static void owners_that_change_without_end_do_not_pile_up(void **state)
 {
 	char name[REGION_NAME_MAX];
 	struct region_config config = { .dir = test_dir, .name = name, .ring_log2 = 6 };
-	struct tally_consumer_options options = { .read_records = true };
+	struct tally_consumer_options options = { .read_buffers = true };
 	struct tally_consumer *consumer;
 	struct region region;
 	uint32_t entry;
@@ -111,7 +111,7 @@ static void dead_region_that_contradicts_itself_is_let_go_with_its_file(void **s
 {
 	char name[REGION_NAME_MAX];
 	struct region_config config = { .dir = test_dir, .name = name, .ring_log2 = 6 };
-	struct tally_consumer_options options = { .read_records = true };
+	struct tally_consumer_options options = { .read_buffers = true };
 	struct tally_consumer *consumer;
 	const struct tally_snapshot *now;
 	struct region region;

@@ -68,18 +68,21 @@ struct tally_consumer_options {
 	bool all_users;	   /* everybody's regions, not just this user's. Who is not root is refused
 			      those of others (-EACCES), so the snapshot is not complete */
 	bool read_records; /* drain records too; else ledgers only */
-	bool read_buffers; /* keep the table of live buffers, tags and sizes; implies read_records */
-	size_t buffers_max; /* rows of that table at most; default TALLY_BUFFERS_MAX */
-	bool from_start;    /* records gone before the consumer came are lost too */
-	bool remove_ended;  /* unlink a region once its process has ended and it has been read */
-	bool lend_region;   /* make a region for those of the run that can make none of their own */
+	bool read_buffers; /* keep the table of live buffers, tags, sizes; implies read_records */
+	/* Rows of that table at most; default TALLY_BUFFERS_MAX. Of several processes none gets
+	 * more than 8 times what it leaves free. */
+	size_t buffers_max;
+	bool from_start;   /* records gone before the consumer came are lost too */
+	bool remove_ended; /* unlink a region once its process has ended and it has been read */
+	bool lend_region;  /* make a region for those of the run that can make none of their own */
 
 	/* Called for each refused file, once per file, on the thread that polls. */
 	void (*refused)(void *refused_arg, const struct tally_refusal *refusal);
 	void *refused_arg;
 
 	/* Called for each record read, on the thread that polls; implies read_records. Records of
-	 * one region come in order of time as far as they were there when a look began. */
+	 * one region come in order of time, but for few whose thread was stopped while it pushed
+	 * them. It must not call tally_consumer_poll() or _close(). */
 	void (*event)(void *event_arg, const struct tally_event *event);
 	void *event_arg;
 };
@@ -189,7 +192,8 @@ struct tally_snapshot {
 	bool complete;	       /* nothing refused, every sum current, nothing rejected */
 	uint64_t events, records_read, lost_records, rejected_events;
 	uint32_t refused_files;
-	/* The table of live buffers. left_out: had no row, as there were buffers_max of them. */
+	/* The table of live buffers. left_out: allocations that got no row, as there were too many,
+	 * or no memory; their frees are told from unmatched ones by number only. */
 	size_t buffers, buffers_max;
 	uint64_t buffers_left_out;
 	uint64_t incomplete_since_realtime_ns; /* the first loss known; 0: the table is complete */
@@ -251,9 +255,9 @@ const struct tally_snapshot *tally_snapshot_get(const struct tally_consumer *con
 void tally_snapshot_put(const struct tally_snapshot *snapshot);
 
 /* ---- Live buffers -----------------------------------------------------------------------------
- * With read_buffers. A row is there if the latest record of that buffer, by time, is its allocation;
- * in whatever order lanes are read. What a process that has ended never freed stays as long as the
- * process is shown. */
+ * With read_buffers. A row is there if the latest record of that buffer, by time, is its
+ * allocation; in whatever order lanes are read. What a process that has ended never freed stays as
+ * long as the process is shown. A row takes about 100 bytes of memory. */
 
 #define TALLY_BUFFERS_MAX 4194304
 
@@ -274,9 +278,9 @@ struct tally_buffer {
 };
 
 /* Hands each live buffer to `each` until that returns false; in no order, rows that come and go
- * meanwhile may be in it or not. Any thread, without a lock; `each` runs inside an RCU read section:
- * it must not close the consumer, nor take long while memory matters. Returns how many were handed
- * over. */
+ * meanwhile may be in it or not. Any thread, without a lock; `each` runs inside an RCU read
+ * section: it must not close the consumer, nor take long while memory matters. Returns how many
+ * were handed over. */
 size_t tally_buffers_each(const struct tally_consumer *consumer,
 			  bool (*each)(void *each_arg, const struct tally_buffer *buffer),
 			  void *each_arg);

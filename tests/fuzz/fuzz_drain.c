@@ -113,6 +113,8 @@ static void open_look(struct look *look, bool read_records)
 {
 	struct tally_consumer_options options = { .dir = fuzz_dir,
 						  .read_records = read_records,
+						  .read_buffers = read_records,
+						  .buffers_max = 1024,
 						  .from_start = true,
 						  .refused = fuzz_refused };
 

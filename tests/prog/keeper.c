@@ -11,11 +11,11 @@
  *	tag NAME, untag            sets the thread's tag, and the one before it
  *	mark NAME
  *	name P NAME                names a pool
- *	churn THREADS ROUNDS       threads that hand each other buffers to free; answers how many are
+ *	churn THREADS ROUNDS       threads that free each other's buffers; answers how many are
  *	                           left, then as many lines: id and size. Device 5, pool l1
  *	storm THREADS MS           the same for a time, and nobody is told what is left
- *	fork                       a child that keeps 7 bytes, id 1 of device 1, dram, and waits for its
- *	                           death; answers its pid
+ *	fork                       a child that keeps 7 bytes, id 1 of device 1, dram, and waits for
+ *	                           its death; answers its pid
  *	exec                       becomes another program of the same kind
  */
 #include <pthread.h>
@@ -52,8 +52,8 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Whoever comes by frees what is there, whoever put it there, and uses the id again, as an allocator
- * does: the next owner's push comes after ours. */
+/* Whoever comes by frees what is there, whoever put it there, and uses the id again, as an
+ * allocator does: the next owner's push comes after ours. */
 static void *churn(void *arg)
 {
 	uint64_t random = (uintptr_t)arg * 0x9e3779b97f4a7c15ull + 1;
