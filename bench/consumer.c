@@ -177,17 +177,23 @@ static void rounds_of(struct figure *figure, uint32_t count, bool with_table)
 
 static void pace(void)
 {
-	struct timespec millisecond = { .tv_nsec = 1000000 };
+	struct timespec next;
 	uint32_t n;
 
 	if (tally_init(NULL) != 0)
 		_exit(1);
+	clock_gettime(CLOCK_MONOTONIC, &next);
 	for (;;) {
 		for (n = 0; n < PACE_EVENTS / 2; n++) {
 			tally_alloc(0, TALLY_POOL_DRAM, n, 64);
 			tally_free(0, TALLY_POOL_DRAM, n, 64);
 		}
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &millisecond, NULL);
+		next.tv_nsec += 1000000;
+		if (next.tv_nsec >= 1000000000) {
+			next.tv_sec++;
+			next.tv_nsec -= 1000000000;
+		}
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
 	}
 }
 

@@ -9,7 +9,7 @@
 #define LEARN_ROWS 64
 
 #define FLAGS 7ul
-#define IS_BUCKET 2ul /* in a pointer to the next node */
+#define IS_BUCKET 2ul /* in a node's pointer to the next one: what the node is itself */
 
 static unsigned long reverse(unsigned long bits)
 {
@@ -26,7 +26,7 @@ static uintptr_t base_seen_from(const struct row *row)
 	uintptr_t next = (uintptr_t)rcu_dereference(row->node.next);
 	const struct cds_lfht_node *bucket = (void *)(next & ~FLAGS);
 
-	if ((next & FLAGS) != IS_BUCKET || !bucket)
+	if (!bucket || !((uintptr_t)rcu_dereference(bucket->next) & IS_BUCKET))
 		return 0;
 	return (uintptr_t)bucket - reverse(bucket->reverse_hash) * sizeof(*bucket);
 }

@@ -59,6 +59,7 @@ struct buffers {
 	uint64_t left_out_since_ns; /* CLOCK_REALTIME, 0: none was */
 	size_t holders;		    /* that have rows */
 	bool sweep;		    /* there are rows that are to go */
+	uint64_t next_sweep_ns;	    /* CLOCK_MONOTONIC: not earlier */
 	struct rows rows;
 	struct ahead ahead;
 	struct doubts doubts;
@@ -92,6 +93,10 @@ void buffers_leave(struct buffers *buffers, struct holder *holder);
 
 /* Once a look: ends doubts, takes away rows that are to go. */
 void buffers_settle(struct buffers *buffers);
+
+/* Takes away rows that are to go: readers do not see them any more, but the sums have them until
+ * then. With a million rows that may be a few seconds late. */
+void buffers_sweep(struct buffers *buffers);
 
 /* Ends all doubts that nothing was added to since `until_ns`. */
 void buffers_end_doubts(struct buffers *buffers, uint64_t until_ns);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <tally/atomic.h>
+#include <time.h>
 
 #include "consumer/buffers.h"
 #include "consumer/exclude.h"
@@ -14,6 +15,8 @@
 #include "ring/clock.h"
 
 #define BUCKETS_MIN 1024
+#define SWEEP_LONG_NS 5000000u
+#define SWEEP_REST 10	    /* times as long as a long sweep took */
 #define ROWS_WAITING 262144 /* 16 MiB: of a grace period, however small the table */
 
 /* ---- Room ------------------------------------------------------------------------------------ */
@@ -123,9 +126,17 @@ static void collect(struct buffers *buffers)
 
 void buffers_leave(struct buffers *buffers, struct holder *holder)
 {
+	size_t n;
+
 	if (!buffers->table) { /* nobody has come to it from a row */
 		holder_free(holder);
 		return;
+	}
+	for (n = 0; n < holder->pools.room; n++) {
+		struct pool_books *pool = holder->pools.all[n].books;
+
+		if (pool) /* readers pass over its rows from now on */
+			tally_store_relaxed(&pool->reset, UINT64_MAX); /* relaxed: by itself */
 	}
 	holder->leaving = true;
 	holder->region = NULL;
@@ -160,7 +171,7 @@ void buffers_end_doubts(struct buffers *buffers, uint64_t until_ns)
 	urcu_bp_read_unlock();
 }
 
-static void sweep(struct buffers *buffers)
+void buffers_sweep(struct buffers *buffers)
 {
 	struct cds_lfht_node *node;
 	struct cds_lfht_iter iter;
@@ -178,15 +189,36 @@ static void sweep(struct buffers *buffers)
 	buffers->sweep = false;
 }
 
+static uint64_t thread_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Among very many rows a sweep takes so long that it comes more seldom. */
+static void sweep_and_rest(struct buffers *buffers)
+{
+	uint64_t took_ns = thread_ns();
+
+	buffers_sweep(buffers);
+	took_ns = thread_ns() - took_ns;
+	buffers->next_sweep_ns = took_ns < SWEEP_LONG_NS
+					 ? 0
+					 : clock_monotonic_ns() + took_ns * SWEEP_REST;
+}
+
 void buffers_settle(struct buffers *buffers)
 {
 	if (!buffers->table)
 		return;
 	buffers->doubts.now_ns = clock_monotonic_ns();
 	buffers_end_doubts(buffers, buffers->doubts.now_ns - DOUBT_NS);
-	if (buffers->sweep)
-		sweep(buffers);
-	retire_leaving(buffers);
+	if (buffers->sweep && buffers->doubts.now_ns >= buffers->next_sweep_ns)
+		sweep_and_rest(buffers);
+	if (!buffers->sweep)
+		retire_leaving(buffers);
 	collect(buffers);
 }
 
@@ -283,7 +315,7 @@ void buffers_close(struct buffers *buffers)
 {
 	if (!buffers->table)
 		return;
-	sweep(buffers);
+	buffers_sweep(buffers);
 	retire_leaving(buffers);
 	while (buffers->waiting > 0)
 		if (sem_wait(&buffers->given_back) == 0)

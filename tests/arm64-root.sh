@@ -46,7 +46,7 @@ for package in "$work"/*.deb; do
 done
 # Some have libraries in /lib, and links to them by that name: here all are in one folder.
 libraries=$root/usr/lib/aarch64-linux-gnu
-mv "$root"/lib/aarch64-linux-gnu/* "$libraries" && rmdir -p "$root/lib/aarch64-linux-gnu" 2>/dev/null
+mv "$root"/lib/aarch64-linux-gnu/* "$libraries" && rmdir "$root/lib/aarch64-linux-gnu"
 ln -sfn libtinfo.so.6 "$libraries/libtinfo.so"
 # Where the loader looks: itself and the C library, beside the libraries of the packages.
 mkdir -p "$root/lib" &&

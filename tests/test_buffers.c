@@ -64,6 +64,7 @@ static void run_all(run_history *body)
 		if (n % 1024 == 0)
 			urcu_bp_barrier(); /* nobody is this fast otherwise */
 	}
+	buffers_sweep(&buffers);
 	buffers_settle(&buffers);
 	assert_int_equal(buffers.count, 0);
 	buffers_close(&buffers);
@@ -252,7 +253,7 @@ static const char *with_loss(struct history *history, uint64_t seed)
 	if (!wrong && drains.out_of_order)
 		wrong = "records are not applied in order";
 	if (!wrong) {
-		buffers_settle(&buffers);
+		buffers_sweep(&buffers);
 		wrong = compare(&buffers, history, true);
 	}
 	return wrong;

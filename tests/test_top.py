@@ -91,7 +91,7 @@ echo $? >status
 stty -g >after
 cat said
 echo is here again
-sleep 1000
+read line
 """
         with open(os.path.join(self.dir, "script"), "w") as file:
             file.write(script)
@@ -618,6 +618,7 @@ class Life(Case):
             return os.path.exists(terminal.dir + "/status") and terminal.read("status").strip()
 
         until(ended, lambda: f"the end of {pid}, whose terminal is gone")
+        self.assertFalse(os.path.exists(f"/proc/{pid}"))
         self.assertEqual(int(ended()), status)
 
     def test_ends_with_its_terminal(self):

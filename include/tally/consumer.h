@@ -257,7 +257,7 @@ void tally_snapshot_put(const struct tally_snapshot *snapshot);
 /* ---- Live buffers -----------------------------------------------------------------------------
  * With read_buffers. A row is there if the latest record of that buffer, by time, is its
  * allocation; in whatever order lanes are read. What a process that has ended never freed stays as
- * long as the process is shown. A row takes about 80 bytes of memory. */
+ * long as the process is shown. A row takes about 100 bytes of memory. */
 
 #define TALLY_BUFFERS_MAX 4194304
 
