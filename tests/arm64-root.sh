@@ -44,6 +44,10 @@ echo "tally: fetching ${packages[*]} for arm64"
 for package in "$work"/*.deb; do
 	dpkg-deb -x "$package" "$root" || give_up "$package cannot be unpacked"
 done
+# Some have libraries in /lib, and links to them by that name: here all are in one folder.
+libraries=$root/usr/lib/aarch64-linux-gnu
+mv "$root"/lib/aarch64-linux-gnu/* "$libraries" && rmdir -p "$root/lib/aarch64-linux-gnu" 2>/dev/null
+ln -sfn libtinfo.so.6 "$libraries/libtinfo.so"
 # Where the loader looks: itself and the C library, beside the libraries of the packages.
 mkdir -p "$root/lib" &&
 	ln -s $cross/lib/ld-linux-aarch64.so.1 "$root/lib" &&

@@ -301,6 +301,40 @@ static void all_users_are_for_root(void **state)
 	}
 }
 
+/* As root: another user's process is shown by each verb, but only when it is asked for. */
+static void root_sees_what_others_run(void **state)
+{
+	char *program = text("%s/scripted", test_tmp);
+	struct job job, mine = script_start(NULL);
+	size_t i;
+
+	(void)state;
+	if (geteuid() != 0) {
+		script_end(&mine);
+		SKIP("only root can become another user");
+	}
+	assert_int_equal(chmod(test_dir, 0777), 0);
+	assert_int_equal(chmod(test_tmp, 0755), 0);
+	assert_int_equal(RUN("cp", prog("scripted"), program).status, 0);
+	assert_int_equal(RUN("cp", "-L", built("libtally.so.0"), test_tmp).status, 0);
+	job = job_start(&(struct command){
+		.argv = LIST("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env",
+			     "TALLY=1", text("LD_LIBRARY_PATH=%s", test_tmp), program) });
+	assert_string_equal(job_line(&job), "ready");
+	script_do(&job, "alloc 4 0 1 500");
+	script_do(&mine, "alloc 5 0 1 500");
+	for (i = 0; i < VERBS_OF_NOW; i++) {
+		CHECK_TALLY(3, "", "there is no device \"4\"; there is 5", verbs[i][0], "-d", "4",
+			    verbs[i][1]);
+		CHECK_TALLY(0, NULL, "", verbs[i][0], "-a", "-d", "4", verbs[i][1]);
+	}
+	assert_int_equal(live(PS("--all-users"), 4, "dram"), 500);
+	assert_int_equal(live(PS("-p", pid_of(&job), "-p", pid_of(&mine)), 4, "dram"), 500);
+	CHECK_TALLY(0, " alloc ", "", "events", "-a", "-d", "4", "-n", "1");
+	script_end(&job);
+	script_end(&mine);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +348,7 @@ int main(void)
 		TEST(bad_words_exit_2),
 		TEST(help_names_the_filters),
 		TEST(all_users_are_for_root),
+		TEST(root_sees_what_others_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tally buffers: who allocated what is held now, one row a buffer; or what the dead left.
  *
- * JSON, schema tally.buffers/1: time, complete, exactness, lost_records, live_bytes (of --leaks those
- * that were left), buffers[] {buffer_id, size_bytes, device, pool, flags, pid, comm, tid, image, tag,
- * alloc_time, age_ns, ended, unsure}, listed, listed_bytes, ordered. Rows are written one by one, each
- * on its line.
+ * JSON, schema tally.buffers/1: time, complete, exactness, lost_records, live_bytes (of --leaks:
+ * what was left), buffers[] {buffer_id, size_bytes, device, pool, flags, pid, comm, tid, image,
+ * tag, alloc_time, age_ns, ended, unsure}, listed, listed_bytes, ordered. Rows are written one by
+ * one, each on its line.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -104,7 +104,7 @@ static void write_row(struct list *list, const struct tally_buffer *buffer)
 	list->listed_bytes += buffer->size;
 }
 
-/* ---- Rows in order: the largest, of these the oldest first ------------------------------------ */
+/* ---- Rows in order: the largest, of these the oldest first ----------------------------------- */
 
 static int by_order(const void *left, const void *right)
 {

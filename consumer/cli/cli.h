@@ -26,7 +26,7 @@ enum exit_code {
 
 #define PATH_SIZE 4096
 
-/* ---- Verbs, each in a file of its name -------------------------------------------------------- */
+/* ---- Verbs, each in a file of its name ------------------------------------------------------- */
 
 struct verb {
 	const char *name;

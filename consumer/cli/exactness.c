@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether what a view shows is exact, and if not, what is not and why: the same words everywhere. */
+/* Whether what a view shows is exact, and what is not and why: the same words everywhere. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <time.h>

@@ -75,7 +75,7 @@ static void copy_processes(struct copy *copy, const struct filter *filter,
 	}
 }
 
-/* ---- Sums over all that is chosen --------------------------------------------------------------- */
+/* ---- Sums over all that is chosen ------------------------------------------------------------ */
 
 /* A pool that nobody has a part in any more is of those who have gone: no process's. */
 static bool takes_over_all(const struct copy *copy, const struct filter *filter,

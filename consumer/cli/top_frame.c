@@ -10,6 +10,10 @@
 #define ROWS_MIN 10
 #define COLUMNS_MIN 40
 
+#define LIST_KEYS "< > sort  r reverse  / filter  d device  p pool"
+#define MAIN_KEYS "? help  q quit  Enter process  " LIST_KEYS
+#define BUFFERS_KEYS "? help  q quit  " LIST_KEYS
+
 /* ---- Head ------------------------------------------------------------------------------------ */
 
 static int draw_tabs(const struct top *top)
@@ -128,10 +132,9 @@ static void draw_foot(struct top *top, int y)
 		[PROMPT_POOL] = "pool, name or number",
 	};
 	static const char *const keys[VIEW_COUNT] = {
-		[VIEW_MAIN] = "? help  q quit  Enter process  < > sort  r reverse  "
-			      "/ filter  d device  p pool",
+		[VIEW_MAIN] = MAIN_KEYS,
 		[VIEW_PROCESS] = "? help  q quit  arrows scroll  1 or Esc back",
-		[VIEW_BUFFERS] = "? help  q quit  < > sort  r reverse  / filter  d device  p pool",
+		[VIEW_BUFFERS] = BUFFERS_KEYS,
 		[VIEW_COST] = "? help  q quit  arrows scroll  1 or Esc back",
 	};
 	size_t size;

@@ -241,7 +241,8 @@ void top_model_take(struct top_model *model, const struct tally_snapshot *snapsh
 		return; /* again with the next one */
 	for (n = 0; n < snapshot->process_count; n++)
 		take_process(model, n);
-	qsort_r(model->rows, model->row_count, sizeof(*model->rows), compare, model);
+	if (model->row_count)
+		qsort_r(model->rows, model->row_count, sizeof(*model->rows), compare, model);
 	model->taken_ns = snapshot->monotonic_ns;
 	find_selected(model);
 }
