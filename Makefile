@@ -345,6 +345,7 @@ BIN_TO := $(DESTDIR)$(PREFIX)/bin
 LIB_TO := $(DESTDIR)$(LIBDIR)
 HEADERS_TO := $(DESTDIR)$(PREFIX)/include/tally
 SHARE_TO := $(DESTDIR)$(PREFIX)/share
+COMPLETION := consumer/cli/completion
 
 install: all
 	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)
@@ -361,9 +362,9 @@ install: all
 			$$l.pc.in >$(LIB_TO)/pkgconfig/$${l##*/}.pc || exit; \
 	done
 	install -Dm 644 -t $(SHARE_TO)/man/man1 $(MAN_PAGES)
-	install -Dm 644 consumer/cli/completion/tally.bash $(SHARE_TO)/bash-completion/completions/tally
-	install -Dm 644 -t $(SHARE_TO)/zsh/site-functions consumer/cli/completion/_tally
-	install -Dm 644 -t $(SHARE_TO)/fish/vendor_completions.d consumer/cli/completion/tally.fish
+	install -Dm 644 $(COMPLETION)/tally.bash $(SHARE_TO)/bash-completion/completions/tally
+	install -Dm 644 -t $(SHARE_TO)/zsh/site-functions $(COMPLETION)/_tally
+	install -Dm 644 -t $(SHARE_TO)/fish/vendor_completions.d $(COMPLETION)/tally.fish
 
 clean:
 	rm -rf $(BUILD)

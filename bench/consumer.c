@@ -258,6 +258,7 @@ static void print_memory(void)
 	ids = calloc(MANY, sizeof(*ids));
 	memset(ids, 1, MANY * sizeof(*ids));
 	free(ids);
+	ids = NULL;
 	before = anonymous_bytes();
 	make_set(MANY);
 	free(ids);

@@ -33,13 +33,16 @@ def options_of_help(verb):
     return set(OPTION.findall(run(TALLY, "help", verb)))
 
 
+def options_of_section(page, head):
+    lines = page.partition(head)[2].partition("\n# ")[0].splitlines()
+    return set(OPTION.findall("\n".join(line for line in lines if line.startswith("*-"))))
+
+
 def options_of_man(verb):
     page = read(f"tally-{verb}.1.scd")
-    options = page.partition("# OPTIONS")[2].partition("\n# ")[0]
-    said = {o for line in options.splitlines() if line.startswith("*-") for o in OPTION.findall(line)}
+    said = options_of_section(page, "# OPTIONS")
     if "tally*(1), FILTERS" in page:
-        filters = read("tally.1.scd").partition("# FILTERS")[2].partition("\n# ")[0]
-        said |= {o for line in filters.splitlines() if line.startswith("*-") for o in OPTION.findall(line)}
+        said |= options_of_section(read("tally.1.scd"), "# FILTERS")
     return said
 
 

@@ -11,7 +11,8 @@ trap 'rm -rf "$dir"' EXIT
 lines=$(wc -l <$source)
 ((lines < 60)) || { echo "$source has $lines lines, not under 60"; exit 1; }
 for armed in "" 0 1; do
-	said=$(TALLY=$armed TALLY_DIR=$dir "$example") || { echo "status $? with TALLY=$armed"; exit 1; }
+	said=$(TALLY=$armed TALLY_DIR=$dir "$example") ||
+		{ echo "status $? with TALLY=$armed"; exit 1; }
 	[[ $said == "device 0 dram: 4096000 bytes in 1000 buffers" ]] ||
 		{ echo "with TALLY=$armed it said: $said"; exit 1; }
 	[[ -z $(ls -A "$dir") ]] || { echo "left behind: $(ls -A "$dir")"; exit 1; }
