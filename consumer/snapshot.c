@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tally/atomic.h>
+#include <unistd.h>
 #include <sys/mman.h>
 /* The pointer macros inline: a few instructions, as the library's licence foresees. */
 #define URCU_INLINE_SMALL_FUNCTIONS
@@ -153,11 +155,23 @@ static bool can_make_threads(void)
 	return true;
 }
 
+/* A fork child has liburcu's state without its thread, so no grace period would ever end. Handlers
+ * at fork() could give it one, but would have the parent's fork wait for all who hold a snapshot. */
+static bool is_orphan(void)
+{
+	static uint64_t user; /* the process that was here first */
+	uint64_t pid = (uint64_t)getpid(), first = 0;
+
+	return !tally_cas_acquire(&user, &first, pid) && first != pid; /* its value stands alone */
+}
+
 int publisher_open(struct publisher *publisher)
 {
 	sigset_t all, before;
 	bool possible;
 
+	if (is_orphan())
+		return -EDEADLK;
 	memset(publisher, 0, sizeof(*publisher));
 	/* liburcu's thread inherits the mask: signals are for the host's threads. */
 	sigfillset(&all);

@@ -255,6 +255,27 @@ static void own_consumer_takes_no_other_region(void **state)
 	assert_null(consumer);
 }
 
+/* It would wait for ever for liburcu's thread, which it has not got. */
+static void consumer_in_a_fork_child_of_a_consumer_is_refused(void **state)
+{
+	struct tally_consumer_options options = { .dir = region_dir };
+	struct tally_consumer *consumer = NULL;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(watch_open(&options, &consumer), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(tally_consumer_open(&options, &consumer) == -EDEADLK &&
+				      tally_consumer_start_own(&options, 1, &consumer) == -EDEADLK
+			      ? 0
+			      : 1);
+	assert_int_equal(wait_status(pid), 0);
+	watch_put(watch_look(consumer)); /* the parent's goes on */
+	watch_close(consumer);
+}
+
 static void errno_is_left_alone(void **state)
 {
 	struct tally_device_info info = { .name = "chip" };
@@ -498,6 +519,7 @@ int main(void)
 		TEST_OFF(armed_and_disarmed_again_and_again),
 		TEST_OFF(program_watches_itself_from_before_its_first_push),
 		TEST_OFF(own_consumer_takes_no_other_region),
+		TEST_OFF(consumer_in_a_fork_child_of_a_consumer_is_refused),
 		TEST_OFF(errno_is_left_alone),
 		TEST_OFF(calls_refuse_what_is_out_of_range),
 		TEST_OFF(records_carry_the_tag_of_their_thread),

@@ -13,8 +13,8 @@
  * Regions are mapped read-only; a producer executes not one instruction more for any number of
  * consumers. The library never prints, never aborts and installs no signal handler. Functions
  * return 0 or a negative errno unless their line says otherwise. A consumer does not survive
- * fork(): a child may only forget it. Allocations that the library makes are not counted when its
- * own process is a producer.
+ * fork(): a child may only forget it, and has none of its own before it calls exec. Allocations that
+ * the library makes are not counted when its own process is a producer.
  */
 #ifndef TALLY_CONSUMER_H
 #define TALLY_CONSUMER_H
@@ -212,8 +212,9 @@ struct tally_snapshot {
 /* Makes a consumer and looks once, so that a snapshot is there. options may be NULL.
  * -EINVAL: more than one of pid, name, run_id; -ENOENT: the directory is missing, or the region or
  * pid asked for has no region; -EACCES: it is not ours to read; -EPROTO: it has another version;
- * -EBADMSG: it is no region, or a broken one; -EAGAIN: no thread could be made; -ENOMEM. With
- * neither pid nor name, finding nothing is no error. */
+ * -EBADMSG: it is no region, or a broken one; -EAGAIN: no thread could be made; -EDEADLK: forked
+ * from a process that had a consumer; -ENOMEM. With neither pid nor name, finding nothing is no
+ * error. */
 int tally_consumer_open(const struct tally_consumer_options *options,
 			struct tally_consumer **ret_consumer);
 
