@@ -162,7 +162,8 @@ static bool is_orphan(void)
 	static uint64_t user; /* the process that was here first */
 	uint64_t pid = (uint64_t)getpid(), first = 0;
 
-	return !tally_cas_acquire(&user, &first, pid) && first != pid; /* its value stands alone */
+	/* relaxed: a number that stands by itself */
+	return !tally_cas_relaxed(&user, &first, pid) && first != pid;
 }
 
 int publisher_open(struct publisher *publisher)
