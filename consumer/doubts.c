@@ -132,8 +132,8 @@ bool doubt_is_live(const struct doubt *doubt)
 
 bool doubt_is_over(const struct doubt *doubt)
 {
-	return doubt->net == 1 && doubt->latest_allocs && !by_count(doubt) && !doubt->unmatched &&
-	       !doubt->doubles;
+	return doubt->net == 1 && doubt->latest_allocs && !doubt->swapped && !by_count(doubt) &&
+	       !doubt->unmatched && !doubt->doubles;
 }
 
 /* Counts a double allocation, or an unmatched free. */
