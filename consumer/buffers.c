@@ -20,6 +20,7 @@ static struct doubt *doubt_row(struct buffers *buffers, struct row *row, uint64_
 	doubt->latest = time;
 	doubt->latest_tid = (uint32_t)row->where;
 	doubt->forgotten = late ? row->books->pool->holder->applied : 0;
+	doubt->late = late;
 	return doubt;
 }
 

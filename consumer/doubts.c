@@ -132,8 +132,8 @@ bool doubt_is_live(const struct doubt *doubt)
 
 bool doubt_is_over(const struct doubt *doubt)
 {
-	return doubt->net == 1 && doubt->latest_allocs && !by_count(doubt) && !doubt->unmatched &&
-	       !doubt->doubles;
+	return doubt->net == 1 && doubt->latest_allocs && !doubt->swapped && !by_count(doubt) &&
+	       !doubt->unmatched && !doubt->doubles;
 }
 
 /* Counts a double allocation, or an unmatched free. */
@@ -190,15 +190,23 @@ static bool is_near(const struct doubt *doubt, const struct pool_books *pool,
 }
 
 /* It came before the latest event, and answers for what did not fit; else it does not fit either.
- * But if the clocks do not tell, it may as well have come after. */
+ * But if the clocks do not tell, it may as well have come after; and if the latest was swapped with
+ * one of this kind, that was this one's part. */
 static void add_before(struct doubt *doubt, struct pool_books *pool, bool allocs, bool near)
 {
-	if (cancel(doubt, pool, allocs))
+	bool undo = doubt->swapped && allocs != doubt->latest_allocs;
+
+	doubt->late = true;
+	if (cancel(doubt, pool, allocs)) {
+		doubt->swapped = doubt->swapped || near;
 		return;
-	if (near)
-		doubt->latest_allocs = allocs;
-	else
+	}
+	if (!undo && !near) {
 		note(doubt, pool, allocs);
+		return;
+	}
+	doubt->swapped = false;
+	doubt->latest_allocs = allocs;
 }
 
 /* It is the latest. */
@@ -213,7 +221,7 @@ static void add_after(struct doubt *doubt, struct pool_books *pool, const struct
 	doubt->latest_tid = (uint32_t)item->where;
 	doubt->latest = item->time;
 	doubt->latest_allocs = allocs;
-	doubt->tied = false;
+	doubt->tied = doubt->swapped = false;
 }
 
 bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *pool,
@@ -221,7 +229,7 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 {
 	bool allocs = item->kind == TALLY_KIND_ALLOC;
 	bool near = is_near(doubt, pool, item);
-	bool swapped = near && doubt->latest_noted;
+	bool swapped = near && doubt->latest_noted && !doubt->swapped;
 	bool before = item->time < doubt->latest || swapped;
 	bool at_once = item->time == doubt->latest &&
 		       (doubt->tied || allocs != doubt->latest_allocs);
@@ -231,6 +239,7 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 	else if (!at_once)
 		add_after(doubt, pool, item);
 	doubt->tied = doubt->tied || at_once;
+	doubt->late = doubt->late || at_once;
 	doubt->net += allocs ? 1 : -1;
 	doubt->touched_ns = doubts->now_ns;
 	if (by_count(doubt))
@@ -239,6 +248,17 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 }
 
 /* ---- Ending ---------------------------------------------------------------------------------- */
+
+/* Of records that came late it is known by now that one was the other's. */
+static void balance(struct doubt *doubt, struct pool_books *pool)
+{
+	uint32_t both = doubt->unmatched < doubt->doubles ? doubt->unmatched : doubt->doubles;
+
+	if (!doubt->late)
+		return;
+	pool->unmatched_frees -= both;
+	pool->double_allocations -= both;
+}
 
 /* Takes the first doubt off the list, or puts it last if something was added to it since. */
 static struct row *take_row(struct doubts *doubts, uint64_t until_ns, bool *ret_live)
@@ -256,6 +276,7 @@ static struct row *take_row(struct doubts *doubts, uint64_t until_ns, bool *ret_
 	doubts->unused = number;
 	if (!row)
 		return NULL;
+	balance(doubt, row->books->pool);
 	*ret_live = doubt_is_live(doubt);
 	set_number(row, 0);
 	return row;

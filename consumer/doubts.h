@@ -26,7 +26,9 @@ struct doubt {
 	uint32_t latest_tid;
 	bool latest_allocs;
 	bool latest_noted; /* it was counted above, as it did not fit */
+	bool swapped;	   /* one that seems later was taken for earlier */
 	bool tied;	   /* at that time there was both an allocation and a free */
+	bool late;	   /* a record came late */
 };
 
 struct doubts {

@@ -119,7 +119,8 @@ struct tally_pool_view {
 	struct tally_totals totals;
 	/* Per second, between this look and one about a second earlier; negative: not known yet. */
 	double allocations_per_s, frees_per_s, allocated_bytes_per_s;
-	/* From records since attach; after a loss they are lower bounds, or guesses. With
+	/* From records since attach; after a loss they are lower bounds, or guesses. What does not
+	 * match is counted at once, and a second later no longer if its match came late. With
 	 * read_buffers only. */
 	uint64_t unmatched_frees;    /* of a buffer that was not seen allocated */
 	uint64_t double_allocations; /* of a buffer that was not seen freed */
