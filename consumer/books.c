@@ -18,7 +18,10 @@
 
 static size_t place(const struct book_index *index, uint64_t key)
 {
-	return (size_t)((key * 0x9e3779b97f4a7c15ull) >> 32) & (index->room - 1);
+	uint64_t hash = (key ^ index->seed) * 0x9e3779b97f4a7c15ull;
+
+	hash = (hash ^ hash >> 32) * (index->seed | 1);
+	return (size_t)(hash >> 32) & (index->room - 1);
 }
 
 static struct book_entry *find(const struct book_index *index, uint64_t key)
@@ -38,7 +41,10 @@ static void *look_up(const struct book_index *index, uint64_t key)
 /* Room for one more, so that a third stays empty. */
 static bool make_room(struct book_index *index)
 {
-	struct book_index more = { .room = index->room ? index->room * 2 : INDEX_ROOM_MIN };
+	struct book_index more = {
+		.seed = index->seed,
+		.room = index->room ? index->room * 2 : INDEX_ROOM_MIN,
+	};
 	size_t n;
 
 	if ((index->count + 1) * 3 <= index->room * 2)
@@ -208,6 +214,8 @@ struct holder *holder_new(uint64_t region_id, uint32_t pid, const char *comm)
 	holder->region_id = region_id;
 	holder->pid = pid;
 	snprintf(holder->comm, sizeof(holder->comm), "%s", comm);
+	holder->pools.seed = books_secret();
+	holder->tags.seed = books_secret();
 	return holder;
 }
 

@@ -49,8 +49,10 @@ struct tag_books {
 	uint64_t allocations, frees, allocated_bytes, freed_bytes;
 };
 
-/* A growable set of pointers, by a number of 64 bits that is never 0. */
+/* A growable set of pointers, by a number of 64 bits that is never 0. Numbers are chosen by others,
+ * so where one is looked for depends on a secret. */
 struct book_index {
+	uint64_t seed;
 	struct book_entry {
 		uint64_t key;
 		void *books;
