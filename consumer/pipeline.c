@@ -17,6 +17,7 @@ int pipeline_open(struct pipeline *pipeline, const struct tally_consumer_options
 	memset(pipeline, 0, sizeof(*pipeline));
 	pipeline->event = options->event;
 	pipeline->event_arg = options->event_arg;
+	pipeline->pid = options->pid;
 	if (!options->read_buffers)
 		return 0;
 	return buffers_open(&pipeline->buffers,
@@ -31,6 +32,14 @@ void pipeline_close(struct pipeline *pipeline)
 bool pipeline_is_on(const struct pipeline *pipeline)
 {
 	return pipeline->event || pipeline->buffers.table;
+}
+
+bool pipeline_wants(const struct process *row)
+{
+	const struct pipeline *pipeline = row->region->pipeline;
+
+	return pipeline &&
+	       (!pipeline->pid || !row->region->joined || row->said.pid == pipeline->pid);
 }
 
 /* ---- Holders --------------------------------------------------------------------------------- */
