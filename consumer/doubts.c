@@ -136,6 +136,13 @@ bool doubt_is_over(const struct doubt *doubt)
 	       !doubt->doubles;
 }
 
+/* Whoever has more of either than that does not give them back any more. */
+static void count(int32_t *net, bool allocs)
+{
+	if (*net != (allocs ? INT32_MAX : INT32_MIN))
+		*net += allocs ? 1 : -1;
+}
+
 /* Counts a double allocation, or an unmatched free. */
 static void note(struct doubt *doubt, struct pool_books *pool, bool allocs)
 {
@@ -231,7 +238,7 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 	else if (!at_once)
 		add_after(doubt, pool, item);
 	doubt->tied = doubt->tied || at_once;
-	doubt->net += allocs ? 1 : -1;
+	count(&doubt->net, allocs);
 	doubt->touched_ns = doubts->now_ns;
 	if (by_count(doubt))
 		recount(doubt, pool);

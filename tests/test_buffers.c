@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <tally/tally.h>
 
+#include "consumer/place.h"
 #include "tests/history.h"
 
 #if defined(__has_feature)
@@ -342,6 +343,45 @@ static void record_of_the_future_waits_once(void **state)
 	stage_free(&stage);
 }
 
+/* ---- Counting -------------------------------------------------------------------------------- */
+
+/* A buffer that is allocated for ever and never freed stays one. */
+static void counts_of_a_doubt_do_not_overflow(void **state)
+{
+	struct staged item = { .time = 10, .buffer_id = 1, .kind = TALLY_KIND_ALLOC };
+	const struct staged *items[] = { &item };
+	struct pool_books *pool;
+	struct doubt *doubt;
+	struct row *row;
+	int n;
+
+	(void)state;
+	assert_int_equal(buffers_open(&buffers, 4096), 0);
+	item.holder = holder_new(1, 1, "made up");
+	buffers_begin(&buffers);
+	for (n = 0; n < 5; n++) {
+		item.time++;
+		buffers_apply(&buffers, items, 1);
+		pool = books_find_pool(item.holder, 0, 0);
+		row = place_find(&buffers, pool, 1);
+		doubt = doubt_of(&buffers.doubts, row);
+		if (doubt && n < 3) /* then two more */
+			doubt->net = INT32_MAX - 1;
+	}
+	assert_non_null(doubt);
+	doubt->tied = true; /* its count tells */
+	assert_true(doubt_is_live(doubt));
+	doubt->net = INT32_MIN;
+	item.kind = TALLY_KIND_FREE;
+	item.time++;
+	buffers_apply(&buffers, items, 1);
+	assert_true(doubt->net < 0);
+	buffers_end(&buffers);
+	buffers_leave(&buffers, item.holder);
+	buffers_settle(&buffers);
+	buffers_close(&buffers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +390,7 @@ int main(void)
 		TEST(without_loss_late_records_change_nothing),
 		TEST(clocks_that_differ_make_no_ghosts),
 		TEST(record_of_the_future_waits_once),
+		TEST(counts_of_a_doubt_do_not_overflow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
