@@ -122,11 +122,33 @@ static uint64_t pool_key(uint64_t where)
 	return 1ull << 32 | where >> 40; /* device and pool */
 }
 
+/* Whether one who has `own` of `all` may have one more. */
+static bool is_left(size_t own, size_t all, size_t all_max)
+{
+	return all < all_max && own <= all_max - all;
+}
+
+static bool pool_is_left(const struct holder *holder)
+{
+	size_t own = holder->pools.count, all = holder->all ? holder->all->pools : 0;
+
+	return own < BOOKS_FEW_POOLS ||
+	       (own < BOOKS_POOLS_MAX && is_left(own, all, BOOKS_ALL_POOLS_MAX));
+}
+
+static bool tag_is_left(const struct holder *holder)
+{
+	size_t own = holder->tags.count, all = holder->all ? holder->all->tags : 0;
+
+	return own < BOOKS_FEW_TAGS ||
+	       (own < BOOKS_TAGS_MAX && is_left(own, all, BOOKS_ALL_TAGS_MAX));
+}
+
 static struct pool_books *new_pool(struct holder *holder, uint64_t where)
 {
 	struct pool_books *pool;
 
-	if (holder->pools.count == BOOKS_POOLS_MAX || !make_room(&holder->pools))
+	if (!pool_is_left(holder) || !make_room(&holder->pools))
 		return NULL;
 	pool = calloc(1, sizeof(*pool));
 	if (!pool)
@@ -141,6 +163,8 @@ static struct pool_books *new_pool(struct holder *holder, uint64_t where)
 		pool->name = pool->number;
 	read_name(pool);
 	enter(&holder->pools, pool_key(where), pool);
+	if (holder->all)
+		holder->all->pools++;
 	return pool;
 }
 
@@ -160,6 +184,8 @@ static struct tag_books *new_tag(struct holder *holder, uint64_t where, uint32_t
 	books->tag = tag;
 	books_tag_name(holder->region, tag, books->name);
 	enter(&holder->tags, key, books);
+	if (holder->all)
+		holder->all->tags++;
 	return books;
 }
 
@@ -177,7 +203,7 @@ struct tag_books *books_of(struct holder *holder, uint64_t where, uint32_t tag)
 	if (key == holder->last_key)
 		return holder->last;
 	books = look_up(&holder->tags, key);
-	if (!books && holder->tags.count >= BOOKS_TAGS_MAX && tag != BOOKS_TAG_OTHERS)
+	if (!books && tag != BOOKS_TAG_OTHERS && !tag_is_left(holder))
 		return books_of(holder, where, BOOKS_TAG_OTHERS);
 	if (!books)
 		books = new_tag(holder, where, tag, key);
@@ -221,6 +247,10 @@ struct holder *holder_new(uint64_t region_id, uint32_t pid, const char *comm)
 
 void holder_free(struct holder *holder)
 {
+	if (holder->all) {
+		holder->all->pools -= holder->pools.count;
+		holder->all->tags -= holder->tags.count;
+	}
 	free_index(&holder->pools);
 	free_index(&holder->tags);
 	free(holder);

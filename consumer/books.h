@@ -22,6 +22,11 @@ struct region_watch; /* consumer/watch.h */
 /* Pools and tags of one process that are told apart; they are few, unless somebody lies. */
 #define BOOKS_POOLS_MAX 8192
 #define BOOKS_TAGS_MAX 32768
+/* And of all processes: who has more than a few has no more than is left for others. */
+#define BOOKS_ALL_POOLS_MAX 65536
+#define BOOKS_ALL_TAGS_MAX 262144
+#define BOOKS_FEW_POOLS 16
+#define BOOKS_FEW_TAGS 64
 #define BOOKS_TAG_OTHERS UINT32_MAX /* the tag of what comes beyond */
 
 /* One (device, pool). */
@@ -60,6 +65,11 @@ struct book_index {
 	size_t count, room;
 };
 
+/* How many there are of all processes. */
+struct book_counts {
+	size_t pools, tags;
+};
+
 struct holder {
 	uint64_t region_id; /* constant, as the next two */
 	uint32_t pid;
@@ -76,6 +86,7 @@ struct holder {
 	uint64_t last_key;	     /* of the books used last */
 	struct tag_books *last;
 	struct book_index pools, tags;
+	struct book_counts *all; /* of all holders; NULL: of no others */
 
 	struct rcu_head rcu; /* of a list, its first one's */
 	struct cds_lfs_node node;

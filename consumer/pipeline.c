@@ -51,6 +51,7 @@ static struct holder *make_holder(struct region_watch *region, struct process *r
 	if (!holder)
 		return NULL;
 	holder->region = region;
+	holder->all = &region->pipeline->buffers.books;
 	holder->ticks = region->ticks;
 	holder->skew = ticks_in(&region->ticks, SKEW_NS);
 	holder->lost_ns = row->lost_ns;

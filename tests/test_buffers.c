@@ -343,6 +343,39 @@ static void record_of_the_future_waits_once(void **state)
 	stage_free(&stage);
 }
 
+/* ---- Many ------------------------------------------------------------------------------------ */
+
+/* So that who lies about everything, under many names, takes no more memory than is foreseen. */
+static void who_has_too_many_tags_leaves_some_to_others(void **state)
+{
+	struct book_counts all = { 0 };
+	struct holder *liars[32], *other;
+	size_t n, few = COUNT(liars) * BOOKS_FEW_POOLS;
+	uint32_t tag;
+
+	(void)state;
+	for (n = 0; n < COUNT(liars); n++) {
+		liars[n] = holder_new(n + 1, 1, "liar");
+		liars[n]->all = &all;
+		for (tag = 0; tag < BOOKS_TAGS_MAX + 10; tag++)
+			books_of(liars[n], (uint64_t)(tag % 10000) << 40, tag);
+		assert_in_range(liars[n]->pools.count, 1, BOOKS_POOLS_MAX);
+	}
+	assert_in_range(all.pools, BOOKS_ALL_POOLS_MAX / 2, BOOKS_ALL_POOLS_MAX + few);
+	few = COUNT(liars) * BOOKS_FEW_TAGS + all.pools; /* each with tags not told apart */
+	assert_in_range(all.tags, BOOKS_ALL_TAGS_MAX / 2, BOOKS_ALL_TAGS_MAX + few);
+	other = holder_new(99, 1, "other");
+	other->all = &all;
+	for (tag = 0; tag < BOOKS_FEW_TAGS; tag++)
+		assert_int_equal(books_of(other, (uint64_t)(tag % BOOKS_FEW_POOLS) << 40, tag)->tag,
+				 tag);
+	holder_free(other);
+	for (n = 0; n < COUNT(liars); n++)
+		holder_free(liars[n]);
+	assert_int_equal(all.pools, 0);
+	assert_int_equal(all.tags, 0);
+}
+
 /* ---- Counting -------------------------------------------------------------------------------- */
 
 /* A buffer that is allocated for ever and never freed stays one. */
@@ -390,6 +423,7 @@ int main(void)
 		TEST(without_loss_late_records_change_nothing),
 		TEST(clocks_that_differ_make_no_ghosts),
 		TEST(record_of_the_future_waits_once),
+		TEST(who_has_too_many_tags_leaves_some_to_others),
 		TEST(counts_of_a_doubt_do_not_overflow),
 	};
 
