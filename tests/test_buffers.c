@@ -415,6 +415,35 @@ static void counts_of_a_doubt_do_not_overflow(void **state)
 	buffers_close(&buffers);
 }
 
+/* Also when it was to take the place of one that is there. */
+static void allocation_that_finds_no_memory_is_left_out_with_its_free(void **state)
+{
+	struct staged item = { .time = 10, .buffer_id = 1, .kind = TALLY_KIND_ALLOC };
+	const struct staged *items[] = { &item };
+	struct pool_books *pool;
+
+	(void)state;
+	assert_int_equal(buffers_open(&buffers, 4096), 0);
+	item.holder = holder_new(1, 1, "made up");
+	buffers_begin(&buffers);
+	buffers_apply(&buffers, items, 1);
+	buffers.rows.made_max = buffers.rows.made; /* no more rows */
+	item.time++;
+	buffers_apply(&buffers, items, 1);
+	assert_int_equal(buffers.count, 0);
+	assert_int_equal(buffers.left_out, 1);
+	item.time++;
+	item.kind = TALLY_KIND_FREE;
+	buffers_apply(&buffers, items, 1);
+	pool = books_find_pool(item.holder, 0, 0);
+	assert_int_equal(pool->double_allocations, 1);
+	assert_int_equal(pool->unmatched_frees, 0);
+	buffers_end(&buffers);
+	buffers_leave(&buffers, item.holder);
+	buffers_settle(&buffers);
+	buffers_close(&buffers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,6 +454,7 @@ int main(void)
 		TEST(record_of_the_future_waits_once),
 		TEST(who_has_too_many_tags_leaves_some_to_others),
 		TEST(counts_of_a_doubt_do_not_overflow),
+		TEST(allocation_that_finds_no_memory_is_left_out_with_its_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
