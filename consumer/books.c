@@ -18,7 +18,10 @@
 
 static size_t place(const struct book_index *index, uint64_t key)
 {
-	return (size_t)((key * 0x9e3779b97f4a7c15ull) >> 32) & (index->room - 1);
+	uint64_t hash = (key ^ index->seed) * 0x9e3779b97f4a7c15ull;
+
+	hash = (hash ^ hash >> 32) * (index->seed | 1);
+	return (size_t)(hash >> 32) & (index->room - 1);
 }
 
 static struct book_entry *find(const struct book_index *index, uint64_t key)
@@ -38,7 +41,10 @@ static void *look_up(const struct book_index *index, uint64_t key)
 /* Room for one more, so that a third stays empty. */
 static bool make_room(struct book_index *index)
 {
-	struct book_index more = { .room = index->room ? index->room * 2 : INDEX_ROOM_MIN };
+	struct book_index more = {
+		.seed = index->seed,
+		.room = index->room ? index->room * 2 : INDEX_ROOM_MIN,
+	};
 	size_t n;
 
 	if ((index->count + 1) * 3 <= index->room * 2)
@@ -116,11 +122,33 @@ static uint64_t pool_key(uint64_t where)
 	return 1ull << 32 | where >> 40; /* device and pool */
 }
 
+/* Whether one who has `own` of `all` may have one more. */
+static bool is_left(size_t own, size_t all, size_t all_max)
+{
+	return all < all_max && own <= all_max - all;
+}
+
+static bool pool_is_left(const struct holder *holder)
+{
+	size_t own = holder->pools.count, all = holder->all ? holder->all->pools : 0;
+
+	return own < BOOKS_FEW_POOLS ||
+	       (own < BOOKS_POOLS_MAX && is_left(own, all, BOOKS_ALL_POOLS_MAX));
+}
+
+static bool tag_is_left(const struct holder *holder)
+{
+	size_t own = holder->tags.count, all = holder->all ? holder->all->tags : 0;
+
+	return own < BOOKS_FEW_TAGS ||
+	       (own < BOOKS_TAGS_MAX && is_left(own, all, BOOKS_ALL_TAGS_MAX));
+}
+
 static struct pool_books *new_pool(struct holder *holder, uint64_t where)
 {
 	struct pool_books *pool;
 
-	if (holder->pools.count == BOOKS_POOLS_MAX || !make_room(&holder->pools))
+	if (!pool_is_left(holder) || !make_room(&holder->pools))
 		return NULL;
 	pool = calloc(1, sizeof(*pool));
 	if (!pool)
@@ -135,6 +163,8 @@ static struct pool_books *new_pool(struct holder *holder, uint64_t where)
 		pool->name = pool->number;
 	read_name(pool);
 	enter(&holder->pools, pool_key(where), pool);
+	if (holder->all)
+		holder->all->pools++;
 	return pool;
 }
 
@@ -154,6 +184,8 @@ static struct tag_books *new_tag(struct holder *holder, uint64_t where, uint32_t
 	books->tag = tag;
 	books_tag_name(holder->region, tag, books->name);
 	enter(&holder->tags, key, books);
+	if (holder->all)
+		holder->all->tags++;
 	return books;
 }
 
@@ -171,7 +203,7 @@ struct tag_books *books_of(struct holder *holder, uint64_t where, uint32_t tag)
 	if (key == holder->last_key)
 		return holder->last;
 	books = look_up(&holder->tags, key);
-	if (!books && holder->tags.count >= BOOKS_TAGS_MAX && tag != BOOKS_TAG_OTHERS)
+	if (!books && tag != BOOKS_TAG_OTHERS && !tag_is_left(holder))
 		return books_of(holder, where, BOOKS_TAG_OTHERS);
 	if (!books)
 		books = new_tag(holder, where, tag, key);
@@ -208,11 +240,17 @@ struct holder *holder_new(uint64_t region_id, uint32_t pid, const char *comm)
 	holder->region_id = region_id;
 	holder->pid = pid;
 	snprintf(holder->comm, sizeof(holder->comm), "%s", comm);
+	holder->pools.seed = books_secret();
+	holder->tags.seed = books_secret();
 	return holder;
 }
 
 void holder_free(struct holder *holder)
 {
+	if (holder->all) {
+		holder->all->pools -= holder->pools.count;
+		holder->all->tags -= holder->tags.count;
+	}
 	free_index(&holder->pools);
 	free_index(&holder->tags);
 	free(holder);

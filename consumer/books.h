@@ -22,6 +22,11 @@ struct region_watch; /* consumer/watch.h */
 /* Pools and tags of one process that are told apart; they are few, unless somebody lies. */
 #define BOOKS_POOLS_MAX 8192
 #define BOOKS_TAGS_MAX 32768
+/* And of all processes: who has more than a few has no more than is left for others. */
+#define BOOKS_ALL_POOLS_MAX 65536
+#define BOOKS_ALL_TAGS_MAX 262144
+#define BOOKS_FEW_POOLS 16
+#define BOOKS_FEW_TAGS 64
 #define BOOKS_TAG_OTHERS UINT32_MAX /* the tag of what comes beyond */
 
 /* One (device, pool). */
@@ -49,13 +54,20 @@ struct tag_books {
 	uint64_t allocations, frees, allocated_bytes, freed_bytes;
 };
 
-/* A growable set of pointers, by a number of 64 bits that is never 0. */
+/* A growable set of pointers, by a number of 64 bits that is never 0. Numbers are chosen by others,
+ * so where one is looked for depends on a secret. */
 struct book_index {
+	uint64_t seed;
 	struct book_entry {
 		uint64_t key;
 		void *books;
 	} * all;
 	size_t count, room;
+};
+
+/* How many there are of all processes. */
+struct book_counts {
+	size_t pools, tags;
 };
 
 struct holder {
@@ -74,6 +86,7 @@ struct holder {
 	uint64_t last_key;	     /* of the books used last */
 	struct tag_books *last;
 	struct book_index pools, tags;
+	struct book_counts *all; /* of all holders; NULL: of no others */
 
 	struct rcu_head rcu; /* of a list, its first one's */
 	struct cds_lfs_node node;

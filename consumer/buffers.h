@@ -64,6 +64,8 @@ struct buffers {
 	struct ahead ahead;
 	struct doubts doubts;
 
+	struct book_counts books; /* of all holders */
+
 	struct holder *leaving;		 /* to be swept */
 	struct __cds_lfs_stack returned; /* lists of them, from liburcu's thread */
 	sem_t given_back;

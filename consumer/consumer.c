@@ -271,17 +271,20 @@ int tally_consumer_start(struct tally_consumer *consumer, uint32_t interval_ms)
 
 int tally_consumer_stop(struct tally_consumer *consumer)
 {
-	bool runs;
+	bool runs, own;
 
 	pthread_mutex_lock(&consumer->lock);
 	runs = consumer->running == RUNNING;
-	if (runs) {
+	own = runs && pthread_equal(consumer->thread, pthread_self());
+	if (runs && !own) {
 		consumer->running = STOPPING;
 		eventfd_write(consumer->stop_fd, 1);
 	}
 	pthread_mutex_unlock(&consumer->lock);
 	if (!runs)
 		return -ESRCH;
+	if (own)
+		return -EDEADLK;
 	exclude_begin();
 	pthread_join(consumer->thread, NULL);
 	close(consumer->stop_fd);

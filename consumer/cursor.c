@@ -107,7 +107,7 @@ static void drain_once(struct region_watch *region, struct lane_watch *lane, boo
 	uint64_t seen = reader->seen, lost = reader->lost;
 	struct taking taking = { region, lane->row };
 
-	lane_drain(reader, to_end, gone, skip || !region->pipeline ? NULL : take, &taking);
+	lane_drain(reader, to_end, gone, skip || !pipeline_wants(lane->row) ? NULL : take, &taking);
 	if (skip)
 		return;
 	lane->part.seen += reader->seen - seen;
@@ -142,7 +142,7 @@ static void drain_some(struct region_watch *region, struct lane_watch *lane)
 {
 	stage_source(&region->stage);
 	drain_once(region, lane, false, false, false);
-	if (!region->pipeline || !is_behind(&lane->reader) || stage_behind(&region->stage))
+	if (!pipeline_wants(lane->row) || !is_behind(&lane->reader) || stage_behind(&region->stage))
 		return;
 	drain_once(region, lane, true, false, false);
 	if (is_behind(&lane->reader))

@@ -119,10 +119,15 @@ struct doubt *doubt_start(struct doubts *doubts, struct row *row)
 
 /* ---- What an event changes ------------------------------------------------------------------- */
 
-/* Later events than the latest may have been forgotten, or there are two at once. */
+/* Whether the order is not known: later events than the latest may have been forgotten, there are
+ * two at once, or some came late or too close to each other and nothing was lost of the process, so
+ * that the count is right whatever the order. */
 static bool by_count(const struct doubt *doubt)
 {
-	return doubt->latest < doubt->forgotten || doubt->tied;
+	/* relaxed: own word, written by this thread */
+	return doubt->latest < doubt->forgotten || doubt->tied ||
+	       (doubt->late &&
+		tally_load_relaxed(&doubt->row->books->pool->holder->lost_ns) == 0);
 }
 
 bool doubt_is_live(const struct doubt *doubt)
@@ -134,6 +139,13 @@ bool doubt_is_over(const struct doubt *doubt)
 {
 	return doubt->net == 1 && doubt->latest_allocs && !doubt->swapped && !by_count(doubt) &&
 	       !doubt->unmatched && !doubt->doubles;
+}
+
+/* Whoever has more of either than that does not give them back any more. */
+static void count(int32_t *net, bool allocs)
+{
+	if (*net != (allocs ? INT32_MAX : INT32_MIN))
+		*net += allocs ? 1 : -1;
 }
 
 /* Counts a double allocation, or an unmatched free. */
@@ -239,8 +251,8 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 	else if (!at_once)
 		add_after(doubt, pool, item);
 	doubt->tied = doubt->tied || at_once;
-	doubt->late = doubt->late || at_once;
-	doubt->net += allocs ? 1 : -1;
+	doubt->late = doubt->late || at_once || near;
+	count(&doubt->net, allocs);
 	doubt->touched_ns = doubts->now_ns;
 	if (by_count(doubt))
 		recount(doubt, pool);

@@ -28,7 +28,7 @@ struct doubt {
 	bool latest_noted; /* it was counted above, as it did not fit */
 	bool swapped;	   /* one that seems later was taken for earlier */
 	bool tied;	   /* at that time there was both an allocation and a free */
-	bool late;	   /* a record came late */
+	bool late;	   /* a record came late, or too close to one of another thread */
 };
 
 struct doubts {

@@ -17,6 +17,7 @@ int pipeline_open(struct pipeline *pipeline, const struct tally_consumer_options
 	memset(pipeline, 0, sizeof(*pipeline));
 	pipeline->event = options->event;
 	pipeline->event_arg = options->event_arg;
+	pipeline->pid = options->pid;
 	if (!options->read_buffers)
 		return 0;
 	return buffers_open(&pipeline->buffers,
@@ -33,6 +34,14 @@ bool pipeline_is_on(const struct pipeline *pipeline)
 	return pipeline->event || pipeline->buffers.table;
 }
 
+bool pipeline_wants(const struct process *row)
+{
+	const struct pipeline *pipeline = row->region->pipeline;
+
+	return pipeline &&
+	       (!pipeline->pid || !row->region->joined || row->said.pid == pipeline->pid);
+}
+
 /* ---- Holders --------------------------------------------------------------------------------- */
 
 static struct holder *make_holder(struct region_watch *region, struct process *row)
@@ -42,6 +51,7 @@ static struct holder *make_holder(struct region_watch *region, struct process *r
 	if (!holder)
 		return NULL;
 	holder->region = region;
+	holder->all = &region->pipeline->buffers.books;
 	holder->ticks = region->ticks;
 	holder->skew = ticks_in(&region->ticks, SKEW_NS);
 	holder->lost_ns = row->lost_ns;

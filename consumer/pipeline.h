@@ -14,6 +14,7 @@ struct pipeline {
 	struct buffers buffers; /* without a table when none is asked for */
 	void (*event)(void *event_arg, const struct tally_event *event);
 	void *event_arg;
+	uint32_t pid; /* of a joined region only this process's; 0: of all */
 	bool last; /* nobody looks again: nothing waits */
 };
 
@@ -24,8 +25,11 @@ void pipeline_close(struct pipeline *pipeline);
 /* Whether records go anywhere. */
 bool pipeline_is_on(const struct pipeline *pipeline);
 
+/* Whether that process's do. */
+bool pipeline_wants(const struct process *row);
+
 /* The steps of one reading of a region, under its guard; nothing is done when its pipeline is NULL.
- * Before any ring is read; for each record of a ring; then. */
+ * Before any ring is read; for each record of a ring, of a process that is wanted; then. */
 void pipeline_begin(struct region_watch *region);
 void pipeline_take(struct region_watch *region, struct process *row,
 		   const struct tally_record *record, bool shared);

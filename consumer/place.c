@@ -125,6 +125,7 @@ struct row *place_replace(struct buffers *buffers, struct row *row, struct tag_b
 	struct cds_lfht_iter iter;
 
 	if (!fresh) {
+		row->books->pool->left_out++;
 		place_take_away(buffers, row, false);
 		buffers_leave_out(buffers);
 		return NULL;

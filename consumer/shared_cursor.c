@@ -83,7 +83,7 @@ static bool give(struct region_watch *region, struct process *row,
 		return false;
 	row->shared_seen++;
 	row->shared_old += is_up_to(event_no, row->shared_first);
-	if (region->pipeline && is_known(record))
+	if (pipeline_wants(row) && is_known(record))
 		pipeline_take(region, row, record, true);
 	return true;
 }

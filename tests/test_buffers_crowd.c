@@ -2,6 +2,7 @@
 /* Live buffers of processes that come, fork, share a region and die, and threads that read the list
  * meanwhile.
  * sanitizers: address */
+#include <errno.h>
 #include <pthread.h>
 #include <tally/abi.h>
 #include <tally/atomic.h>
@@ -290,6 +291,58 @@ static void events_tell_what_happened(void **state)
 	keeper_end(&job);
 }
 
+static struct tally_consumer *to_stop;
+
+static void stop_it(void *arg, const struct tally_event *event)
+{
+	(void)event;
+	tally_store_release((uint64_t *)arg, (uint64_t)-tally_consumer_stop(to_stop));
+}
+
+static void thread_that_calls_back_is_not_stopped_from_there(void **state)
+{
+	struct job job = keeper_start(NULL, NULL);
+	uint64_t answer = 0;
+	struct tally_consumer_options options = { .event = stop_it, .event_arg = &answer };
+
+	(void)state;
+	assert_int_equal(watch_open(&options, &to_stop), 0);
+	assert_int_equal(tally_consumer_start(to_stop, 1), 0);
+	keeper_do(&job, "alloc 1 0 1 1 10");
+	WAIT_FOR(tally_load_acquire(&answer) != 0);
+	assert_int_equal(answer, EDEADLK);
+	assert_int_equal(tally_consumer_stop(to_stop), 0);
+	assert_int_equal(tally_consumer_stop(to_stop), -ESRCH);
+	keeper_end(&job);
+}
+
+static void rows_and_events_are_of_the_process_that_was_asked_for(void **state)
+{
+	struct job one = keeper_start("TALLY_REGION=/crowd", NULL);
+	struct job other = keeper_start("TALLY_REGION=/crowd", NULL);
+	struct tally_consumer *table = keeper_watch(one.pid), *consumer = watch_events(one.pid);
+	const struct tally_snapshot *now;
+	size_t n;
+
+	(void)state;
+	keeper_do(&other, "alloc 1 0 1 3 20");
+	keeper_do(&one, "alloc 1 0 1 1 10");
+	keeper_do(&other, "thread free 1 0 1 1");
+	keeper_look(table);
+	assert_int_equal(keeper_rows(table), 1);
+	assert_int_equal(keeper_row(one.pid, 1, 1)->size, 10);
+	keeper_look(consumer);
+	now = watch_look(consumer);
+	assert_int_equal(event_count, now->records_read);
+	watch_put(now);
+	assert_int_equal(event_count, 1);
+	for (n = 0; n < event_count; n++)
+		assert_int_equal(events[n].pid, one.pid);
+	keeper_end(&other);
+	keeper_end(&one);
+	remove_regions();
+}
+
 static void events_of_many_threads_come_in_order_of_time(void **state)
 {
 	struct job job = keeper_start("TALLY_RING=65536", NULL);
@@ -327,6 +380,8 @@ int main(void)
 		TEST(processes_without_lanes_share_a_ring),
 		TEST(any_thread_reads_while_the_table_changes),
 		TEST(events_tell_what_happened),
+		TEST(thread_that_calls_back_is_not_stopped_from_there),
+		TEST(rows_and_events_are_of_the_process_that_was_asked_for),
 		TEST(events_of_many_threads_come_in_order_of_time),
 	};
 

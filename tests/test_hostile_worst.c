@@ -159,6 +159,81 @@ static void descriptions_are_read_whatever_stands_between_them(void **state)
 	remove_regions();
 }
 
+/* ---- Tags ------------------------------------------------------------------------------------ */
+
+#define TAGS 32768u
+#define GOLDEN 0x9e3779b97f4a7c15ull /* what is multiplied with where numbers are looked up */
+
+static uint64_t inverse(uint64_t odd)
+{
+	uint64_t inverse = odd;
+	int n;
+
+	for (n = 0; n < 6; n++)
+		inverse *= 2 - odd * inverse;
+	return inverse;
+}
+
+/* Pools and tags that would all have the same place if nothing about it were secret. */
+static void choose(uint64_t n, bool alike, uint32_t *ret_pool, uint32_t *ret_tag)
+{
+	static uint64_t at;
+	uint64_t key;
+
+	*ret_pool = (uint32_t)(n % 256);
+	*ret_tag = (uint32_t)(n / 256);
+	if (n == 0)
+		at = 0;
+	if (!alike)
+		return;
+	do
+		key = at++ * inverse(GOLDEN);
+	while (!(key >> 32 & 1) || (key >> 41 & 0x7f));
+	*ret_pool = (uint32_t)(key >> 33 & 0xff);
+	*ret_tag = (uint32_t)key;
+}
+
+static uint64_t time_tags(bool alike)
+{
+	struct rig rig = rig_make(17, 0);
+	struct lane_writer *writer = rig_claim(&rig, 1, 0);
+	struct tally_consumer_options options = { .read_buffers = true };
+	struct tally_consumer *consumer = NULL;
+	const struct tally_snapshot *now;
+	struct timespec before, after;
+	struct lane_event event = { .kind = TALLY_KIND_ALLOC, .size = 1 };
+	uint32_t pool, tag;
+	uint64_t n;
+
+	for (n = 0; n < 3 * TAGS; n++) {
+		struct lane_slot slot;
+
+		choose(n % TAGS, alike, &pool, &tag);
+		writer->tag = tag;
+		event.time = event.buffer_id = n + 1;
+		slot = lane_begin(writer, n, lane_where(0, pool), &event);
+		lane_publish(writer, &slot, 0);
+	}
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+	assert_int_equal(watch_open(&options, &consumer), 0);
+	now = watch_look(consumer);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+	assert_int_equal(now->buffers, 3 * TAGS);
+	watch_put(now);
+	watch_close(consumer);
+	rig_free(&rig);
+	return (uint64_t)(after.tv_sec - before.tv_sec) * 1000000000u +
+	       (uint64_t)(after.tv_nsec - before.tv_nsec);
+}
+
+static void tags_that_are_chosen_to_collide_do_not_hold_up_a_look(void **state)
+{
+	uint64_t usual = time_tags(false);
+
+	(void)state;
+	assert_true(time_tags(true) < usual * TIMES_MORE);
+}
+
 /* No group of tickets begins there. A look would overshoot the end, and the next one begin anew. */
 static void shared_ring_that_begins_within_a_group_is_read_once(void **state)
 {
@@ -298,6 +373,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(order_of_what_a_region_holds_does_not_hold_up_a_look),
+		TEST(tags_that_are_chosen_to_collide_do_not_hold_up_a_look),
 		TEST(descriptions_are_read_whatever_stands_between_them),
 		TEST(shared_ring_that_begins_within_a_group_is_read_once),
 		TEST(bounds_are_in_order_whatever_a_writer_does),

@@ -242,7 +242,8 @@ int tally_consumer_start(struct tally_consumer *consumer, uint32_t interval_ms);
 int tally_consumer_start_own(const struct tally_consumer_options *options, uint32_t interval_ms,
 			     struct tally_consumer **ret_consumer);
 
-/* Ends that thread after one more poll. -ESRCH: none runs. */
+/* Ends that thread after one more poll. -ESRCH: none runs; -EDEADLK: it is this one, in a callback.
+ */
 int tally_consumer_stop(struct tally_consumer *consumer);
 
 /* A region whose file is cut while it is read sends SIGBUS to the reader. After this call, once per
