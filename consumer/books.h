@@ -82,6 +82,8 @@ struct holder {
 	uint64_t applied;	     /* ticks of the latest record */
 	uint64_t skew;		     /* ticks: threads' times differ by as much */
 	size_t rows;		     /* in the table */
+	uint32_t tid;		     /* of the first record */
+	bool several;		     /* threads; else that one alone */
 	bool leaving;		     /* rows are to go, then it */
 	uint64_t last_key;	     /* of the books used last */
 	struct tag_books *last;

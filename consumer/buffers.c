@@ -16,12 +16,42 @@ static struct doubt *doubt_row(struct buffers *buffers, struct row *row, uint64_
 	if (!doubt)
 		return NULL;
 	doubt->net = place_is_live(row) ? 1 : 0;
+	doubt->bytes = place_is_live(row) ? row->size : 0;
 	doubt->latest_allocs = place_is_live(row);
 	doubt->latest = time;
 	doubt->latest_tid = (uint32_t)row->where;
 	doubt->forgotten = late ? row->books->pool->holder->applied : 0;
 	doubt->late = late;
 	return doubt;
+}
+
+/* The allocation that a row tells of. */
+static struct staged told_by(const struct row *row)
+{
+	struct staged told = {
+		.time = row->time,
+		.buffer_id = row->buffer_id,
+		.size = row->size,
+		.where = row->where,
+		.holder = row->books->pool->holder,
+		.tag = row->books->tag,
+		.kind = row->time ? TALLY_KIND_ALLOC : 0, /* of a free alone it tells nothing */
+	};
+
+	return told;
+}
+
+/* The row tells of `item` from now on; what it told of before may yet prove to be right. NULL: it
+ * has gone for want of memory. */
+static struct row *tell(struct buffers *buffers, struct row *row, struct doubt *doubt,
+			struct tag_books *books, const struct staged *item)
+{
+	struct staged told = told_by(row);
+
+	row = place_replace(buffers, row, books, item);
+	if (row)
+		doubt->other = told;
+	return row;
 }
 
 /* Adds an event to a key that has a row and a doubt. */
@@ -32,11 +62,19 @@ static void add(struct buffers *buffers, struct row *row, struct doubt *doubt,
 	bool latest = doubt_add(&buffers->doubts, doubt, books->pool, item);
 	bool live = doubt_is_live(doubt);
 
-	if (allocs && (latest || item->time > row->time)) {
-		row = place_replace(buffers, row, books, item);
-		if (!row)
-			return;
+	if (allocs && (latest || item->time > row->time))
+		row = tell(buffers, row, doubt, books, item);
+	else if (allocs)
+		doubt->other = *item;
+	if (row && doubt_is_other(doubt)) {
+		const struct staged other = doubt->other;
+
+		books = books_of(other.holder, other.where, other.tag);
+		if (books)
+			row = tell(buffers, row, doubt, books, &other);
 	}
+	if (!row)
+		return;
 	place_set_live(row, live, !allocs);
 	if (doubt_is_over(doubt))
 		doubt_drop(&buffers->doubts, row);
@@ -220,11 +258,15 @@ static void apply_to_pool(struct buffers *buffers, const struct staged *item)
 
 static void apply(struct buffers *buffers, const struct staged *item)
 {
+	struct holder *holder = item->holder;
 	struct tag_books *books;
 
+	if (holder->applied == 0)
+		holder->tid = (uint32_t)item->where;
+	holder->several = holder->several || holder->tid != (uint32_t)item->where;
 	switch (item->kind) {
 	case TALLY_KIND_ALLOC:
-		books = books_of(item->holder, item->where, item->tag);
+		books = books_of(holder, item->where, item->tag);
 		if (books)
 			allocate(buffers, books, item);
 		else
@@ -237,8 +279,8 @@ static void apply(struct buffers *buffers, const struct staged *item)
 	default:
 		return;
 	}
-	if (item->time > item->holder->applied)
-		item->holder->applied = item->time;
+	if (item->time > holder->applied)
+		holder->applied = item->time;
 }
 
 /* What the keys of some items come to, as far as there are books for them. */

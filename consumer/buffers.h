@@ -7,25 +7,24 @@
  * an unmatched one; a pool reset takes away all of that (device, pool).
  *
  * LATE RECORDS. A thread may be stopped between taking the time and publishing, so a record can
- * come after later ones. A key whose history does not go by turns, alloc, free, alloc, gets a
- * doubt (consumer/doubts.h): what was counted of it, and the latest event by time. Its row is live
- * if and only if that latest event is an allocation, in whatever order the events came; of an
- * allocation and a free at the same time it is left to the count. A doubt ends after DOUBT_NS, by
- * when nothing late is expected any more.
+ * come after later ones. And clocks of different processors, and a processor that reads its clock
+ * ahead of what comes before, put events of several threads the wrong way round that follow each
+ * other closely. A key whose history does not go by turns, alloc, free, alloc, gets a doubt
+ * (consumer/doubts.h): what was counted of it, and the latest event by time. A doubt ends DOUBT_NS
+ * after its last event, by when nothing late is expected any more.
  *
- * Clocks of different processors, and a processor that reads its clock ahead of what comes before,
- * put events of two threads the wrong way round that follow each other closely. So of two within
- * `skew`, one an allocation and one a free, the first of which did not fit, the second came first.
- *
- * A key whose row was taken away by its free is forgotten at once, with the time of the free. So
- * the latest event in a row that a late record has made may not be the latest there was. But who
- * is forgotten had as many allocations as frees: without loss, the row's count is the key's. Such a
- * row is live if and only if it has more allocations than frees, until it has seen an event that is
- * later than all that was forgotten. Thus, without loss the table is exact for any order of
- * arrival, as long as all events of a key come before its doubt ends; with loss and nothing late it
- * is what the remaining records make of it one after the other. (With both at once, on one key, a
- * row can stay that should not.) A reset is no event of a key: it has to come after what is
- * before it and before what is after it, which its caller sees to.
+ * Without loss the row is live if and only if it has more allocations than frees: that needs no
+ * order at all, so it is exact for any order of arrival and any clocks. A key whose row was taken
+ * away by its free is forgotten at once; who is forgotten had as many of the one as of the other,
+ * so the row's count remains the key's. Of records that were lost nobody has the count; then a row
+ * is live if and only if its latest event by time is an allocation, which is what the remaining
+ * records make of it one after the other; so it is, too, where one thread alone tells, as its
+ * clock does not err. Of two events within `skew`, one an allocation and one a free of different
+ * threads, the first of which did not fit, the second is taken to have come first. A late record of
+ * a forgotten key is left to the count until there is an event later than all that was forgotten.
+ * (With loss, and late records or clocks that err on the same key, a row can stay that should not;
+ * it is unsure.) A reset is no event of a key: it has to come after what is before it and before
+ * what is after it, which its caller sees to.
  *
  * PUBLICATION. A row is filled before it enters the table, which liburcu orders; later changes are
  * to its word `state` and to words of its books, each of which stands by itself. Readers hold the

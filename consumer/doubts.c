@@ -119,20 +119,26 @@ struct doubt *doubt_start(struct doubts *doubts, struct row *row)
 
 /* ---- What an event changes ------------------------------------------------------------------- */
 
-/* Whether the order is not known: later events than the latest may have been forgotten, there are
- * two at once, or some came late or too close to each other and nothing was lost of the process, so
- * that the count is right whatever the order. */
+/* Whether what happened to a key is left to the count: later events than the latest may have been
+ * forgotten, there are two at once, or it was told by several threads and nothing of it is lost. */
 static bool by_count(const struct doubt *doubt)
 {
-	/* relaxed: own word, written by this thread */
+	const struct holder *holder = doubt->row->books->pool->holder;
+
+	/* relaxed: own word */
 	return doubt->latest < doubt->forgotten || doubt->tied ||
-	       (doubt->late &&
-		tally_load_relaxed(&doubt->row->books->pool->holder->lost_ns) == 0);
+	       (holder->several && tally_load_relaxed(&holder->lost_ns) == 0);
 }
 
 bool doubt_is_live(const struct doubt *doubt)
 {
 	return by_count(doubt) ? doubt->net > 0 : doubt->latest_allocs;
+}
+
+bool doubt_is_other(const struct doubt *doubt)
+{
+	return by_count(doubt) && doubt->net == 1 && doubt->other.kind &&
+	       doubt->row->size != doubt->bytes && doubt->other.size == doubt->bytes;
 }
 
 bool doubt_is_over(const struct doubt *doubt)
@@ -251,8 +257,9 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 	else if (!at_once)
 		add_after(doubt, pool, item);
 	doubt->tied = doubt->tied || at_once;
-	doubt->late = doubt->late || at_once || near;
+	doubt->late = doubt->late || at_once;
 	count(&doubt->net, allocs);
+	doubt->bytes += allocs ? item->size : 0 - item->size;
 	doubt->touched_ns = doubts->now_ns;
 	if (by_count(doubt))
 		recount(doubt, pool);

@@ -22,13 +22,15 @@ struct doubt {
 	uint64_t queued_ns;  /* and when it was put last on the list */
 	uint32_t next;	     /* in the order they are ended, or among those not used */
 	int32_t net;	     /* allocations - frees */
+	uint64_t bytes;	     /* allocated - freed */
+	struct staged other; /* an allocation that the row might tell of instead; kind 0: none */
 	uint32_t unmatched, doubles; /* counted in the books because of it */
 	uint32_t latest_tid;
 	bool latest_allocs;
 	bool latest_noted; /* it was counted above, as it did not fit */
 	bool swapped;	   /* one that seems later was taken for earlier */
 	bool tied;	   /* at that time there was both an allocation and a free */
-	bool late;	   /* a record came late, or too close to one of another thread */
+	bool late;	   /* a record came late */
 };
 
 struct doubts {
@@ -56,6 +58,10 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 	       const struct staged *item);
 
 bool doubt_is_live(const struct doubt *doubt);
+
+/* By what was freed, a live row tells of the wrong one of two allocations whose order the clocks
+ * mistook: it is the other. */
+bool doubt_is_other(const struct doubt *doubt);
 
 /* Nothing is left of it: the row is live, by its allocation. */
 bool doubt_is_over(const struct doubt *doubt);
