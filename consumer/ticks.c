@@ -7,8 +7,6 @@
 
 #include "ring/clock.h"
 
-#define READ_TRIES 3
-
 static uint64_t bits_of(double value)
 {
 	uint64_t bits;
@@ -38,41 +36,17 @@ void ticks_open(struct ticks *ticks, const struct tally_region_header *header)
 	};
 }
 
-/* Both clocks as near to each other as a few tries come: between the two the thread may be stopped.
- * Returns the ticks read last. */
-static uint64_t read_both(const struct ticks *ticks, uint64_t *ret_ticks, uint64_t *ret_ns)
-{
-	uint64_t nearest = UINT64_MAX, before, after = 0;
-	int tries;
-
-	for (tries = 0; tries < READ_TRIES; tries++) {
-		uint64_t ns;
-
-		before = clock_ticks((enum tally_clock)ticks->clock);
-		ns = clock_monotonic_ns();
-		after = clock_ticks((enum tally_clock)ticks->clock);
-		if (after - before >= nearest)
-			continue;
-		nearest = after - before;
-		*ret_ticks = before + nearest / 2;
-		*ret_ns = ns;
-	}
-	return after;
-}
-
 uint64_t ticks_measure(struct ticks *ticks)
 {
-	uint64_t now = 0, now_ns = 0, last;
+	struct clock_reading now = clock_read_all((enum tally_clock)ticks->clock);
 
-	if (ticks->clock == TALLY_CLOCK_MONOTONIC)
-		return clock_monotonic_ns();
-	last = read_both(ticks, &now, &now_ns);
-	if (now > ticks->start_ticks && now_ns > ticks->start_monotonic_ns)
+	if (ticks->clock != TALLY_CLOCK_MONOTONIC && now.ticks > ticks->start_ticks &&
+	    now.monotonic_ns > ticks->start_monotonic_ns)
 		/* relaxed: as above */
 		tally_store_relaxed(&ticks->rate,
-				    bits_of((double)(now_ns - ticks->start_monotonic_ns) /
-					    (double)(now - ticks->start_ticks)));
-	return last;
+				    bits_of((double)(now.monotonic_ns - ticks->start_monotonic_ns) /
+					    (double)(now.ticks - ticks->start_ticks)));
+	return clock_ticks((enum tally_clock)ticks->clock);
 }
 
 uint64_t ticks_in(const struct ticks *ticks, uint64_t ns)

@@ -44,4 +44,11 @@ static inline uint64_t clock_ticks(enum tally_clock clock)
 	return clock_monotonic_ns();
 }
 
+/* All three clocks, as near to each other as a few tries come. */
+struct clock_reading {
+	uint64_t ticks, monotonic_ns, realtime_ns;
+};
+
+struct clock_reading clock_read_all(enum tally_clock clock);
+
 #endif

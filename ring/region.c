@@ -251,6 +251,8 @@ static int map_and_lock(struct region *region, const struct region_config *confi
 
 static void fill(struct region *region, struct tally_region_header *header)
 {
+	struct clock_reading now;
+
 	header->magic = TALLY_MAGIC;
 	header->abi_version = TALLY_ABI_VERSION;
 	header->byte_order = TALLY_BYTE_ORDER;
@@ -262,9 +264,10 @@ static void fill(struct region *region, struct tally_region_header *header)
 		 program_invocation_short_name ? program_invocation_short_name : "");
 	header->signature = tally_abi_signature();
 	header->clock = clock_choose();
-	header->start_ticks = clock_ticks((enum tally_clock)header->clock);
-	header->start_monotonic_ns = clock_monotonic_ns();
-	header->start_realtime_ns = clock_realtime_ns();
+	now = clock_read_all((enum tally_clock)header->clock);
+	header->start_ticks = now.ticks;
+	header->start_monotonic_ns = now.monotonic_ns;
+	header->start_realtime_ns = now.realtime_ns;
 	memcpy(region->base, header, sizeof(*header));
 }
 

@@ -77,11 +77,11 @@ static void what_threads_free_of_each_other_is_told_apart(void **state)
 
 	(void)state;
 	assert_int_equal(tally_consumer_start(consumer, 5), 0);
-	check_churn(&job, consumer, "churn 4 20000");
+	check_churn(&job, consumer, "churn 4 10000"); /* should one lane get all, it has room */
 	now = watch_get(consumer);
 	assert_int_equal(now->lost_records, 0);
 	assert_int_equal(now->incomplete_since_realtime_ns, 0);
-	assert_true(now->records_read > 80000);
+	assert_true(now->records_read > 40000);
 	assert_int_equal(watch_pool(now, 5, TALLY_POOL_L1)->unmatched_frees, 0);
 	assert_int_equal(watch_pool(now, 5, TALLY_POOL_L1)->double_allocations, 0);
 	watch_put(now);

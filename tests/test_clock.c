@@ -66,12 +66,31 @@ static void fallback_counts_nanoseconds_of_the_system(void **state)
 	assert_in_range(ticks, before, after);
 }
 
+static void all_clocks_are_read_within_the_call(void **state)
+{
+	enum tally_clock clocks[] = { clock_choose(), TALLY_CLOCK_MONOTONIC };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(clocks); i++) {
+		uint64_t ticks = clock_ticks(clocks[i]);
+		uint64_t monotonic_ns = clock_monotonic_ns();
+		uint64_t realtime_ns = clock_realtime_ns();
+		struct clock_reading reading = clock_read_all(clocks[i]);
+
+		assert_in_range(reading.ticks, ticks, clock_ticks(clocks[i]));
+		assert_in_range(reading.monotonic_ns, monotonic_ns, clock_monotonic_ns());
+		assert_in_range(reading.realtime_ns, realtime_ns, clock_realtime_ns());
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(counter_is_the_processors_own_where_that_is_invariant),
 		TEST(ticks_ascend_and_move),
 		TEST(fallback_counts_nanoseconds_of_the_system),
+		TEST(all_clocks_are_read_within_the_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
