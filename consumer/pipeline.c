@@ -146,6 +146,7 @@ void pipeline_tell(struct region_watch *region)
 		if (!holder)
 			continue;
 		ticks_follow(&holder->ticks, &region->ticks);
+		holder->skew = ticks_in(&region->ticks, SKEW_NS);
 		books_read_names(holder);
 	}
 }

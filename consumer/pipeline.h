@@ -18,7 +18,7 @@ struct pipeline {
 	bool last; /* nobody looks again: nothing waits */
 };
 
-/* 0 or -ENOMEM. */
+/* 0, or what buffers_open() says. */
 int pipeline_open(struct pipeline *pipeline, const struct tally_consumer_options *options);
 void pipeline_close(struct pipeline *pipeline);
 
