@@ -123,9 +123,9 @@ static void *run(void *arg)
 		look_once(&consumer->look); /* after an error the snapshot before it stays */
 		pass_interval(consumer, clock_monotonic_ns() - start_ns);
 	} while (is_running(consumer));
-	consumer->look.pipeline.last = true;
+	consumer->look.last = true;
 	look_once(&consumer->look);
-	consumer->look.pipeline.last = false;
+	consumer->look.last = false;
 	return NULL;
 }
 

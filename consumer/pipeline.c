@@ -128,11 +128,9 @@ static void apply(void *arg, const struct staged *const *items, size_t count)
 
 void pipeline_apply(struct region_watch *region)
 {
-	struct pipeline *pipeline = region->pipeline;
-
-	if (!pipeline || region->stage.count == 0)
+	if (!region->pipeline || region->stage.count == 0)
 		return;
-	stage_apply(&region->stage, !region->alive || pipeline->last, apply, region);
+	stage_apply(&region->stage, !region->alive || region->last, apply, region);
 }
 
 void pipeline_tell(struct region_watch *region)

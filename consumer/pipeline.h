@@ -15,7 +15,6 @@ struct pipeline {
 	void (*event)(void *event_arg, const struct tally_event *event);
 	void *event_arg;
 	uint32_t pid; /* of a joined region only this process's; 0: of all */
-	bool last; /* nobody looks again: nothing waits */
 };
 
 /* 0, or what buffers_open() says. */
