@@ -9,7 +9,7 @@
 #define LEARN_ROWS 64
 
 #define FLAGS 7ul
-#define IS_BUCKET 2ul /* in a node's pointer to the next one: what the node is itself */
+#define IS_BUCKET 2ul /* in a bucket's pointer to the next node */
 
 static unsigned long reverse(unsigned long bits)
 {
@@ -24,9 +24,10 @@ static unsigned long reverse(unsigned long bits)
 static uintptr_t base_seen_from(const struct row *row)
 {
 	uintptr_t next = (uintptr_t)rcu_dereference(row->node.next);
-	const struct cds_lfht_node *bucket = (void *)(next & ~FLAGS);
+	const struct cds_lfht_node *bucket = (void *)next;
 
-	if (!bucket || !((uintptr_t)rcu_dereference(bucket->next) & IS_BUCKET))
+	if ((next & FLAGS) || !bucket ||
+	    ((uintptr_t)rcu_dereference(bucket->next) & FLAGS) != IS_BUCKET)
 		return 0;
 	return (uintptr_t)bucket - reverse(bucket->reverse_hash) * sizeof(*bucket);
 }

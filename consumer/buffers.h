@@ -71,7 +71,7 @@ struct buffers {
 	size_t waiting;
 };
 
-/* 0 or -ENOMEM. */
+/* 0, -ENOMEM, or -EINVAL: `max` is above what can be numbered. */
 int buffers_open(struct buffers *buffers, size_t max);
 
 /* No reader is left; every holder is leaving. */

@@ -15,8 +15,10 @@
 #include "consumer/look.h"
 #include "ring/clock.h"
 
-/* Between two looks records are drained this often while they come, and ever less when not. */
+/* Between two looks records are drained this often while they come fast, and ever less when not, but
+ * so often still that little is lost of what comes after a silence. */
 #define DRAIN_PAUSE_NS 1000000u
+#define DRAIN_PAUSE_MAX_NS 16000000u
 
 /* A new region is not left waiting for the interval to pass, unless looks take long. */
 #define EARLY_LOOK_NS 10000000u
@@ -94,6 +96,8 @@ static void pass_interval(struct tally_consumer *consumer, uint64_t look_ns)
 			return;
 		if (now_ns >= drain_ns) {
 			pause_ns = look_drain(&consumer->look) ? DRAIN_PAUSE_NS : pause_ns * 2;
+			if (pause_ns > DRAIN_PAUSE_MAX_NS)
+				pause_ns = DRAIN_PAUSE_MAX_NS;
 			drain_ns = clock_monotonic_ns() + pause_ns;
 			continue;
 		}
@@ -119,9 +123,9 @@ static void *run(void *arg)
 		look_once(&consumer->look); /* after an error the snapshot before it stays */
 		pass_interval(consumer, clock_monotonic_ns() - start_ns);
 	} while (is_running(consumer));
-	consumer->look.pipeline.last = true;
+	consumer->look.last = true;
 	look_once(&consumer->look);
-	consumer->look.pipeline.last = false;
+	consumer->look.last = false;
 	return NULL;
 }
 

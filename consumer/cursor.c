@@ -141,7 +141,7 @@ static bool is_behind(const struct lane_reader *reader)
 static void drain_some(struct region_watch *region, struct lane_watch *lane)
 {
 	stage_source(&region->stage);
-	drain_once(region, lane, false, false, false);
+	drain_once(region, lane, region->last, false, false);
 	if (!pipeline_wants(lane->row) || !is_behind(&lane->reader) || stage_behind(&region->stage))
 		return;
 	drain_once(region, lane, true, false, false);

@@ -44,6 +44,7 @@ static int watch(struct look *look, struct region_watch *region)
 
 	if (region->cut || is_cut(region))
 		return error;
+	region->last = look->last;
 	guard_begin(&region->view);
 	error = read_region(&look->attach.options, region);
 	if (guard_end())
@@ -293,7 +294,7 @@ int look_open(struct look *look, const struct tally_consumer_options *options)
 	memset(&look->over_all, 0, sizeof(look->over_all));
 	memset(&look->history, 0, sizeof(look->history));
 	memset(&look->lent, 0, sizeof(look->lent));
-	look->due = false;
+	look->due = look->last = false;
 	look->index = NULL;
 	error = publisher_open(&look->publisher);
 	if (!error) {

@@ -22,6 +22,7 @@ struct look {
 	struct process **index; /* rows by their id, while they are added up; or NULL */
 	struct publisher publisher;
 	struct region lent; /* base NULL: none */
+	bool last;	    /* nobody looks again: nothing that is there waits */
 	bool due;	    /* the next look should not wait for the interval to pass */
 };
 

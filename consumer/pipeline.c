@@ -128,11 +128,9 @@ static void apply(void *arg, const struct staged *const *items, size_t count)
 
 void pipeline_apply(struct region_watch *region)
 {
-	struct pipeline *pipeline = region->pipeline;
-
-	if (!pipeline || region->stage.count == 0)
+	if (!region->pipeline || region->stage.count == 0)
 		return;
-	stage_apply(&region->stage, !region->alive || pipeline->last, apply, region);
+	stage_apply(&region->stage, !region->alive || region->last, apply, region);
 }
 
 void pipeline_tell(struct region_watch *region)
@@ -146,6 +144,7 @@ void pipeline_tell(struct region_watch *region)
 		if (!holder)
 			continue;
 		ticks_follow(&holder->ticks, &region->ticks);
+		holder->skew = ticks_in(&region->ticks, SKEW_NS);
 		books_read_names(holder);
 	}
 }

@@ -15,10 +15,9 @@ struct pipeline {
 	void (*event)(void *event_arg, const struct tally_event *event);
 	void *event_arg;
 	uint32_t pid; /* of a joined region only this process's; 0: of all */
-	bool last; /* nobody looks again: nothing waits */
 };
 
-/* 0 or -ENOMEM. */
+/* 0, or what buffers_open() says. */
 int pipeline_open(struct pipeline *pipeline, const struct tally_consumer_options *options);
 void pipeline_close(struct pipeline *pipeline);
 

@@ -190,7 +190,7 @@ static void drain(struct region_watch *region, bool to_end, bool writers_gone)
 
 void shared_cursor_look(struct region_watch *region)
 {
-	bool to_end = note_all(region);
+	bool to_end = note_all(region) || region->last;
 
 	stage_source(&region->stage);
 	assign_late(region);

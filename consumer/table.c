@@ -17,6 +17,7 @@
 #define BUCKETS_MIN 1024
 #define SWEEP_LONG_NS 5000000u
 #define SWEEP_REST 10	    /* times as long as a long sweep took */
+#define BUFFERS_MAX (UINT32_MAX / 2) /* of which each may have a doubt, which has a number */
 #define ROWS_WAITING 262144 /* 16 MiB: of a grace period, however small the table */
 
 /* ---- Room ------------------------------------------------------------------------------------ */
@@ -293,9 +294,12 @@ size_t buffers_each(const struct buffers *buffers,
 
 int buffers_open(struct buffers *buffers, size_t max)
 {
-	size_t buckets_max = power_of_two(max);
+	size_t buckets_max;
 
 	memset(buffers, 0, sizeof(*buffers));
+	if (max > BUFFERS_MAX)
+		return -EINVAL;
+	buckets_max = power_of_two(max);
 	buffers->max = max;
 	buffers->buckets = BUCKETS_MIN;
 	if (!can_have(buckets_max, PROT_NONE) || !can_have(BUCKETS_MIN, PROT_READ | PROT_WRITE))
@@ -304,7 +308,7 @@ int buffers_open(struct buffers *buffers, size_t max)
 					     &urcu_bp_flavor, NULL);
 	if (!buffers->table)
 		return -ENOMEM;
-	buffers->doubts.max = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
+	buffers->doubts.max = (uint32_t)max;
 	rows_open(&buffers->rows, 2 * max + ROWS_WAITING);
 	__cds_lfs_init(&buffers->returned);
 	sem_init(&buffers->given_back, 0, 0);

@@ -75,6 +75,7 @@ struct region_watch {
 	bool fresh;	  /* no look has been through it yet */
 	bool alive;	  /* a process of it was, at the last census */
 	bool unsettled;	  /* it changed all the time: what was known before is shown */
+	bool last;	  /* nobody looks again: nothing is left for the next drain */
 	bool stale;	  /* something was met that only a look can tell the owner of */
 	bool cut;	  /* its file was, while it was read */
 	bool seen_late;	  /* it may have been there before the last look; until it is added up */

@@ -456,6 +456,34 @@ static void counts_of_a_doubt_do_not_overflow(void **state)
 	buffers_close(&buffers);
 }
 
+/* Else nothing is wrong but the speed, which nobody would notice. */
+static void buckets_are_found_that_are_to_be_fetched_ahead(void **state)
+{
+	struct staged item = { .time = 10, .kind = TALLY_KIND_ALLOC };
+	const struct staged *items[] = { &item };
+	const struct cds_lfht_node *buckets;
+
+	(void)state;
+	assert_int_equal(buffers_open(&buffers, 65536), 0);
+	item.holder = holder_new(1, 1, "made up");
+	for (item.buffer_id = 1; item.buffer_id <= 20000; item.buffer_id++) {
+		buffers_begin(&buffers);
+		item.time++;
+		buffers_apply(&buffers, items, 1);
+		buffers_end(&buffers);
+	}
+	assert_int_equal(buffers.ahead.buckets, buffers.buckets);
+	assert_true(buffers.ahead.base != 0);
+	buckets = (const struct cds_lfht_node *)buffers.ahead.base; /* in order by number, reversed */
+	assert_true(buckets[0].reverse_hash == 0);
+	assert_true(buckets[1].reverse_hash == 1ul << 63);
+	assert_true(buckets[buffers.buckets - 1].reverse_hash == ~0ul << (64 - 15));
+	assert_int_equal(buffers.buckets, 1ul << 15);
+	buffers_leave(&buffers, item.holder);
+	buffers_settle(&buffers);
+	buffers_close(&buffers);
+}
+
 /* Also when it was to take the place of one that is there. */
 static void allocation_that_finds_no_memory_is_left_out_with_its_free(void **state)
 {
@@ -496,6 +524,7 @@ int main(void)
 		TEST(record_of_the_future_waits_once),
 		TEST(who_has_too_many_tags_leaves_some_to_others),
 		TEST(counts_of_a_doubt_do_not_overflow),
+		TEST(buckets_are_found_that_are_to_be_fetched_ahead),
 		TEST(allocation_that_finds_no_memory_is_left_out_with_its_free),
 	};
 

@@ -316,6 +316,59 @@ static void thread_that_calls_back_is_not_stopped_from_there(void **state)
 	keeper_end(&job);
 }
 
+static void count_event(void *arg, const struct tally_event *event)
+{
+	(void)event;
+	tally_add_relaxed((uint64_t *)arg, 1);
+}
+
+/* However long nothing came, and however far the next look is. */
+static void records_that_come_slowly_do_not_wait_for_the_next_look(void **state)
+{
+	struct job job = keeper_start(NULL, NULL);
+	uint64_t count = 0, n;
+	struct tally_consumer_options options = { .event = count_event, .event_arg = &count };
+	struct tally_consumer *consumer = NULL;
+
+	(void)state;
+	assert_int_equal(watch_open(&options, &consumer), 0);
+	assert_int_equal(tally_consumer_start(consumer, 3600000), 0);
+	for (n = 1; n <= 16; n++) { /* a pause that doubles each time takes a minute in the end */
+		keeper_do(&job, "alloc 1 0 1 1 10");
+		WAIT_FOR(tally_load_relaxed(&count) >= n);
+	}
+	watch_close(consumer);
+	keeper_end(&job);
+}
+
+/* Whatever was published before, of lanes and of the shared ring: nobody comes for the rest. */
+static void stop_leaves_nothing_behind(void **state)
+{
+	struct job job = keeper_start("TALLY_RING=4096", "TALLY_LANES=1");
+	int round;
+
+	(void)state;
+	for (round = 0; round < 10; round++) {
+		uint64_t count = 0;
+		struct tally_consumer_options options = { .pid = (uint32_t)job.pid,
+							  .event = count_event,
+							  .event_arg = &count };
+		struct tally_consumer *consumer = NULL;
+		uint64_t before;
+
+		assert_int_equal(watch_open(&options, &consumer), 0);
+		assert_int_equal(tally_consumer_poll(consumer), 0);
+		before = count;
+		assert_int_equal(tally_consumer_start(consumer, 3600000), 0);
+		keeper_do(&job, "alloc 1 0 1 100 10");
+		keeper_do(&job, "thread free 1 0 1 100");
+		assert_int_equal(tally_consumer_stop(consumer), 0);
+		assert_int_equal(count - before, 200);
+		watch_close(consumer);
+	}
+	keeper_end(&job);
+}
+
 static void rows_and_events_are_of_the_process_that_was_asked_for(void **state)
 {
 	struct job one = keeper_start("TALLY_REGION=/crowd", NULL);
@@ -381,6 +434,8 @@ int main(void)
 		TEST(any_thread_reads_while_the_table_changes),
 		TEST(events_tell_what_happened),
 		TEST(thread_that_calls_back_is_not_stopped_from_there),
+		TEST(records_that_come_slowly_do_not_wait_for_the_next_look),
+		TEST(stop_leaves_nothing_behind),
 		TEST(rows_and_events_are_of_the_process_that_was_asked_for),
 		TEST(events_of_many_threads_come_in_order_of_time),
 	};

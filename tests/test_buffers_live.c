@@ -2,6 +2,8 @@
 /* The list of live buffers of real processes: what they hold is there, and nothing else; what
  * cannot be known is said.
  * sanitizers: address */
+#include <errno.h>
+
 #include "tests/keeper.h"
 
 /* ---- One process ----------------------------------------------------------------------------- */
@@ -220,6 +222,8 @@ static void what_finds_no_room_is_counted(void **state)
 	assert_int_equal(now->buffers_left_out, 50);
 	assert_int_equal(watch_pool(now, 1, TALLY_POOL_DRAM)->unmatched_frees, 1);
 	watch_put(now);
+	options.buffers_max = SIZE_MAX;
+	assert_int_equal(watch_open(&options, &consumer), -EINVAL);
 	keeper_end(&job);
 }
 
