@@ -185,6 +185,22 @@ static void allocate(struct buffers *buffers, struct tag_books *books, const str
 		doubt_row(buffers, row, item->time, true);
 }
 
+static struct freed *freed_of(struct buffers *buffers, uint64_t buffer_id)
+{
+	return &buffers->freed[buffer_id * 0x9e3779b97f4a7c15ull >> (64 - FREED_LOG2)];
+}
+
+/* Whether another thread's free of the same key came so shortly before that the allocation between
+ * the two may have got a later time. */
+static bool follows_free(struct buffers *buffers, const struct pool_books *pool,
+			 const struct staged *item)
+{
+	const struct freed *freed = freed_of(buffers, item->buffer_id);
+
+	return freed->pool == pool && freed->buffer_id == item->buffer_id &&
+	       doubt_is_tangled(pool->holder, true, freed->time, freed->tid, item);
+}
+
 /* A free whose key has no row: it gets one that readers do not see, until it is clear that its
  * allocation is not to come. */
 static void free_unmatched(struct buffers *buffers, struct pool_books *pool,
@@ -212,6 +228,7 @@ static void free_unmatched(struct buffers *buffers, struct pool_books *pool,
 		rows_put(&buffers->rows, row);
 		return;
 	}
+	doubt->late = doubt->late || follows_free(buffers, pool, item);
 	doubt_add(&buffers->doubts, doubt, pool, item);
 	cds_lfht_add(buffers->table, place_hash(pool, item->buffer_id), &row->node);
 	place_entered(buffers, row);
@@ -227,12 +244,16 @@ static void release(struct buffers *buffers, struct pool_books *pool, const stru
 		place_take_away(buffers, row, true);
 		row = NULL;
 	}
-	if (!row)
+	if (!row) {
 		free_unmatched(buffers, pool, item);
-	else if (item->time > row->time && !doubt_of(&buffers->doubts, row))
+	} else if (item->time > row->time && !doubt_of(&buffers->doubts, row)) {
 		place_take_away(buffers, row, true);
-	else
+		*freed_of(buffers, item->buffer_id) = (struct freed){
+			pool, item->buffer_id, item->time, (uint32_t)item->where
+		};
+	} else {
 		change(buffers, row, row->books, item);
+	}
 }
 
 /* Rows stay in the table until the next sweep, but are no longer seen. */

@@ -13,8 +13,10 @@
  * (consumer/doubts.h): what was counted of it, and the latest event by time. A doubt ends DOUBT_NS
  * after its last event, by when nothing late is expected any more.
  *
- * Without loss the row is live if and only if it has more allocations than frees: that needs no
- * order at all, so it is exact for any order of arrival and any clocks. A key whose row was taken
+ * Where a record came late, or two of one kind on two threads are so close that clocks may have put
+ * one of the other kind elsewhere, without loss the row is live if and only if it has more
+ * allocations than frees: that needs no order at all. (Nothing else is left to the count, as it does
+ * not know what was there before the first event, or given back without a word.) A key whose row was taken
  * away by its free is forgotten at once; who is forgotten had as many of the one as of the other,
  * so the row's count remains the key's. Of records that were lost nobody has the count; then a row
  * is live if and only if its latest event by time is an allocation, which is what the remaining
@@ -50,6 +52,15 @@
 #include "consumer/rows.h"
 #include "consumer/stage.h"
 
+/* A free that fitted. */
+struct freed {
+	const struct pool_books *pool; /* to be compared only */
+	uint64_t buffer_id, time;
+	uint32_t tid;
+};
+
+#define FREED_LOG2 8
+
 struct buffers {
 	struct cds_lfht *table; /* NULL: there is none */
 	size_t buckets;
@@ -62,6 +73,7 @@ struct buffers {
 	struct rows rows;
 	struct ahead ahead;
 	struct doubts doubts;
+	struct freed freed[1 << FREED_LOG2]; /* some of the last, each in its place */
 
 	struct book_counts books; /* of all holders */
 

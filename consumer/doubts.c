@@ -120,14 +120,15 @@ struct doubt *doubt_start(struct doubts *doubts, struct row *row)
 /* ---- What an event changes ------------------------------------------------------------------- */
 
 /* Whether what happened to a key is left to the count: later events than the latest may have been
- * forgotten, there are two at once, or it was told by several threads and nothing of it is lost. */
+ * forgotten, there are two at once, or times may be wrong, while several threads told of it and
+ * nothing is lost. */
 static bool by_count(const struct doubt *doubt)
 {
 	const struct holder *holder = doubt->row->books->pool->holder;
 
 	/* relaxed: own word */
 	return doubt->latest < doubt->forgotten || doubt->tied ||
-	       (holder->several && tally_load_relaxed(&holder->lost_ns) == 0);
+	       (doubt->late && holder->several && tally_load_relaxed(&holder->lost_ns) == 0);
 }
 
 bool doubt_is_live(const struct doubt *doubt)
@@ -207,6 +208,14 @@ static bool is_near(const struct doubt *doubt, const struct pool_books *pool,
 	       doubt->latest_tid != (uint32_t)item->where;
 }
 
+bool doubt_is_tangled(const struct holder *holder, bool same_kind, uint64_t time, uint32_t tid,
+		      const struct staged *item)
+{
+	uint64_t distance = item->time > time ? item->time - time : time - item->time;
+
+	return same_kind && distance <= holder->skew && tid != (uint32_t)item->where;
+}
+
 /* It came before the latest event, and answers for what did not fit; else it does not fit either.
  * But if the clocks do not tell, it may as well have come after; and if the latest was swapped with
  * one of this kind, that was this one's part. */
@@ -249,6 +258,8 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 	bool near = is_near(doubt, pool, item);
 	bool swapped = near && doubt->latest_noted && !doubt->swapped;
 	bool before = item->time < doubt->latest || swapped;
+	bool tangled = doubt_is_tangled(pool->holder, allocs == doubt->latest_allocs,
+					doubt->latest, doubt->latest_tid, item);
 	bool at_once = item->time == doubt->latest &&
 		       (doubt->tied || allocs != doubt->latest_allocs);
 
@@ -257,7 +268,7 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 	else if (!at_once)
 		add_after(doubt, pool, item);
 	doubt->tied = doubt->tied || at_once;
-	doubt->late = doubt->late || at_once;
+	doubt->late = doubt->late || at_once || tangled;
 	count(&doubt->net, allocs);
 	doubt->bytes += allocs ? item->size : 0 - item->size;
 	doubt->touched_ns = doubts->now_ns;

@@ -30,7 +30,7 @@ struct doubt {
 	bool latest_noted; /* it was counted above, as it did not fit */
 	bool swapped;	   /* one that seems later was taken for earlier */
 	bool tied;	   /* at that time there was both an allocation and a free */
-	bool late;	   /* a record came late */
+	bool late;	   /* a record came late, or the clocks do not tell what was first */
 };
 
 struct doubts {
@@ -56,6 +56,11 @@ void doubt_drop(struct doubts *doubts, struct row *row);
  * True: it is the latest allocation. */
 bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *pool,
 	       const struct staged *item);
+
+/* Whether an event and one of the same key at `time` are of the same kind, on two threads, and so
+ * close to each other that what is missing between them may have been put elsewhere by the clocks. */
+bool doubt_is_tangled(const struct holder *holder, bool same_kind, uint64_t time, uint32_t tid,
+		      const struct staged *item);
 
 bool doubt_is_live(const struct doubt *doubt);
 

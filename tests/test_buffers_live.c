@@ -195,6 +195,29 @@ static void after_a_loss_rows_are_unsure_until_new_ones_come(void **state)
 	keeper_end(&job);
 }
 
+/* What was there before the first event, and what is given back to nobody's knowledge, is none of
+ * the count's business: the latest record by time tells. */
+static void rows_go_by_the_latest_record_also_where_others_are_missing(void **state)
+{
+	struct job job = keeper_start(NULL, NULL);
+	struct tally_consumer *consumer = keeper_watch(job.pid);
+
+	(void)state;
+	keeper_do(&job, "thread alloc 1 0 50 1 5"); /* there are several threads */
+	keeper_do(&job, "alloc 1 0 51 1 5");
+	keeper_look(consumer);
+	keeper_do(&job, "free 1 0 7 1"); /* allocated before anybody counted */
+	keeper_do(&job, "alloc 1 0 7 1 10");
+	keeper_do(&job, "alloc 1 0 8 1 10");
+	keeper_do(&job, "alloc 1 0 8 1 11"); /* freed meanwhile, but nobody said so */
+	keeper_do(&job, "free 1 0 8 1");
+	keeper_look(consumer);
+	assert_int_equal(keeper_rows(consumer), 3);
+	assert_int_equal(keeper_row(job.pid, 1, 7)->size, 10);
+	assert_null(keeper_row(job.pid, 1, 8));
+	keeper_end(&job);
+}
+
 static void what_finds_no_room_is_counted(void **state)
 {
 	struct tally_consumer_options options = { .read_buffers = true, .buffers_max = 100 };
@@ -315,6 +338,7 @@ int main(void)
 		TEST(who_comes_late_says_what_is_incomplete),
 		TEST(who_comes_before_the_first_event_misses_nothing),
 		TEST(after_a_loss_rows_are_unsure_until_new_ones_come),
+		TEST(rows_go_by_the_latest_record_also_where_others_are_missing),
 		TEST(what_finds_no_room_is_counted),
 		TEST(tags_and_sizes_are_added_up),
 	};
