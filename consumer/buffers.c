@@ -248,9 +248,9 @@ static void release(struct buffers *buffers, struct pool_books *pool, const stru
 		free_unmatched(buffers, pool, item);
 	} else if (item->time > row->time && !doubt_of(&buffers->doubts, row)) {
 		place_take_away(buffers, row, true);
-		*freed_of(buffers, item->buffer_id) = (struct freed){
-			pool, item->buffer_id, item->time, (uint32_t)item->where
-		};
+		*freed_of(buffers, item->buffer_id) = (struct freed){ pool, item->buffer_id,
+								      item->time,
+								      (uint32_t)item->where };
 	} else {
 		change(buffers, row, row->books, item);
 	}

@@ -258,8 +258,8 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 	bool near = is_near(doubt, pool, item);
 	bool swapped = near && doubt->latest_noted && !doubt->swapped;
 	bool before = item->time < doubt->latest || swapped;
-	bool tangled = doubt_is_tangled(pool->holder, allocs == doubt->latest_allocs,
-					doubt->latest, doubt->latest_tid, item);
+	bool tangled = doubt_is_tangled(pool->holder, allocs == doubt->latest_allocs, doubt->latest,
+					doubt->latest_tid, item);
 	bool at_once = item->time == doubt->latest &&
 		       (doubt->tied || allocs != doubt->latest_allocs);
 

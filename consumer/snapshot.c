@@ -7,9 +7,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <tally/atomic.h>
 #include <unistd.h>
-#include <sys/mman.h>
 /* The pointer macros inline: a few instructions, as the library's licence foresees. */
 #define URCU_INLINE_SMALL_FUNCTIONS
 #include <urcu/urcu-bp.h>

@@ -16,9 +16,9 @@
 
 #define BUCKETS_MIN 1024
 #define SWEEP_LONG_NS 5000000u
-#define SWEEP_REST 10	    /* times as long as a long sweep took */
+#define SWEEP_REST 10		     /* times as long as a long sweep took */
 #define BUFFERS_MAX (UINT32_MAX / 2) /* of which each may have a doubt, which has a number */
-#define ROWS_WAITING 262144 /* 16 MiB: of a grace period, however small the table */
+#define ROWS_WAITING 262144	     /* 16 MiB: of a grace period, however small the table */
 
 /* ---- Room ------------------------------------------------------------------------------------ */
 

@@ -9,7 +9,6 @@
 #include <sys/random.h>
 #include <tally/tally.h>
 
-#include "consumer/place.h"
 #include "tests/history.h"
 
 #if defined(__has_feature)
@@ -385,135 +384,6 @@ static void record_of_the_future_waits_once(void **state)
 	stage_free(&stage);
 }
 
-/* ---- Many ------------------------------------------------------------------------------------ */
-
-/* So that who lies about everything, under many names, takes no more memory than is foreseen. */
-static void who_has_too_many_tags_leaves_some_to_others(void **state)
-{
-	struct book_counts all = { 0 };
-	struct holder *liars[32], *other;
-	size_t n, few = COUNT(liars) * BOOKS_FEW_POOLS;
-	uint32_t tag;
-
-	(void)state;
-	for (n = 0; n < COUNT(liars); n++) {
-		liars[n] = holder_new(n + 1, 1, "liar");
-		liars[n]->all = &all;
-		for (tag = 0; tag < BOOKS_TAGS_MAX + 10; tag++)
-			books_of(liars[n], (uint64_t)(tag % 10000) << 40, tag);
-		assert_in_range(liars[n]->pools.count, 1, BOOKS_POOLS_MAX);
-	}
-	assert_in_range(all.pools, BOOKS_ALL_POOLS_MAX / 2, BOOKS_ALL_POOLS_MAX + few);
-	few = COUNT(liars) * BOOKS_FEW_TAGS + all.pools; /* each with tags not told apart */
-	assert_in_range(all.tags, BOOKS_ALL_TAGS_MAX / 2, BOOKS_ALL_TAGS_MAX + few);
-	other = holder_new(99, 1, "other");
-	other->all = &all;
-	for (tag = 0; tag < BOOKS_FEW_TAGS; tag++)
-		assert_int_equal(books_of(other, (uint64_t)(tag % BOOKS_FEW_POOLS) << 40, tag)->tag,
-				 tag);
-	holder_free(other);
-	for (n = 0; n < COUNT(liars); n++)
-		holder_free(liars[n]);
-	assert_int_equal(all.pools, 0);
-	assert_int_equal(all.tags, 0);
-}
-
-/* ---- Counting -------------------------------------------------------------------------------- */
-
-/* A buffer that is allocated for ever and never freed stays one. */
-static void counts_of_a_doubt_do_not_overflow(void **state)
-{
-	struct staged item = { .time = 10, .buffer_id = 1, .kind = TALLY_KIND_ALLOC };
-	const struct staged *items[] = { &item };
-	struct pool_books *pool;
-	struct doubt *doubt;
-	struct row *row;
-	int n;
-
-	(void)state;
-	assert_int_equal(buffers_open(&buffers, 4096), 0);
-	item.holder = holder_new(1, 1, "made up");
-	buffers_begin(&buffers);
-	for (n = 0; n < 5; n++) {
-		item.time++;
-		buffers_apply(&buffers, items, 1);
-		pool = books_find_pool(item.holder, 0, 0);
-		row = place_find(&buffers, pool, 1);
-		doubt = doubt_of(&buffers.doubts, row);
-		if (doubt && n < 3) /* then two more */
-			doubt->net = INT32_MAX - 1;
-	}
-	assert_non_null(doubt);
-	doubt->tied = true; /* its count tells */
-	assert_true(doubt_is_live(doubt));
-	doubt->net = INT32_MIN;
-	item.kind = TALLY_KIND_FREE;
-	item.time++;
-	buffers_apply(&buffers, items, 1);
-	assert_true(doubt->net < 0);
-	buffers_end(&buffers);
-	buffers_leave(&buffers, item.holder);
-	buffers_settle(&buffers);
-	buffers_close(&buffers);
-}
-
-/* Else nothing is wrong but the speed, which nobody would notice. */
-static void buckets_are_found_that_are_to_be_fetched_ahead(void **state)
-{
-	struct staged item = { .time = 10, .kind = TALLY_KIND_ALLOC };
-	const struct staged *items[] = { &item };
-	const struct cds_lfht_node *buckets;
-
-	(void)state;
-	assert_int_equal(buffers_open(&buffers, 65536), 0);
-	item.holder = holder_new(1, 1, "made up");
-	for (item.buffer_id = 1; item.buffer_id <= 20000; item.buffer_id++) {
-		buffers_begin(&buffers);
-		item.time++;
-		buffers_apply(&buffers, items, 1);
-		buffers_end(&buffers);
-	}
-	assert_int_equal(buffers.ahead.buckets, buffers.buckets);
-	assert_true(buffers.ahead.base != 0);
-	buckets = (const struct cds_lfht_node *)buffers.ahead.base; /* in order by number, reversed */
-	assert_true(buckets[0].reverse_hash == 0);
-	assert_true(buckets[1].reverse_hash == 1ul << 63);
-	assert_true(buckets[buffers.buckets - 1].reverse_hash == ~0ul << (64 - 15));
-	assert_int_equal(buffers.buckets, 1ul << 15);
-	buffers_leave(&buffers, item.holder);
-	buffers_settle(&buffers);
-	buffers_close(&buffers);
-}
-
-/* Also when it was to take the place of one that is there. */
-static void allocation_that_finds_no_memory_is_left_out_with_its_free(void **state)
-{
-	struct staged item = { .time = 10, .buffer_id = 1, .kind = TALLY_KIND_ALLOC };
-	const struct staged *items[] = { &item };
-	struct pool_books *pool;
-
-	(void)state;
-	assert_int_equal(buffers_open(&buffers, 4096), 0);
-	item.holder = holder_new(1, 1, "made up");
-	buffers_begin(&buffers);
-	buffers_apply(&buffers, items, 1);
-	buffers.rows.made_max = buffers.rows.made; /* no more rows */
-	item.time++;
-	buffers_apply(&buffers, items, 1);
-	assert_int_equal(buffers.count, 0);
-	assert_int_equal(buffers.left_out, 1);
-	item.time++;
-	item.kind = TALLY_KIND_FREE;
-	buffers_apply(&buffers, items, 1);
-	pool = books_find_pool(item.holder, 0, 0);
-	assert_int_equal(pool->double_allocations, 1);
-	assert_int_equal(pool->unmatched_frees, 0);
-	buffers_end(&buffers);
-	buffers_leave(&buffers, item.holder);
-	buffers_settle(&buffers);
-	buffers_close(&buffers);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -523,10 +393,6 @@ int main(void)
 		TEST(clocks_that_differ_make_no_ghosts),
 		TEST(without_loss_wrong_times_change_nothing),
 		TEST(record_of_the_future_waits_once),
-		TEST(who_has_too_many_tags_leaves_some_to_others),
-		TEST(counts_of_a_doubt_do_not_overflow),
-		TEST(buckets_are_found_that_are_to_be_fetched_ahead),
-		TEST(allocation_that_finds_no_memory_is_left_out_with_its_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
