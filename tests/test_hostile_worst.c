@@ -372,12 +372,13 @@ static void lent_region_that_is_cut_while_it_is_opened_costs_itself_alone(void *
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* first: a child of a process that had a consumer gets none */
+		TEST(lent_region_that_is_cut_while_it_is_opened_costs_itself_alone),
 		TEST(order_of_what_a_region_holds_does_not_hold_up_a_look),
 		TEST(tags_that_are_chosen_to_collide_do_not_hold_up_a_look),
 		TEST(descriptions_are_read_whatever_stands_between_them),
 		TEST(shared_ring_that_begins_within_a_group_is_read_once),
 		TEST(bounds_are_in_order_whatever_a_writer_does),
-		TEST(lent_region_that_is_cut_while_it_is_opened_costs_itself_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
