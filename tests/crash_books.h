@@ -293,12 +293,13 @@ static inline struct ledger_sums books_of(const struct witness *from, uint32_t a
 	return sums;
 }
 
-/* Each field by itself lies between the two. */
+/* Each field by itself lies between the two; of a very long run bytes go round at 2^64. */
 static inline void books_between(const struct ledger_sums *low, const struct ledger_sums *sums,
 				 const struct ledger_sums *high)
 {
-	CHECK_RANGE(sums->allocated_bytes, low->allocated_bytes, high->allocated_bytes);
-	CHECK_RANGE(sums->freed_bytes, low->freed_bytes, high->freed_bytes);
+	CHECK_RANGE(sums->allocated_bytes - low->allocated_bytes, 0,
+		    high->allocated_bytes - low->allocated_bytes);
+	CHECK_RANGE(sums->freed_bytes - low->freed_bytes, 0, high->freed_bytes - low->freed_bytes);
 	CHECK_RANGE(sums->allocs, low->allocs, high->allocs);
 	CHECK_RANGE(sums->frees, low->frees, high->frees);
 	CHECK_RANGE(sums->failures, low->failures, high->failures);
