@@ -15,9 +15,9 @@
  *
  * Where a record came late, or two of one kind on two threads are so close that clocks may have put
  * one of the other kind elsewhere, without loss the row is live if and only if it has more
- * allocations than frees: that needs no order at all. (Nothing else is left to the count, as it does
- * not know what was there before the first event, or given back without a word.) A key whose row was taken
- * away by its free is forgotten at once; who is forgotten had as many of the one as of the other,
+ * allocations than frees: that needs no order at all. (Nothing else is left to the count, as it
+ * does not know what was there before the first event, or given back without a word.) A key whose
+ * row was taken away by its free is forgotten at once; who is forgotten had as many of the one as of the other,
  * so the row's count remains the key's. Of records that were lost nobody has the count; then a row
  * is live if and only if its latest event by time is an allocation, which is what the remaining
  * records make of it one after the other; so it is, too, where one thread alone tells, as its

@@ -15,8 +15,8 @@
 #include "consumer/look.h"
 #include "ring/clock.h"
 
-/* Between two looks records are drained this often while they come fast, and ever less when not, but
- * so often still that little is lost of what comes after a silence. */
+/* Between two looks records are drained this often while they come fast, and ever less when not,
+ * but so often still that little is lost of what comes after a silence. */
 #define DRAIN_PAUSE_NS 1000000u
 #define DRAIN_PAUSE_MAX_NS 16000000u
 

@@ -58,7 +58,7 @@ bool doubt_add(struct doubts *doubts, struct doubt *doubt, struct pool_books *po
 	       const struct staged *item);
 
 /* Whether an event and one of the same key at `time` are of the same kind, on two threads, and so
- * close to each other that what is missing between them may have been put elsewhere by the clocks. */
+ * close to each other that clocks may have put elsewhere what is missing between them. */
 bool doubt_is_tangled(const struct holder *holder, bool same_kind, uint64_t time, uint32_t tid,
 		      const struct staged *item);
 
