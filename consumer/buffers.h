@@ -13,20 +13,20 @@
  * (consumer/doubts.h): what was counted of it, and the latest event by time. A doubt ends DOUBT_NS
  * after its last event, by when nothing late is expected any more.
  *
- * Where a record came late, or two of one kind on two threads are so close that clocks may have put
- * one of the other kind elsewhere, without loss the row is live if and only if it has more
+ * Where a record came late, or two of one kind on two threads are so close that clocks may have
+ * put one of the other kind elsewhere, without loss the row is live if and only if it has more
  * allocations than frees: that needs no order at all. (Nothing else is left to the count, as it
  * does not know what was there before the first event, or given back without a word.) A key whose
- * row was taken away by its free is forgotten at once; who is forgotten had as many of the one as of the other,
- * so the row's count remains the key's. Of records that were lost nobody has the count; then a row
- * is live if and only if its latest event by time is an allocation, which is what the remaining
- * records make of it one after the other; so it is, too, where one thread alone tells, as its
- * clock does not err. Of two events within `skew`, one an allocation and one a free of different
- * threads, the first of which did not fit, the second is taken to have come first. A late record of
- * a forgotten key is left to the count until there is an event later than all that was forgotten.
- * (With loss, and late records or clocks that err on the same key, a row can stay that should not;
- * it is unsure.) A reset is no event of a key: it has to come after what is before it and before
- * what is after it, which its caller sees to.
+ * row was taken away by its free is forgotten at once; who is forgotten had as many of the one as
+ * of the other, so the row's count remains the key's. Of records that were lost nobody has the
+ * count; then a row is live if and only if its latest event by time is an allocation, which is
+ * what the remaining records make of it one after the other; so it is, too, where one thread alone
+ * tells, as its clock does not err. Of two events within `skew`, one an allocation and one a free
+ * of different threads, the first of which did not fit, the second is taken to have come first. A
+ * late record of a forgotten key is left to the count until there is an event later than all that
+ * was forgotten. (With loss, and late records or clocks that err on the same key, a row can stay
+ * that should not; it is unsure.) A reset is no event of a key: it has to come after what is
+ * before it and before what is after it, which its caller sees to.
  *
  * PUBLICATION. A row is filled before it enters the table, which liburcu orders; later changes are
  * to its word `state` and to words of its books, each of which stands by itself. Readers hold the

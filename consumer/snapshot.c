@@ -156,7 +156,8 @@ static bool can_make_threads(void)
 }
 
 /* A fork child has liburcu's state without its thread, so no grace period would ever end. Handlers
- * at fork() could give it one, but would have the parent's fork wait for all who hold a snapshot. */
+ * at fork() could give it one, but would have the parent's fork wait for all who hold a snapshot.
+ */
 static bool is_orphan(void)
 {
 	static uint64_t user; /* the process that was here first */

@@ -13,8 +13,8 @@
  * Regions are mapped read-only; a producer executes not one instruction more for any number of
  * consumers. The library never prints, never aborts and installs no signal handler. Functions
  * return 0 or a negative errno unless their line says otherwise. A consumer does not survive
- * fork(): a child may only forget it, and has none of its own before it calls exec. Allocations that
- * the library makes are not counted when its own process is a producer.
+ * fork(): a child may only forget it, and has none of its own before it calls exec. Allocations
+ * that the library makes are not counted when its own process is a producer.
  */
 #ifndef TALLY_CONSUMER_H
 #define TALLY_CONSUMER_H
@@ -69,8 +69,8 @@ struct tally_consumer_options {
 			      those of others (-EACCES), so the snapshot is not complete */
 	bool read_records; /* drain records too; else ledgers only */
 	bool read_buffers; /* keep the table of live buffers, tags, sizes; implies read_records */
-	/* Rows of that table at most, 2^31 - 1; default TALLY_BUFFERS_MAX. Of several processes none
-	 * gets more than 8 times what it leaves free. */
+	/* Rows of that table at most, up to 2^31 - 1; default TALLY_BUFFERS_MAX. Of several
+	 * processes none gets more than 8 times what it leaves free. */
 	size_t buffers_max;
 	bool from_start;   /* records gone before the consumer came are lost too */
 	bool remove_ended; /* unlink a region once its process has ended and it has been read */
@@ -211,11 +211,11 @@ struct tally_snapshot {
 /* ---- Calls ---------------------------------------------------------------------------------- */
 
 /* Makes a consumer and looks once, so that a snapshot is there. options may be NULL.
- * -EINVAL: more than one of pid, name, run_id, or too large a buffers_max; -ENOENT: the directory is
- * missing, or the region or pid asked for has no region; -EACCES: it is not ours to read; -EPROTO:
- * it has another version; -EBADMSG: it is no region, or a broken one; -EAGAIN: no thread could be
- * made; -EDEADLK: forked from a process that had a consumer; -ENOMEM. With neither pid nor name,
- * finding nothing is no error. */
+ * -EINVAL: more than one of pid, name, run_id, or too large a buffers_max; -ENOENT: the
+ * directory is missing, or the region or pid asked for has no region; -EACCES: it is not ours to
+ * read; -EPROTO: it has another version; -EBADMSG: it is no region, or a broken one; -EAGAIN: no
+ * thread could be made; -EDEADLK: forked from a process that had a consumer; -ENOMEM. With
+ * neither pid nor name, finding nothing is no error. */
 int tally_consumer_open(const struct tally_consumer_options *options,
 			struct tally_consumer **ret_consumer);
 
