@@ -189,8 +189,11 @@ static void check_new(void)
 /* In a process of its own, as none that is forked from a consumer can be one. */
 static void look_anew(void)
 {
+	uint32_t actor;
 	pid_t pid;
 
+	for (actor = 0; actor < PRODUCERS; actor++) /* goes on from there */
+		books_sums(actor, tally_load_acquire(&lives->of[actor].done));
 	fflush(NULL);
 	pid = fork();
 	assert_true(pid >= 0);
