@@ -16,12 +16,17 @@
 #define HURRIES_MAX 8
 
 /* A file that was cut sends SIGBUS to whoever reads it, unless there is a guard. */
-static bool is_cut(const struct region_watch *region)
+static bool is_cut(struct region_watch *region)
 {
+	struct region_view *view = &region->view;
 	struct stat status;
 
-	return fstat(region->view.fd, &status) != 0 ||
-	       (uint64_t)status.st_size < region->view.at.size;
+	if (fstat(view->fd, &status) == 0 && status.st_dev == view->dev &&
+	    status.st_ino == view->ino)
+		return (uint64_t)status.st_size < view->at.size;
+	/* The host has closed it, as daemons do; the number may be a file's of its own by now. */
+	view->fd = -1;
+	return true;
 }
 
 /* ---- Reading one region ---------------------------------------------------------------------- */
@@ -74,7 +79,8 @@ static int watch_all(struct look *look)
 		case 0:
 			break;
 		case -EBADMSG:
-			attach_reject(attach, region, "was cut while it was read; it is broken");
+			attach_reject(attach, region,
+				      "was cut while it was read, or its descriptor closed");
 			break;
 		default:
 			error = -ENOMEM;

@@ -172,7 +172,8 @@ int region_open(int dir_fd, const char *name, struct region_view *ret_view,
 void region_close(struct region_view *view)
 {
 	munmap(view->base, view->at.size);
-	close(view->fd);
+	if (view->fd >= 0)
+		close(view->fd);
 	view->fd = -1;
 }
 

@@ -494,6 +494,55 @@ static void descriptor_that_is_closed_by_the_host_is_given_up(void **state)
 	close(dir);
 }
 
+/* The descriptor of a file that ends in `name`. */
+static int descriptor_of(const char *name)
+{
+	char path[256];
+	int fd;
+
+	for (fd = 0; fd < 1024; fd++) {
+		ssize_t length = readlink(text("/proc/self/fd/%d", fd), path, sizeof(path) - 1);
+
+		path[length > 0 ? length : 0] = '\0';
+		if (strstr(path, name))
+			return fd;
+	}
+	fail_msg("no descriptor of %s", name);
+	return -1;
+}
+
+/* A process must not seem dead because another file's locks are looked at. */
+static void descriptor_that_the_host_has_used_again_is_left_alone(void **state)
+{
+	struct tally_consumer_options options = { 0 };
+	struct job pusher = start_pushing("21");
+	struct tally_consumer *consumer;
+	const struct tally_snapshot *now;
+	struct stat before, after;
+	int fd, file = memfd_create("the host's own", MFD_CLOEXEC);
+
+	(void)state;
+	assert_true(file >= 0);
+	assert_int_equal(ftruncate(file, 1 << 30), 0);
+	assert_int_equal(watch_open(&options, &consumer), 0);
+	now = watch_get(consumer);
+	assert_int_equal(now->process_count, 1);
+	fd = descriptor_of(now->processes[0].region);
+	watch_put(now);
+	assert_int_equal(dup2(file, fd), fd);
+	now = watch_look(consumer);
+	assert_int_equal(now->process_count, 0);
+	assert_int_equal(now->refused_files, 1);
+	watch_put(now);
+	watch_close(consumer);
+	assert_int_equal(fstat(file, &before), 0);
+	assert_int_equal(fstat(fd, &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	close(fd);
+	close(file);
+	assert_int_equal(job_end(&pusher).status, 0);
+}
+
 /* ---- Death ----------------------------------------------------------------------------------- */
 
 static void what_a_killed_process_held_is_abandoned_within_one_look(void **state)
@@ -551,6 +600,7 @@ int main(void)
 		TEST(queue_that_overflows_counts_as_a_change),
 		TEST(region_without_a_descriptor_is_tried_again),
 		TEST(descriptor_that_is_closed_by_the_host_is_given_up),
+		TEST(descriptor_that_the_host_has_used_again_is_left_alone),
 		TEST(what_a_killed_process_held_is_abandoned_within_one_look),
 	};
 
