@@ -259,6 +259,8 @@ int tally_consumer_start(struct tally_consumer *consumer, uint32_t interval_ms)
 {
 	int error = -EBUSY;
 
+	if (consumer->look.publisher.orphan)
+		return -EDEADLK;
 	exclude_begin();
 	pthread_mutex_lock(&consumer->lock);
 	if (consumer->running == STOPPED && !consumer->polling) {

@@ -304,7 +304,9 @@ int look_open(struct look *look, const struct tally_consumer_options *options)
 	look->index = NULL;
 	error = publisher_open(&look->publisher);
 	if (!error) {
-		error = pipeline_open(&look->pipeline, &look->attach.options);
+		error = look->publisher.orphan && look->attach.options.read_buffers
+				? -EDEADLK
+				: pipeline_open(&look->pipeline, &look->attach.options);
 		if (error)
 			publisher_close(&look->publisher);
 	}

@@ -107,6 +107,8 @@ int publisher_publish(struct publisher *publisher, const struct picture *picture
 	struct layout layout;
 	struct block *block, *before;
 
+	if (publisher->orphan && publisher->current)
+		return -EDEADLK;
 	while (publisher->waiting > 0 && sem_trywait(&publisher->given_back) == 0)
 		publisher->waiting--;
 	collect(publisher);
@@ -172,14 +174,13 @@ int publisher_open(struct publisher *publisher)
 	sigset_t all, before;
 	bool possible;
 
-	if (is_orphan())
-		return -EDEADLK;
 	memset(publisher, 0, sizeof(*publisher));
+	publisher->orphan = is_orphan();
 	/* liburcu's thread inherits the mask: signals are for the host's threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	possible = can_make_threads();
-	if (possible)
+	possible = publisher->orphan || can_make_threads();
+	if (possible && !publisher->orphan)
 		urcu_bp_get_default_call_rcu_data();
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!possible)

@@ -24,6 +24,7 @@ struct publisher {
 	sem_t given_back;
 	size_t waiting; /* blocks that were handed to RCU and not posted yet */
 	struct block *spare;
+	bool orphan; /* publishes once, and never again: nothing would come back */
 };
 
 /* 0, or -EAGAIN when no thread can be made for RCU. */
@@ -47,7 +48,8 @@ struct picture {
 	bool partial; /* something could not be read whole, or is in no total */
 };
 
-/* Builds and publishes a snapshot. 0 or -ENOMEM, with the one before still in place. */
+/* Builds and publishes a snapshot. 0, or with the one before still in place -ENOMEM, or -EDEADLK: in
+ * a fork child of a process that had a consumer there is only one. */
 int publisher_publish(struct publisher *publisher, const struct picture *picture);
 
 /* For readers: begins and ends an RCU read-side critical section. */

@@ -13,8 +13,9 @@
  * Regions are mapped read-only; a producer executes not one instruction more for any number of
  * consumers. The library never prints, never aborts and installs no signal handler. Functions
  * return 0 or a negative errno unless their line says otherwise. A consumer does not survive
- * fork(): a child may only forget it, and has none of its own before it calls exec. Allocations
- * that the library makes are not counted when its own process is a producer.
+ * fork(): a child may only forget it. One of its own can look just once, in tally_consumer_open(),
+ * until it calls exec. Allocations that the library makes, and those of callbacks that it calls,
+ * are not counted when its own process is a producer.
  */
 #ifndef TALLY_CONSUMER_H
 #define TALLY_CONSUMER_H
@@ -214,8 +215,8 @@ struct tally_snapshot {
  * -EINVAL: more than one of pid, name, run_id, or too large a buffers_max; -ENOENT: the
  * directory is missing, or the region or pid asked for has no region; -EACCES: it is not ours to
  * read; -EPROTO: it has another version; -EBADMSG: it is no region, or a broken one; -EAGAIN: no
- * thread could be made; -EDEADLK: forked from a process that had a consumer; -ENOMEM. With
- * neither pid nor name, finding nothing is no error. */
+ * thread could be made; -EDEADLK: read_buffers in a fork child of a process that had a consumer;
+ * -ENOMEM. With neither pid nor name, finding nothing is no error. */
 int tally_consumer_open(const struct tally_consumer_options *options,
 			struct tally_consumer **ret_consumer);
 
@@ -227,13 +228,14 @@ void tally_consumer_close(struct tally_consumer *consumer);
 const char *tally_consumer_lent_region(const struct tally_consumer *consumer);
 
 /* Looks for regions, drains records, adds up the ledgers and publishes a snapshot. One thread at a
- * time; not while a thread started below runs (-EBUSY). */
+ * time; not while a thread started below runs (-EBUSY). -EDEADLK: this is a fork child, see above. */
 int tally_consumer_poll(struct tally_consumer *consumer);
 
 /* A thread that polls every interval_ms milliseconds, at least 1, and at once, but not much more
  * than 100 times a second, when a region appears or is removed; it drains records more often while
  * they come fast. Where inotify's limits are reached, new regions are found by the next poll.
- * -EBUSY: it runs already; -EAGAIN: no thread could be made; -EMFILE, -ENFILE: no descriptor. */
+ * -EBUSY: it runs already; -EAGAIN: no thread could be made; -EMFILE, -ENFILE: no descriptor;
+ * -EDEADLK: this is a fork child, see above. */
 int tally_consumer_start(struct tally_consumer *consumer, uint32_t interval_ms);
 
 /* The two in one call, for a program that watches itself: opens this process's region, which need
