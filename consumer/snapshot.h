@@ -48,8 +48,8 @@ struct picture {
 	bool partial; /* something could not be read whole, or is in no total */
 };
 
-/* Builds and publishes a snapshot. 0, or with the one before still in place -ENOMEM, or -EDEADLK: in
- * a fork child of a process that had a consumer there is only one. */
+/* Builds and publishes a snapshot. 0; or, with the one before still in place, -ENOMEM, or -EDEADLK:
+ * in a fork child of a process that had a consumer there is only one. */
 int publisher_publish(struct publisher *publisher, const struct picture *picture);
 
 /* For readers: begins and ends an RCU read-side critical section. */

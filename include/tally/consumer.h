@@ -228,7 +228,7 @@ void tally_consumer_close(struct tally_consumer *consumer);
 const char *tally_consumer_lent_region(const struct tally_consumer *consumer);
 
 /* Looks for regions, drains records, adds up the ledgers and publishes a snapshot. One thread at a
- * time; not while a thread started below runs (-EBUSY). -EDEADLK: this is a fork child, see above. */
+ * time. -EBUSY: a thread started below runs; -EDEADLK: this is a fork child, see above. */
 int tally_consumer_poll(struct tally_consumer *consumer);
 
 /* A thread that polls every interval_ms milliseconds, at least 1, and at once, but not much more
