@@ -151,9 +151,10 @@ static inline void scene_drop(const struct scene *scene, struct world *world, st
 	world_close(world);
 }
 
-/* False: the child went another way, by an accident in the C library; try again. */
+/* False: the child went another way, by an accident in the C library; try again, `careful`: by no
+ * breakpoint there. */
 static inline bool scene_try(const struct scene *scene, const struct trace *trace, uint64_t point,
-			     enum act act, unsigned int worker)
+			     enum act act, unsigned int worker, bool careful)
 {
 	struct world world;
 	struct tracee tracee;
@@ -164,7 +165,7 @@ static inline bool scene_try(const struct scene *scene, const struct trace *trac
 	crash_at.pc = trace->pc[point];
 	scene_open(scene, &world, worker);
 	tracee = tracee_start(scene_live, (void *)scene, &truth->acted);
-	if (!tracee_go_to(&tracee, trace, point)) {
+	if (!tracee_go_to(&tracee, trace, point, careful)) {
 		scene_drop(scene, &world, &tracee);
 		return false;
 	}
@@ -214,7 +215,8 @@ static inline void scene_work(const struct scene *scene, unsigned int worker)
 		uint64_t point = trace->point[n / 2];
 		int tries = 0;
 
-		while (!scene_try(scene, trace, point, act, worker) && ++tries < SCENE_TRIES)
+		while (!scene_try(scene, trace, point, act, worker, tries > 0) &&
+		       ++tries < SCENE_TRIES)
 			;
 		if (tries < SCENE_TRIES)
 			tally_add_relaxed(

@@ -385,11 +385,13 @@ static inline bool tracee_run_to(struct tracee *tracee, uint64_t pc)
 	return true;
 }
 
-/* Brings a new child to instruction i of the trace. False: it went another way. */
-static inline bool tracee_go_to(struct tracee *tracee, const struct trace *trace, uint64_t i)
+/* Brings a new child to instruction i of the trace; `careful`: with breakpoints in our own text alone.
+ * False: it went another way. */
+static inline bool tracee_go_to(struct tracee *tracee, const struct trace *trace, uint64_t i,
+				bool careful)
 {
 	static uint32_t way[TRACE_MAX];
-	const uint32_t *from = trace->from[trace_is_ours(trace->pc[i])];
+	const uint32_t *from = trace->from[careful || trace_is_ours(trace->pc[i])];
 	uint64_t at, n = 0;
 
 	for (at = i; at > 0; at = from[at] & ~WAY_RUNS)
