@@ -385,8 +385,8 @@ static inline bool tracee_run_to(struct tracee *tracee, uint64_t pc)
 	return true;
 }
 
-/* Brings a new child to instruction i of the trace; `careful`: with breakpoints in our own text alone.
- * False: it went another way. */
+/* Brings a new child to instruction i of the trace; `careful`: with breakpoints in our own text
+ * alone. False: it went another way. */
 static inline bool tracee_go_to(struct tracee *tracee, const struct trace *trace, uint64_t i,
 				bool careful)
 {
