@@ -175,24 +175,6 @@ static int scan_lane(struct region_watch *region, struct lane_watch *lane, enum 
 	return 0;
 }
 
-/* The next of an entry's shared cells from *n on that is in a page of `pages`; *n moves behind it.
- * NULL: no more. */
-static const struct tally_shared_cell *next_shared(const struct region_watch *region,
-						   uint32_t entry, uint64_t pages, uint32_t *n)
-{
-	struct tally_process_header *header = watch_header(region, entry);
-
-	for (; *n < region->view.at.shared_cells; ++*n) {
-		uint32_t page = cells_page(*n);
-
-		if (page >= 64)
-			break;
-		if (pages >> page & 1)
-			return &process_cells(header)[(*n)++];
-	}
-	return NULL;
-}
-
 static uint64_t shared_pages(const struct region_watch *region, uint32_t entry)
 {
 	/* U2'''''' -> U1: the pages whose bits are set are reserved */
@@ -209,17 +191,17 @@ static uint64_t print_of(const struct ledger_sums *sums)
 /* The shared cells of one entry, page by page, as far as pages are reserved. */
 static int scan_shared(struct region_watch *region, uint32_t entry, enum pass pass)
 {
+	const struct tally_shared_cell *cells = process_cells(watch_header(region, entry));
 	uint64_t pages = shared_pages(region, entry), print = 0;
-	const struct tally_shared_cell *cell;
-	uint32_t n = 0;
+	uint32_t n, count = region->view.at.shared_cells;
 
-	while ((cell = next_shared(region, entry, pages, &n))) {
+	for (n = cells_next(pages, 0, count); n < count; n = cells_next(pages, n + 1, count)) {
 		struct reading now = { .shared = true, .current = true };
 
-		if (!cells_read(cell, &now.key, &now.sums) || !is_key(now.key))
+		if (!cells_read(&cells[n], &now.key, &now.sums) || !is_key(now.key))
 			continue;
 		print += print_of(&now.sums);
-		if (add_to(region, region->entries[entry].row, pass, &now, &cell->base) != 0)
+		if (add_to(region, region->entries[entry].row, pass, &now, &cells[n].base) != 0)
 			return -ENOMEM;
 	}
 	if (pass == PASS_FREED_FIRST)
@@ -229,10 +211,10 @@ static int scan_shared(struct region_watch *region, uint32_t entry, enum pass pa
 
 bool pass_is_needless(const struct region_watch *region)
 {
-	const struct tally_shared_cell *cell;
+	uint32_t n, count = region->view.at.shared_cells;
+	const struct tally_shared_cell *cells;
 	uint64_t pages, print = 0, key;
 	struct ledger_sums sums;
-	uint32_t n;
 
 	if (region->joined || region->fresh || !region->alive)
 		return false;
@@ -245,8 +227,9 @@ bool pass_is_needless(const struct region_watch *region)
 			return false;
 	}
 	pages = shared_pages(region, 0);
-	for (n = 0; (cell = next_shared(region, 0, pages, &n));)
-		if (cells_read(cell, &key, &sums) && is_key(key))
+	cells = process_cells(watch_header(region, 0));
+	for (n = cells_next(pages, 0, count); n < count; n = cells_next(pages, n + 1, count))
+		if (cells_read(&cells[n], &key, &sums) && is_key(key))
 			print += print_of(&sums);
 	return print == region->settled_print;
 }

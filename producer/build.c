@@ -90,18 +90,15 @@ static void balance_of_lanes(uint64_t key, struct ledger_sums *to)
 static void balance_of_shared(uint64_t key, struct ledger_sums *to)
 {
 	const struct cells *cells = &tally_private.in.process.cells;
+	/* U2''' -> U1: the pages whose bits are set are reserved */
+	uint64_t found, pages = tally_load_acquire(&cells->process->cell_pages);
 	struct ledger_sums sums;
-	uint64_t found;
 	uint32_t n;
 
-	for (n = 0; n < cells->count; n++) {
-		/* U2''' -> U1: the page is reserved */
-		uint64_t pages = tally_load_acquire(&cells->process->cell_pages);
-
-		if ((pages >> cells_page(n) & 1) && cells_read(&cells->cells[n], &found, &sums) &&
-		    found == key)
+	for (n = cells_next(pages, 0, cells->count); n < cells->count;
+	     n = cells_next(pages, n + 1, cells->count))
+		if (cells_read(&cells->cells[n], &found, &sums) && found == key)
 			add_balance(to, &sums, &cells->cells[n].base);
-	}
 }
 
 void build_balance(uint32_t device, uint32_t pool, int64_t *ret_bytes, int64_t *ret_allocs)

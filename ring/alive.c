@@ -74,21 +74,16 @@ int alive_lock_all(int fd)
 	return lock_entries(fd, 0, ALIVE_ENTRIES + 1);
 }
 
-static int test_entries(int fd, unsigned int entry, unsigned int count)
+int alive_test(int fd, unsigned int entry)
 {
-	struct flock lock = bytes_of(entry, count);
+	return alive_test_some(fd, entry, 1);
+}
+
+int alive_test_some(int fd, unsigned int first, unsigned int count)
+{
+	struct flock lock = bytes_of(first, count);
 
 	if (fcntl(fd, F_OFD_GETLK, &lock) != 0)
 		return -errno;
 	return lock.l_type != F_UNLCK;
-}
-
-int alive_test(int fd, unsigned int entry)
-{
-	return test_entries(fd, entry, 1);
-}
-
-int alive_test_all(int fd)
-{
-	return test_entries(fd, 0, ALIVE_ENTRIES);
 }

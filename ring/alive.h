@@ -26,13 +26,12 @@ int alive_gate_is_shut(int fd); /* 1 if who joins would not get it, else 0 or a 
 int alive_remove_gate(int fd);
 void alive_leave_gate(int fd);
 
-/* 1 if the lock of that entry is held by anyone but this open file, 0 if not, or a negative errno.
- * A read-only descriptor will do. */
+/* 1 if the lock of that entry, or of any of `count` from `first` on, is held by anyone but this
+ * open file, 0 if not, or a negative errno. A read-only descriptor will do. */
 int alive_test(int fd, unsigned int entry);
+int alive_test_some(int fd, unsigned int first, unsigned int count);
 
-/* The same for all entries at once, as a region that nobody joined has but one; locked with the
- * gate, so that nobody joins. */
+/* Takes the locks of all entries and the gate, so that nobody joins. As alive_lock(). */
 int alive_lock_all(int fd);
-int alive_test_all(int fd);
 
 #endif

@@ -21,20 +21,17 @@ struct cells cells_of(struct region *region, uint32_t entry)
 	return cells;
 }
 
-/* Makes sure that the page of cell `n` is there. */
+/* Makes sure that the page of cell `n` is there, and said to be used. */
 static bool reserve(const struct cells *to, uint32_t n)
 {
+	size_t entry = to->region ? (size_t)((unsigned char *)to->process - to->region->base) : 0;
 	uint32_t page = cells_page(n);
-	size_t entry;
 
-	if (!to->region)
-		return true;
 	/* relaxed: set after the page was there, by this process or, seen by way of the lock, by
 	 * the entry's last owner */
 	if (tally_load_relaxed(&to->process->cell_pages) >> page & 1)
 		return true;
-	entry = (size_t)((unsigned char *)to->process - to->region->base);
-	if (region_reserve(to->region, entry + page * TALLY_PAGE, TALLY_PAGE) != 0)
+	if (to->region && region_reserve(to->region, entry + page * TALLY_PAGE, TALLY_PAGE) != 0)
 		return false;
 	/* U1'' -> U2: the page is reserved before its bit says so */
 	tally_or_release(&to->process->cell_pages, 1ull << page);
@@ -152,17 +149,20 @@ bool cells_add(const struct cells *to, uint64_t key, const struct ledger_sums *s
 void cells_fold(const struct cells *from,
 		bool (*give)(void *arg, uint64_t key, const struct ledger_sums *sums), void *arg)
 {
+	/* relaxed, all: the caller's fence makes sure that what is added later is not left behind,
+	 * and a swap takes each count once */
+	uint64_t pages = tally_load_relaxed(&from->process->cell_pages);
 	uint32_t n;
 
-	for (n = 0; n < from->count; n++) {
+	for (n = cells_next(pages, 0, from->count); n < from->count;
+	     n = cells_next(pages, n + 1, from->count)) {
 		struct tally_shared_cell *cell = &from->cells[n];
 		struct ledger_sums sums = { 0 };
-		/* relaxed, all: the caller's fence makes sure that what is added later is not
-		 * left behind, and a swap takes each count once */
-		uint64_t key = tally_load_relaxed(&cell->key);
+		uint64_t key = tally_load_relaxed(&cell->key); /* relaxed: as above */
 
 		if (key == 0)
 			continue;
+		/* relaxed, all: as above */
 		sums.allocated_bytes = tally_swap_relaxed(&cell->allocated_bytes, 0);
 		sums.freed_bytes = tally_swap_relaxed(&cell->freed_bytes, 0);
 		sums.allocs = tally_swap_relaxed(&cell->allocs, 0);
@@ -184,13 +184,12 @@ void cells_book(const struct cells *of)
 	uint64_t pages = tally_load_relaxed(&of->process->cell_pages);
 	uint32_t n;
 
-	for (n = 0; n < of->count; n++) {
+	for (n = cells_next(pages, 0, of->count); n < of->count;
+	     n = cells_next(pages, n + 1, of->count)) {
 		struct tally_shared_cell *cell = &of->cells[n];
 		struct tally_cell_base *base = &cell->base;
 		uint64_t allocated, freed;
 
-		if (!(pages >> cells_page(n) & 1))
-			continue;
 		/* relaxed, all: N1 and N2 keep readers from mixing them with what was before */
 		allocated = tally_load_relaxed(&cell->allocated_bytes);
 		freed = tally_load_relaxed(&cell->freed_bytes);

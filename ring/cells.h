@@ -37,6 +37,20 @@ static inline uint32_t cells_page(uint32_t n)
 			  TALLY_PAGE);
 }
 
+/* The first cell from `n` on in one of the entry's `pages`; `count`: none. */
+static inline uint32_t cells_next(uint64_t pages, uint32_t n, uint32_t count)
+{
+	uint32_t page = cells_page(n);
+
+	if (n >= count || page >= 64 || pages >> page == 0)
+		return count;
+	page += (uint32_t)__builtin_ctzll(pages >> page);
+	if (page > cells_page(n))
+		n = (uint32_t)((page * TALLY_PAGE - sizeof(struct tally_process_header)) /
+			       sizeof(struct tally_shared_cell));
+	return n < count ? n : count;
+}
+
 /* The shared cells of a region's process entry. */
 struct cells cells_of(struct region *region, uint32_t entry);
 

@@ -226,22 +226,25 @@ int join_region(const struct region_config *config, struct region *ret_region)
 	return error == -EAGAIN ? -EBUSY : error;
 }
 
-/* With the gate, so that nobody takes an entry meanwhile: whether all who live in the region have
- * said that they leave. */
+/* With the gate, so that nobody takes an entry meanwhile: whether one of `count` processes from
+ * `first` on lives and has not said that it leaves. */
+static bool one_stays(const struct region *region, int fd, uint32_t first, uint32_t count)
+{
+	if (count == 0 || alive_test_some(fd, first, count) == 0)
+		return false;
+	if (count == 1) /* relaxed: it was there before the gate was taken, and so was its word */
+		return tally_load_relaxed(
+			       &region_process(region->base, &region->at, first)->ended_ns) == 0;
+	return one_stays(region, fd, first, count / 2) ||
+	       one_stays(region, fd, first + count / 2, count - count / 2);
+}
+
 static bool all_leave(const struct region *region, int fd)
 {
-	uint32_t entry;
+	uint32_t own = region->entry;
 
-	for (entry = 0; entry < region->at.processes; entry++) {
-		const struct tally_process_header *process = region_process(region->base,
-									    &region->at, entry);
-
-		/* relaxed: who is alive now was before the gate was taken, and so was its word */
-		if (entry != region->entry && alive_test(fd, entry) != 0 &&
-		    tally_load_relaxed(&process->ended_ns) == 0)
-			return false;
-	}
-	return true;
+	return !one_stays(region, fd, 0, own) &&
+	       !one_stays(region, fd, own + 1, region->at.processes - own - 1);
 }
 
 void join_leave(const struct region *region)

@@ -15,6 +15,7 @@
 #include "ring/alive.h"
 #include "ring/entries.h"
 #include "ring/join.h"
+#include "ring/region.h"
 
 #define COUNT_CALLS_MAX 256 /* of getdents64(), some 20,000 names: who counts has more to do */
 #define FILES_PER_PASS 32   /* n times as many: every n-th region's maker makes a pass */
@@ -116,7 +117,7 @@ static void read_header(const struct prune_room *room, struct look *look, struct
 	entries_printable(found->comm, sizeof(found->comm), header.creator_comm,
 			  sizeof(header.creator_comm));
 	if (got < (ssize_t)sizeof(header) || header.abi_version != TALLY_ABI_VERSION ||
-	    header.signature != tally_abi_signature())
+	    header.signature != region_signature())
 		return;
 	look->run_id = header.run_id;
 	look->is_runner = header.flags & TALLY_REGION_RUNNER;
@@ -141,7 +142,7 @@ static void look_at(struct prune_room *room, const struct prune_job *job, const 
 		found.ino = status.st_ino;
 		found.modified_ns = nanoseconds(&status.st_mtim);
 		found.bytes = (uint64_t)status.st_blocks * 512;
-		look.state = alive_test_all(room->file_fd) == 0 ? DEAD : LIVES;
+		look.state = alive_test_some(room->file_fd, 0, ALIVE_ENTRIES) == 0 ? DEAD : LIVES;
 		read_header(room, &look, &found);
 	}
 	close_one(&room->file_fd);
@@ -170,7 +171,7 @@ static int unlink_locked(const struct prune_room *room, const struct prune_found
 	int error = alive_lock_all(room->file_fd);
 
 	if (error == -EBADF) /* open for reading only: so it is to all who would move in */
-		error = alive_test_all(room->file_fd) == 0 ? 0 : -EAGAIN;
+		error = alive_test_some(room->file_fd, 0, ALIVE_ENTRIES) == 0 ? 0 : -EAGAIN;
 	if (error)
 		return error;
 	if (fstatat(room->dir_fd, found->name, &status, AT_SYMLINK_NOFOLLOW) != 0)

@@ -28,6 +28,19 @@
 /* Not /proc/self: that is the main thread, which may have ended before the others. */
 #define OPEN_FILES "/proc/thread-self/fd"
 
+uint64_t region_signature(void)
+{
+	static uint64_t known;
+	/* relaxed, both: a number that stands by itself, and is the same for all */
+	uint64_t signature = tally_load_relaxed(&known);
+
+	if (!signature) {
+		signature = tally_abi_signature();
+		tally_store_relaxed(&known, signature);
+	}
+	return signature;
+}
+
 void region_name(char name[REGION_NAME_MAX], uint32_t uid, uint32_t pid, uint64_t region_id)
 {
 	snprintf(name, REGION_NAME_MAX, "tally-%" PRIu32 "-%" PRIu32 "-%016" PRIx64, uid, pid,
@@ -262,7 +275,7 @@ static void fill(struct region *region, struct tally_region_header *header)
 	header->region_id = region->id;
 	snprintf(header->creator_comm, sizeof(header->creator_comm), "%s",
 		 program_invocation_short_name ? program_invocation_short_name : "");
-	header->signature = tally_abi_signature();
+	header->signature = region_signature();
 	header->clock = clock_choose();
 	now = clock_read_all((enum tally_clock)header->clock);
 	header->start_ticks = now.ticks;

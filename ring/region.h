@@ -130,4 +130,7 @@ int region_open_shared(const char *dir, const char *name, uint32_t flags, int *o
 /* 1 if the process of `entry` lives, 0 if not, or a negative errno. */
 int region_alive(const struct region_view *view, uint32_t entry);
 
+/* tally_abi_signature(), worked out once. Any thread. */
+uint64_t region_signature(void);
+
 #endif

@@ -73,14 +73,14 @@ static int check_layout(const struct tally_region_header *header, const struct s
 	char comm[24];
 
 	entries_printable(comm, sizeof(comm), header->creator_comm, sizeof(comm));
-	if (header->signature != tally_abi_signature()) {
+	if (header->signature != region_signature()) {
 		snprintf(why, REGION_WHY_MAX,
 			 "region version %" PRIu32 " with layout %016" PRIx64
 			 ", this tally reads version %u with layout %016" PRIx64
 			 ": process %" PRIu32
 			 " (%s) has another build of libtally; restart it with this one",
 			 header->abi_version, header->signature, TALLY_ABI_VERSION,
-			 tally_abi_signature(), header->creator_pid, comm);
+			 region_signature(), header->creator_pid, comm);
 		return -EPROTO;
 	}
 	if (!geometry_compute(header, ret_at) || ret_at->size != header->size_bytes) {

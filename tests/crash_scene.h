@@ -182,23 +182,16 @@ static inline bool scene_try(const struct scene *scene, const struct trace *trac
 
 static struct scene_run *scene_run;
 
-static inline uint64_t scene_setting(const char *variable, uint64_t usual)
-{
-	const char *given = getenv(variable);
-
-	return given ? strtoul(given, NULL, 10) : usual;
-}
-
 static inline void scene_record(const struct scene *scene, unsigned int worker)
 {
+	const char *stride = getenv("CRASH_STRIDE");
 	struct tracee tracee;
 	struct world world;
 
 	alarm(DEADLINE_S);
 	scene_open(scene, &world, worker);
 	tracee = tracee_start(scene_live, (void *)scene, &truth->acted);
-	trace_record(&scene_run->trace, &tracee, scene_setting("CRASH_STRIDE", 16),
-		     scene_setting("CRASH_REPEATS", 4));
+	trace_record(&scene_run->trace, &tracee, stride ? strtoul(stride, NULL, 10) : 16);
 	scene_drop(scene, &world, &tracee);
 }
 
@@ -279,16 +272,15 @@ static inline void scene_play(const struct scene *scene)
 		pids[i] = scene_fork(scene, (unsigned int)i, scene_work);
 	for (i = 0; i < workers; i++)
 		scene_await(pids[i]);
-	print_message("%s: %llu instructions of ours, %llu others; of ours %llu tried, of the "
-		      "others %llu: %llu killed, %llu stopped, %llu not come to again; %.1f s\n",
+	print_message("%s: all %llu instructions of ours, and %llu of the %llu others: %llu "
+		      "killed, %llu stopped, %llu not come to again; %.1f s\n",
 		      scene->name, (unsigned long long)scene_run->trace.ours,
+		      (unsigned long long)(scene_run->trace.points - scene_run->trace.ours),
 		      (unsigned long long)(scene_run->trace.count - scene_run->trace.ours),
-		      (unsigned long long)scene_run->trace.our_points,
-		      (unsigned long long)(scene_run->trace.points - scene_run->trace.our_points),
 		      (unsigned long long)scene_run->killed, (unsigned long long)scene_run->stopped,
 		      (unsigned long long)scene_run->missed,
 		      (double)(now_ns() - start_ns) / 1000000000);
-	assert_true(scene_run->trace.our_points > 0);
+	assert_true(scene_run->trace.ours > 0);
 	assert_true(scene_run->missed * 20 <= scene_run->trace.points);
 	crash_killed += scene_run->killed;
 	crash_stopped += scene_run->stopped;

@@ -211,12 +211,11 @@ static inline void tracee_sigcont(struct tracee *tracee)
 /* Shared among the processes that go through it. */
 struct trace {
 	uint64_t count;
-	uint64_t ours;		     /* in this program's own text */
-	uint64_t points, our_points; /* that are to be tried */
-	uint64_t pc[TRACE_MAX];	     /* the address of each, in turn */
-	uint32_t entered[TRACE_MAX]; /* how often that address was come to, this time included */
-	uint32_t before[TRACE_MAX];  /* where it was come to the last time, or 0 */
-	uint32_t point[TRACE_MAX];   /* the indexes that are to be tried */
+	uint64_t ours;		    /* in this program's own text */
+	uint64_t points;	    /* that are to be tried */
+	uint64_t pc[TRACE_MAX];	    /* the address of each, in turn */
+	uint32_t before[TRACE_MAX]; /* where it was come to the last time, or 0 */
+	uint32_t point[TRACE_MAX];  /* the indexes that are to be tried */
 	/* Which one the cheapest way comes from, and WAY_RUNS; [1]: to our own, so with no accident
 	 * of the C library. */
 	uint32_t from[2][TRACE_MAX];
@@ -296,39 +295,29 @@ static inline void trace_find_ways(const struct trace *trace, const uint64_t lib
 	}
 }
 
-#define TRACE_LONG 4000 /* instructions of ours */
-
-/* Both sides of each system call, every `stride`th other instruction of the C library, and all of
- * our own; but in a long trace, of those that a loop comes to more than `repeats` times, from then
- * on every 512th. */
-static inline void trace_choose(struct trace *trace, uint64_t stride, uint64_t repeats)
+/* All of our own instructions, both sides of each system call, and every `stride`th other
+ * instruction of the C library; not those of the kernel's vdso, whose loops depend on the time. */
+static inline void trace_choose(struct trace *trace, uint64_t stride, const uint64_t library[2])
 {
 	uint64_t i;
 
-	for (i = 0; i < trace->count; i++)
-		trace->ours += trace_is_ours(trace->pc[i]);
-	if (trace->ours < TRACE_LONG)
-		repeats = UINT64_MAX;
 	for (i = 0; i < trace->count; i++) {
-		uint64_t pc = trace->pc[i], times = trace->entered[i];
-		bool ours = trace_is_ours(pc), calls = trace_is_syscall(pc);
-		bool tried = ours ? times <= repeats || times % 512 == 0 : i % stride == 0;
+		uint64_t pc = trace->pc[i];
+		bool ours = trace_is_ours(pc), theirs = pc >= library[0] && pc < library[1];
+		bool calls = trace_is_syscall(pc) || (i > 0 && trace_is_syscall(trace->pc[i - 1]));
 
-		if (i > 0 && trace_is_syscall(trace->pc[i - 1]))
-			calls = true;
-		if (!tried && !calls)
+		trace->ours += ours;
+		if (!ours && !calls && !(theirs && i % stride == 0))
 			continue;
 		trace->point[trace->points++] = (uint32_t)i;
-		trace->our_points += ours;
 	}
 }
 
 /* Follows the child until it is done. */
-static inline void trace_record(struct trace *trace, struct tracee *tracee, uint64_t stride,
-				uint64_t repeats)
+static inline void trace_record(struct trace *trace, struct tracee *tracee, uint64_t stride)
 {
 	static uint32_t last[1u << 16]; /* by hash of the address: where it was seen last */
-	uint64_t library[2] = { 0 };
+	uint64_t none[2] = { 0 }, library[2] = { 0 };
 	uint64_t i, n = 0;
 
 	do {
@@ -340,21 +329,17 @@ static inline void trace_record(struct trace *trace, struct tracee *tracee, uint
 	for (i = 0; i < n; i++) {
 		uint64_t pc = trace->pc[i];
 		uint32_t *slot = &last[mix(pc) % COUNT(last)];
-		uint32_t times = 0;
 
 		while (*slot != UINT32_MAX && trace->pc[*slot] != pc)
 			slot = slot + 1 < last + COUNT(last) ? slot + 1 : last;
-		if (*slot != UINT32_MAX)
-			times = trace->entered[*slot];
-		trace->entered[i] = times + (i == 0 || trace->pc[i - 1] != pc);
 		trace->before[i] = *slot != UINT32_MAX ? *slot : 0;
 		*slot = (uint32_t)i;
 	}
-	trace_find_ways(trace, library, trace->from[1]);
-	if (tracee->tid == tracee->pid) /* else another thread could come to the breakpoint */
-		dl_iterate_phdr(trace_find_library, library);
-	trace_find_ways(trace, library, trace->from[0]);
-	trace_choose(trace, stride, repeats);
+	CHECK(dl_iterate_phdr(trace_find_library, library));
+	trace_find_ways(trace, none, trace->from[1]);
+	/* in a thread: another could come to a breakpoint there */
+	trace_find_ways(trace, tracee->tid == tracee->pid ? library : none, trace->from[0]);
+	trace_choose(trace, stride, library);
 }
 
 /* ---- Coming there again ---------------------------------------------------------------------- */

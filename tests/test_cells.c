@@ -185,19 +185,44 @@ static void what_is_refused_stays(void **state)
 	assert_int_equal(block.process.shared_events, 2);
 }
 
+/* Whatever the pages: the same cells as by asking each for its page. */
+static void next_cell_in_use_is_in_a_page_that_is(void **state)
+{
+	static const uint64_t each[] = { 0, 1, 2, 5, 1ull << 32, 0x100010001, UINT64_MAX };
+	static const uint32_t counts[] = { 0, 1, 64, 1024 };
+	size_t i, j;
+	uint32_t n;
+
+	(void)state;
+	for (i = 0; i < COUNT(each); i++) {
+		for (j = 0; j < COUNT(counts); j++) {
+			uint32_t next = cells_next(each[i], 0, counts[j]);
+
+			for (n = 0; n < counts[j]; n++) {
+				if (!(each[i] >> cells_page(n) & 1))
+					continue;
+				assert_int_equal(next, n);
+				next = cells_next(each[i], n + 1, counts[j]);
+			}
+			assert_int_equal(next, counts[j]);
+		}
+	}
+}
+
 /* The fold comes between a push's sums and its peak. */
 static void fold_in_the_middle_of_a_push_keeps_the_peak_at_least_what_is_held(void **state)
 {
 	static struct block from_block, to_block;
 	struct cells from = in_block(&from_block), to = in_block(&to_block);
+	struct tally_shared_cell *cell;
 
 	(void)state;
 	memset(&from_block, 0, sizeof(from_block));
 	memset(&to_block, 0, sizeof(to_block));
 	cells_push(&to, TALLY_KIND_ALLOC, 1, 1, 1000, 0);
-	from_block.cells[3] = (struct tally_shared_cell){ .key = TALLY_KEY(1, 1),
-							  .allocated_bytes = 70,
-							  .allocs = 1 };
+	cell = cells_find(&from, TALLY_KEY(1, 1));
+	cell->allocated_bytes = 70;
+	cell->allocs = 1;
 	cells_fold(&from, give, &to);
 	assert_int_equal(sums_in(&to, 1, 1).allocated_bytes, 1070);
 	assert_int_equal(sums_in(&to, 1, 1).peak_bytes, 1070);
@@ -382,6 +407,7 @@ static void peak_among_threads_is_at_least_the_true_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(next_cell_in_use_is_in_a_page_that_is),
 		TEST(every_kind_is_added_to_its_cell),
 		TEST(peak_is_the_highest_balance_and_survives_negative_ones),
 		TEST(event_beyond_the_last_cell_is_rejected_and_counted),
