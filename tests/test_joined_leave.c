@@ -3,9 +3,11 @@
  * together with others. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "ring/alive.h"
+#include "ring/join.h"
 #include "tests/joined_rows.h"
 
 /* Room for the locks of all entries, and the gate's. */
@@ -143,9 +145,44 @@ static void last_of_four_that_leave_together_takes_the_name_along(void **state)
 	check_together("4");
 }
 
+#define MEMBERS 6
+
+/* Whichever of them leaves, and whichever stays. */
+static void name_stays_as_long_as_one_has_not_said_that_it_leaves(void **state)
+{
+	struct tally_process_header *entries[MEMBERS];
+	struct region members[MEMBERS];
+	struct region_config config = { .dir = test_dir };
+	char name[REGION_NAME_MAX];
+	int leaver, stayer, n;
+
+	(void)state;
+	assert_true(join_name(name, "/one-stays"));
+	config.name = name;
+	for (n = 0; n < MEMBERS; n++) {
+		assert_int_equal(join_region(&config, &members[n]), 0);
+		entries[n] = region_process(members[n].base, &members[n].at, members[n].entry);
+		tally_store_relaxed(&entries[n]->ended_ns, 1);
+	}
+	for (stayer = 0; stayer < MEMBERS; stayer++) {
+		tally_store_relaxed(&entries[stayer]->ended_ns, 0);
+		for (leaver = 0; leaver < MEMBERS; leaver++) {
+			if (leaver != stayer)
+				join_leave(&members[leaver]);
+			assert_int_equal(regions_left(), 1);
+		}
+		tally_store_relaxed(&entries[stayer]->ended_ns, 1);
+	}
+	join_leave(&members[2]);
+	assert_int_equal(regions_left(), 0);
+	for (n = 0; n < MEMBERS; n++)
+		munmap(members[n].base, members[n].at.size);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(name_stays_as_long_as_one_has_not_said_that_it_leaves),
 		TEST(child_of_a_fork_beside_one_who_joins_and_leaves_has_nothing_of_the_region),
 		TEST(child_of_a_fork_beside_one_who_makes_regions_has_nothing_of_them),
 		TEST(region_is_made_again_where_all_memory_is_locked),
