@@ -135,6 +135,9 @@ static void add_up(struct process *process, const struct account *shared, bool r
 		said->skipped_records += lane->reader.skipped;
 		quarantine(said, lane->reader.quarantine);
 	}
+	said->records_read -= process->dropped;
+	said->lost_overwritten += process->dropped;
+	gone += process->dropped;
 	said->lost_records = said->lost_overwritten + said->lost_unrecorded;
 	if (read_records && gone > process->gone)
 		pipeline_lost(process);

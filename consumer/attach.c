@@ -11,6 +11,7 @@
 #include <tally/atomic.h>
 #include <unistd.h>
 
+#include "consumer/descriptor.h"
 #include "consumer/guard.h"
 #include "ring/alive.h"
 #include "ring/join.h"
@@ -50,7 +51,7 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 	if (strlen(dir) < sizeof(attach->path))
 		snprintf(attach->path, sizeof(attach->path), "%s", dir);
 	follow_open(&attach->follow);
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = descriptor_aside(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (fd >= 0)
 		attach->dir = fdopendir(fd);
 	if (!attach->dir) {

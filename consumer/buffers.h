@@ -70,6 +70,11 @@ struct buffers {
 	size_t holders;		    /* that have rows */
 	bool sweep;		    /* there are rows that are to go */
 	uint64_t next_sweep_ns;	    /* CLOCK_MONOTONIC: not earlier */
+	bool sweeping;
+	/* Called now and then in a long sweep, as rings fill meanwhile; may apply records. Or NULL.
+	 */
+	void (*meanwhile)(void *meanwhile_arg);
+	void *meanwhile_arg;
 	struct rows rows;
 	struct ahead ahead;
 	struct doubts doubts;

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "consumer/descriptor.h"
 #include "consumer/exclude.h"
 #include "consumer/look.h"
 #include "ring/clock.h"
@@ -134,7 +135,7 @@ static int make_thread(struct tally_consumer *consumer)
 	sigset_t all, before;
 	int error;
 
-	consumer->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	consumer->stop_fd = descriptor_aside(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (consumer->stop_fd < 0)
 		return -errno;
 	sigfillset(&all);

@@ -112,6 +112,10 @@ static void drain_once(struct region_watch *region, struct lane_watch *lane, boo
 		return;
 	lane->part.seen += reader->seen - seen;
 	lane->part.overwritten += reader->lost - lost;
+	if (reader->lost != lost) {
+		lane->row->gone += reader->lost - lost;
+		pipeline_lost(lane->row);
+	}
 }
 
 static void drain_to_end(struct region_watch *region, struct lane_watch *lane, bool skip)
@@ -329,14 +333,18 @@ bool cursor_drain(struct region_watch *region)
 	uint32_t n;
 
 	pipeline_begin(region);
-	if (notice_lanes(region) != 0)
+	if (notice_lanes(region) != 0) {
+		pipeline_unread(region);
 		return false;
+	}
 	for (n = 0; n < region->lane_count; n++) {
 		struct lane_reader *reader = &region->lanes[n].reader;
 		uint64_t before = reader->idle_pos;
 
-		if (!watch_lane(region, n, true))
+		if (!watch_lane(region, n, true)) {
 			region->stale = true;
+			pipeline_unread(region);
+		}
 		fast = fast || reader->idle_pos - before > share_of(reader->ring_log2);
 	}
 	shared_cursor_drain(region);

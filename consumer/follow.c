@@ -8,6 +8,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "consumer/descriptor.h"
+
 /* link(2) and rename(2) give a region its name; both are told by one of these. */
 #define CHANGES (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF)
 
@@ -33,7 +35,7 @@ void follow_begin(struct follow *follow, int dir_fd)
 
 	if (follow->fd >= 0)
 		return;
-	follow->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	follow->fd = descriptor_aside(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
 	if (follow->fd < 0)
 		return;
 	/* The directory that is open, whatever its path leads to by now. */

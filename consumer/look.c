@@ -281,6 +281,11 @@ bool look_drain(struct look *look)
 	return moved;
 }
 
+static void drain_meanwhile(void *look)
+{
+	look_drain(look);
+}
+
 int look_found(const struct look *look)
 {
 	const struct attach *attach = &look->attach;
@@ -316,14 +321,34 @@ int look_open(struct look *look, const struct tally_consumer_options *options)
 	}
 	if (pipeline_is_on(&look->pipeline))
 		look->attach.pipeline = &look->pipeline;
+	look->pipeline.buffers.meanwhile = drain_meanwhile;
+	look->pipeline.buffers.meanwhile_arg = look;
 	/* Should it fail, the run goes without. */
 	if (look->attach.options.lend_region && look->attach.options.run_id)
 		lend_open(&look->lent, look->attach.path, look->attach.options.run_id);
 	return 0;
 }
 
+/* Nobody looks again: what waits to be put in order is handed on. */
+static void hand_on(struct look *look)
+{
+	size_t n;
+
+	for (n = 0; n < look->attach.region_count; n++) {
+		struct region_watch *region = look->attach.regions[n];
+
+		if (region->stage.count == 0 || !region->view.base || region->cut || is_cut(region))
+			continue;
+		region->last = true;
+		guard_begin(&region->view);
+		pipeline_apply(region);
+		guard_end();
+	}
+}
+
 void look_close(struct look *look)
 {
+	hand_on(look);
 	lend_close(&look->lent);
 	publisher_close(&look->publisher);
 	attach_close(&look->attach);

@@ -76,7 +76,7 @@ void pipeline_forget(struct process *row)
 
 	if (!row->holder)
 		return;
-	stage_forget(&region->stage, row->holder);
+	stage_take_out(&region->stage, row->holder, NULL, NULL);
 	buffers_leave(&region->pipeline->buffers, row->holder);
 	row->holder = NULL;
 }
@@ -108,7 +108,13 @@ void pipeline_take(struct region_watch *region, struct process *row,
 		holder = make_holder(region, row);
 	item.holder = holder;
 	if (!holder || !stage_put(&region->stage, &item))
-		buffers_leave_out(&region->pipeline->buffers);
+		row->dropped++;
+}
+
+void pipeline_unread(struct region_watch *region)
+{
+	if (region->pipeline)
+		stage_unread(&region->stage);
 }
 
 static void apply(void *arg, const struct staged *const *items, size_t count)
@@ -128,9 +134,14 @@ static void apply(void *arg, const struct staged *const *items, size_t count)
 
 void pipeline_apply(struct region_watch *region)
 {
+	const struct process *row;
+
 	if (!region->pipeline || region->stage.count == 0)
 		return;
 	stage_apply(&region->stage, !region->alive || region->last, apply, region);
+	for (row = region->closing; row; row = row->next_closing)
+		if (row->holder)
+			stage_take_out(&region->stage, row->holder, apply, region);
 }
 
 void pipeline_tell(struct region_watch *region)

@@ -34,6 +34,9 @@ void pipeline_take(struct region_watch *region, struct process *row,
 		   const struct tally_record *record, bool shared);
 void pipeline_apply(struct region_watch *region);
 
+/* Between the first and the last of these: not every ring could be read. */
+void pipeline_unread(struct region_watch *region);
+
 /* Once a look, too: what readers are to know of a region's processes. */
 void pipeline_tell(struct region_watch *region);
 

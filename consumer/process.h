@@ -57,6 +57,7 @@ struct process {
 	/* For readers of the table of live buffers; NULL as long as no record of it was taken. */
 	struct holder *holder;
 	uint64_t gone;	  /* records that were lost, or gone before the consumer came */
+	uint64_t dropped; /* that were read, and then there was no memory for them */
 	uint64_t lost_ns; /* CLOCK_MONOTONIC when more of them were found, 0: never */
 	uint64_t incomplete_since_realtime_ns;
 

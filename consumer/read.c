@@ -79,6 +79,8 @@ static int read_whole(struct region_watch *region, bool read_records)
 		if (error == -ENOMEM || !region->unsettled)
 			break;
 	}
+	if (error)
+		pipeline_unread(region);
 	if (region->joined && region->unsettled)
 		take_back_sums(region);
 	return error == -EAGAIN ? 0 : error;

@@ -50,7 +50,10 @@ static bool new_run(struct stage *stage)
 
 void stage_begin(struct stage *stage, uint64_t now)
 {
-	stage->before = stage->now;
+	if (!stage->unread)
+		stage->before = stage->now;
+	stage->unread_before = stage->unread;
+	stage->unread = false;
 	stage->now = now;
 	stage->cut = now;
 	stage->held = stage->count;
@@ -87,6 +90,15 @@ bool stage_behind(struct stage *stage)
 void stage_cut_off(struct stage *stage)
 {
 	if (!stage_behind(stage) && stage->before < stage->cut)
+		stage->cut = stage->before;
+}
+
+void stage_unread(struct stage *stage)
+{
+	if (stage->unread_before)
+		return;
+	stage->unread = true;
+	if (stage->before < stage->cut)
 		stage->cut = stage->before;
 }
 
@@ -189,13 +201,20 @@ void stage_apply(struct stage *stage, bool all,
 	start_again(stage, kept);
 }
 
-void stage_forget(struct stage *stage, const struct holder *holder)
+void stage_take_out(struct stage *stage, const struct holder *holder,
+		    void (*apply)(void *arg, const struct staged *const *items, size_t count),
+		    void *arg)
 {
 	size_t kept = 0, n;
 
-	for (n = 0; n < stage->count; n++)
-		if (stage->items[n].holder != holder)
-			stage->items[kept++] = stage->items[n];
+	for (n = 0; n < stage->count; n++) {
+		const struct staged item = stage->items[n], *one = &item;
+
+		if (item.holder != holder)
+			stage->items[kept++] = item;
+		else if (apply)
+			apply(arg, &one, 1);
+	}
 	stage->count = stage->held = kept;
 	stage->run_count = kept > 0;
 	if (kept > 0)

@@ -5,12 +5,14 @@
  *	stage_begin()    with the time, before any ring is read
  *	stage_source()   before each ring; then stage_put() each of its records, in the ring's order
  *	stage_behind()   after a ring of which some were left
+ *	stage_unread()   where a ring could not be read
  *	stage_apply()    in order of time, up to the time from which on records may be missing
  *
  * What was taken down before the begin and had been published by then has been read, so all up to
  * that time is there, but for a ring that was not read to its end: there all is there up to the
- * last that was read. Later ones wait for the next time. They wait twice at most: a ring in which
- * the last that was read is older than the begin before is to be read on. A record that waited and
+ * last that was read. Later ones wait for the next time. They wait twice at most, once more where a
+ * ring could not be read: a ring in which the last that was read is older than the begin before is
+ * to be read on, and one that cannot be read twice is not waited for. A record that waited and
  * still claims to be of the future lies, and is handed on.
  *
  * What is missing nevertheless is a record whose thread was stopped between taking the time and
@@ -50,6 +52,7 @@ struct stage {
 	uint64_t *heap;	  /* likewise: runs, the one with the earliest item first */
 	size_t run_count, run_room;
 	bool new_source;
+	bool unread, unread_before; /* a ring could not be read this time, the time before */
 	uint64_t before, now, cut;
 };
 
@@ -69,6 +72,9 @@ bool stage_behind(struct stage *stage);
 /* The same when no more can be put. */
 void stage_cut_off(struct stage *stage);
 
+/* Nothing of some ring could be put. */
+void stage_unread(struct stage *stage);
+
 /* So many are handed on at a time, at most. */
 #define STAGE_BATCH 32
 
@@ -77,7 +83,10 @@ void stage_apply(struct stage *stage, bool all,
 		 void (*apply)(void *arg, const struct staged *const *items, size_t count),
 		 void *arg);
 
-/* Drops what waits of one holder. */
-void stage_forget(struct stage *stage, const struct holder *holder);
+/* After stage_apply(): takes out what waits of one holder, in order of time. `apply` may be NULL.
+ */
+void stage_take_out(struct stage *stage, const struct holder *holder,
+		    void (*apply)(void *arg, const struct staged *const *items, size_t count),
+		    void *arg);
 
 #endif

@@ -15,6 +15,7 @@
 #include "ring/clock.h"
 
 #define BUCKETS_MIN 1024
+#define SWEEP_STEP 4096 /* rows: a millisecond or two */
 #define SWEEP_LONG_NS 5000000u
 #define SWEEP_REST 10		     /* times as long as a long sweep took */
 #define BUFFERS_MAX (UINT32_MAX / 2) /* of which each may have a doubt, which has a number */
@@ -52,7 +53,8 @@ static void grow(struct buffers *buffers)
 
 	while (wanted < buffers->count && wanted < buffers->max)
 		wanted *= 2;
-	if (wanted == buffers->buckets || !can_have(wanted, PROT_READ | PROT_WRITE))
+	if (buffers->sweeping || wanted == buffers->buckets ||
+	    !can_have(wanted, PROT_READ | PROT_WRITE))
 		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -172,11 +174,15 @@ void buffers_end_doubts(struct buffers *buffers, uint64_t until_ns)
 	urcu_bp_read_unlock();
 }
 
+/* What is removed meanwhile remains a way to the next node until the lock is given back. */
 void buffers_sweep(struct buffers *buffers)
 {
 	struct cds_lfht_node *node;
 	struct cds_lfht_iter iter;
+	size_t met = 0;
 
+	buffers->sweep = false;
+	buffers->sweeping = true;
 	urcu_bp_read_lock();
 	cds_lfht_for_each(buffers->table, &iter, node)
 	{
@@ -185,9 +191,12 @@ void buffers_sweep(struct buffers *buffers)
 
 		if (leaves || buffers_is_gone(buffers, row))
 			place_take_away(buffers, row, !leaves);
+		if (++met % SWEEP_STEP == 0 && buffers->meanwhile)
+			buffers->meanwhile(buffers->meanwhile_arg);
 	}
 	urcu_bp_read_unlock();
-	buffers->sweep = false;
+	buffers->sweeping = false;
+	grow(buffers);
 }
 
 static uint64_t thread_ns(void)
@@ -319,6 +328,7 @@ void buffers_close(struct buffers *buffers)
 {
 	if (!buffers->table)
 		return;
+	buffers->meanwhile = NULL;
 	buffers_sweep(buffers);
 	retire_leaving(buffers);
 	while (buffers->waiting > 0)

@@ -88,6 +88,18 @@ void pause_a_moment(void); /* between two looks at a condition */
 #define UNDER_TSAN 0
 #endif
 
+/* AddressSanitizer, which takes all addresses there are. */
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#endif
+#endif
+#ifndef UNDER_ASAN
+#define UNDER_ASAN 0
+#endif
+
 /* A number that is as random as its seed. */
 uint64_t mix(uint64_t x);
 

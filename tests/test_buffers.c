@@ -384,6 +384,82 @@ static void record_of_the_future_waits_once(void **state)
 	stage_free(&stage);
 }
 
+/* A reading in which one ring, or none, could be read. */
+static void stage_without(struct stage *stage, uint64_t now, uint64_t time, bool unread)
+{
+	applied_count = 0;
+	stage_begin(stage, now);
+	stage_source(stage);
+	assert_true(stage_put(stage, &(struct staged){ .time = time }));
+	if (unread)
+		stage_unread(stage);
+	stage_apply(stage, false, note_time, NULL);
+}
+
+static void records_wait_once_for_a_ring_that_cannot_be_read(void **state)
+{
+	struct stage stage = { 0 };
+
+	(void)state;
+	stage_without(&stage, 100, 90, false);
+	assert_int_equal(applied_count, 1);
+	stage_without(&stage, 200, 190, true); /* of 110 may still come */
+	assert_int_equal(applied_count, 0);
+	stage_without(&stage, 300, 110, false);
+	assert_int_equal(applied_count, 2);
+	assert_int_equal(applied[0], 110);
+	assert_int_equal(applied[1], 190);
+	stage_without(&stage, 400, 390, true);
+	assert_int_equal(applied_count, 0);
+	stage_without(&stage, 500, 490, true); /* not for ever */
+	assert_int_equal(applied_count, 2);
+	stage_without(&stage, 600, 590, true);
+	assert_int_equal(applied_count, 0);
+	stage_without(&stage, 700, 690, false);
+	assert_int_equal(applied_count, 2);
+	stage_without(&stage, 800, 780, true); /* and has more than can be read at once */
+	stage_begin(&stage, 900);
+	stage_source(&stage);
+	assert_true(stage_put(&stage, &(struct staged){ .time = 750 }));
+	stage_cut_off(&stage);
+	stage_apply(&stage, false, note_time, NULL);
+	assert_int_equal(applied_count, 1);
+	assert_int_equal(applied[0], 750);
+	stage_free(&stage);
+}
+
+static void what_waits_of_one_is_taken_out_in_order(void **state)
+{
+	struct holder *one = holder_new(1, 1, "one"), *other = holder_new(2, 2, "other");
+	struct stage stage = { 0 };
+	uint64_t time;
+
+	(void)state;
+	stage_begin(&stage, 100);
+	for (time = 0; time < 6; time++) {
+		stage_source(&stage);
+		assert_true(
+			stage_put(&stage, &(struct staged){ .time = 110 - time,
+							    .holder = time % 2 ? one : other }));
+	}
+	applied_count = 0;
+	stage_apply(&stage, false, note_time, NULL);
+	assert_int_equal(applied_count, 0);
+	stage_take_out(&stage, one, note_time, NULL);
+	assert_int_equal(applied_count, 3);
+	assert_int_equal(applied[0], 105);
+	assert_int_equal(applied[1], 107);
+	assert_int_equal(applied[2], 109);
+	applied_count = 0;
+	stage_begin(&stage, 200);
+	stage_apply(&stage, false, note_time, NULL);
+	assert_int_equal(applied_count, 3);
+	assert_int_equal(applied[2], 110);
+	stage_free(&stage);
+	holder_free(one);
+	holder_free(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,6 +469,8 @@ int main(void)
 		TEST(clocks_that_differ_make_no_ghosts),
 		TEST(without_loss_wrong_times_change_nothing),
 		TEST(record_of_the_future_waits_once),
+		TEST(records_wait_once_for_a_ring_that_cannot_be_read),
+		TEST(what_waits_of_one_is_taken_out_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,74 @@ static void buckets_are_found_that_are_to_be_fetched_ahead(void **state)
 	buffers_close(&buffers);
 }
 
+/* ---- Sweeping -------------------------------------------------------------------------------- */
+
+#define SWEPT 60000
+#define CHANGES 20000 /* a turn */
+#define KEPT 400000
+
+static bool held[KEPT];
+static uint64_t turns;
+
+static void apply_one(struct holder *holder, uint64_t id, enum tally_kind kind)
+{
+	static uint64_t time = 1;
+	struct staged item = {
+		.time = ++time, .buffer_id = id, .kind = (uint8_t)kind, .holder = holder
+	};
+	const struct staged *items[] = { &item };
+
+	buffers_apply(&buffers, items, 1);
+}
+
+/* Half of them are there by and by, and the table has to grow. */
+static void keep_changing(void *arg)
+{
+	int n;
+
+	turns++;
+	buffers_begin(&buffers);
+	for (n = 0; n < CHANGES; n++) {
+		uint64_t id = mix(turns * CHANGES + (uint64_t)n) % KEPT;
+
+		held[id] = !held[id];
+		apply_one(arg, id, held[id] ? TALLY_KIND_ALLOC : TALLY_KIND_FREE);
+	}
+	buffers_end(&buffers);
+}
+
+static void records_are_applied_while_rows_of_the_dead_are_swept(void **state)
+{
+	struct holder *dead = holder_new(1, 1, "dead"), *kept = holder_new(2, 2, "kept");
+	size_t count = 0, id;
+
+	(void)state;
+	assert_int_equal(buffers_open(&buffers, 2 * KEPT), 0);
+	buffers.meanwhile = keep_changing;
+	buffers.meanwhile_arg = kept;
+	keep_changing(kept);
+	buffers_begin(&buffers);
+	for (id = 0; id < SWEPT; id++)
+		apply_one(dead, id, TALLY_KIND_ALLOC);
+	buffers_end(&buffers);
+	buffers_leave(&buffers, dead);
+	turns = 0;
+	buffers_settle(&buffers);
+	assert_true(turns >= SWEPT / 4096);
+	for (id = 0; id < KEPT; id++) {
+		struct row *row = place_find(&buffers, books_find_pool(kept, 0, 0), id);
+
+		assert_int_equal(row && place_is_live(row), held[id]);
+		count += held[id];
+	}
+	assert_int_equal(buffers.count, count);
+	assert_true(buffers.buckets >= count);
+	turns = 0;
+	buffers_leave(&buffers, kept);
+	buffers_close(&buffers);
+	assert_int_equal(turns, 0); /* nothing comes any more */
+}
+
 /* Also when it was to take the place of one that is there. */
 static void allocation_that_finds_no_memory_is_left_out_with_its_free(void **state)
 {
@@ -203,6 +271,7 @@ int main(void)
 		TEST(who_has_too_many_tags_leaves_some_to_others),
 		TEST(counts_of_a_doubt_do_not_overflow),
 		TEST(buckets_are_found_that_are_to_be_fetched_ahead),
+		TEST(records_are_applied_while_rows_of_the_dead_are_swept),
 		TEST(allocation_that_finds_no_memory_is_left_out_with_its_free),
 	};
 

@@ -100,7 +100,7 @@ static size_t descriptors(void)
 	size_t count = 0;
 	int fd;
 
-	for (fd = 0; fd < 256; fd++)
+	for (fd = 0; fd < 1024; fd++)
 		count += fcntl(fd, F_GETFD, 0) >= 0;
 	return count;
 }

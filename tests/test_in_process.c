@@ -239,6 +239,48 @@ static void program_watches_itself_from_before_its_first_push(void **state)
 	watch_close(consumer);
 }
 
+/* As daemons do it, and then open files of their own. */
+static void descriptors_that_the_host_gets_again_are_its_own(void **state)
+{
+	struct tally_consumer_options options = { .dir = region_dir };
+	struct tally_consumer *consumer = NULL;
+	int lowest, fd, ends[16][2];
+	size_t n;
+	char byte;
+
+	(void)state;
+	if (UNDER_TSAN)
+		SKIP("ThreadSanitizer does not see how liburcu publishes");
+	lowest = fcntl(0, F_DUPFD_CLOEXEC, 3);
+	close(lowest);
+	assert_int_equal(tally_consumer_start_own(&options, 1, &consumer), 0);
+	watch_keep(consumer);
+	assert_int_equal(tally_init(NULL), 0);
+	for (fd = lowest; fd < 200; fd++)
+		close(fd);
+	for (n = 0; n < COUNT(ends); n++) {
+		assert_int_equal(pipe(ends[n]), 0);
+		assert_int_equal(write(ends[n][1], "x", 1), 1);
+	}
+	tally_alloc(1, TALLY_POOL_DRAM, 1, 10);
+	for (;;) { /* it still sees what comes and goes, or the test runs out of time */
+		const struct tally_snapshot *now = watch_get(consumer);
+		bool shown = watch_sums(now, 1, TALLY_POOL_DRAM).allocated_bytes == 10;
+
+		watch_put(now);
+		if (shown)
+			break;
+		sched_yield();
+	}
+	assert_int_equal(tally_shutdown(), 0);
+	watch_close(consumer);
+	for (n = 0; n < COUNT(ends); n++) {
+		assert_int_equal(read(ends[n][0], &byte, 1), 1);
+		assert_int_equal(close(ends[n][0]), 0);
+		assert_int_equal(close(ends[n][1]), 0);
+	}
+}
+
 static void own_consumer_takes_no_other_region(void **state)
 {
 	struct tally_consumer_options wrong[] = {
@@ -536,6 +578,7 @@ int main(void)
 		TEST_OFF(init_refuses_sizes_that_are_not_usable),
 		TEST_OFF(armed_and_disarmed_again_and_again),
 		TEST_OFF(program_watches_itself_from_before_its_first_push),
+		TEST_OFF(descriptors_that_the_host_gets_again_are_its_own),
 		TEST_OFF(own_consumer_takes_no_other_region),
 		TEST_OFF(fork_child_of_a_consumer_looks_once_and_does_not_hang),
 		TEST_OFF(errno_is_left_alone),

@@ -83,7 +83,8 @@ struct tally_consumer_options {
 
 	/* Called for each record read, on the thread that polls; implies read_records. Records of
 	 * one region come in order of time, but for few whose thread was stopped while it pushed
-	 * them. It must not call tally_consumer_poll() or _close(). */
+	 * them; what is not in order yet waits, for tally_consumer_close() at most, which calls it,
+	 * too. It must not call tally_consumer_poll() or _close(). */
 	void (*event)(void *event_arg, const struct tally_event *event);
 	void *event_arg;
 };
@@ -169,7 +170,8 @@ struct tally_process_view {
 	uint64_t events;	    /* counted so far */
 	uint64_t records_read;	    /* 0 unless read_records */
 	uint64_t lost_records;	    /* the two below; all of them leave totals exact */
-	uint64_t lost_overwritten;  /* before they were read; needs read_records */
+	uint64_t lost_overwritten;  /* before they were read, or no memory for them here;
+				     * needs read_records */
 	uint64_t lost_unrecorded;   /* counted by the producer without a record */
 	uint64_t rejected_events;   /* out of range or no cell left: in no total */
 	uint64_t skipped_records;   /* of a kind this version does not know */
