@@ -25,9 +25,27 @@ static void copy_text(char *to, size_t size, const char *from)
 		memcpy(to, from, strnlen(from, size - 1));
 }
 
+void describe_device(uint32_t device, const struct tally_device_info *info,
+		     struct tally_device_entry *ret_entry)
+{
+	struct tally_device_entry entry = {
+		.device = device,
+		.flags = info->remote ? TALLY_DEVICE_REMOTE : 0,
+		.grid_x = info->grid_x,
+		.grid_y = info->grid_y,
+		.channels = info->channels,
+	};
+
+	copy_text(entry.name, sizeof(entry.name), info->name);
+	copy_text(entry.arch, sizeof(entry.arch), info->arch);
+	copy_text(entry.stable_id, sizeof(entry.stable_id), info->stable_id);
+	memcpy(entry.capacity_bytes, info->capacity_bytes, sizeof(entry.capacity_bytes));
+	*ret_entry = entry;
+}
+
 int tally_device_describe(uint32_t device, const struct tally_device_info *info)
 {
-	struct tally_device_entry entry = { .device = device };
+	struct tally_device_entry entry;
 	struct lane_event event = { .kind = TALLY_KIND_DEVICE };
 	int saved_errno = errno;
 	int result;
@@ -36,14 +54,7 @@ int tally_device_describe(uint32_t device, const struct tally_device_info *info)
 		return -EINVAL;
 	result = need_region();
 	if (!result) {
-		entry.flags = info->remote ? TALLY_DEVICE_REMOTE : 0;
-		copy_text(entry.name, sizeof(entry.name), info->name);
-		copy_text(entry.arch, sizeof(entry.arch), info->arch);
-		copy_text(entry.stable_id, sizeof(entry.stable_id), info->stable_id);
-		entry.grid_x = info->grid_x;
-		entry.grid_y = info->grid_y;
-		entry.channels = info->channels;
-		memcpy(entry.capacity_bytes, info->capacity_bytes, sizeof(entry.capacity_bytes));
+		describe_device(device, info, &entry);
 		result = entries_device(&tally_private.in.process.region, &entry);
 	}
 	if (result >= 0) {

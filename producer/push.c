@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "producer/state.h"
+#include "ring/aside.h"
 
 union private_pages tally_private __attribute__((aligned(TALLY_PAGE)));
 _Thread_local struct thread_state tally_thread
@@ -34,13 +35,12 @@ static uint32_t thread_id(struct thread_state *thread)
 	return thread->tid;
 }
 
-/* The event's record in the shared ring. False: it gets none. */
-static bool record(const struct shared_ring *ring, enum tally_clock clock,
-		   const struct aside *aside, const struct lane_event *event)
+/* Counts it in `to`, with a record in `ring`. */
+static void count(const struct cells *to, const struct shared_ring *ring, enum tally_clock clock,
+		  const struct aside *aside, const struct lane_event *event)
 {
 	struct thread_state *thread = &tally_thread;
 	uint64_t other = 0;
-	uint64_t *ticket = aside->nested ? &other : &thread->ticket;
 	struct shared_event shared = {
 		.time = event->time ? event->time : clock_ticks(clock),
 		.kind = event->kind,
@@ -50,27 +50,7 @@ static bool record(const struct shared_ring *ring, enum tally_clock clock,
 		.label = aside->tag,
 	};
 
-	return (shared_ready(ring) || shared_reserve(ring)) && shared_push(ring, &shared, ticket);
-}
-
-/* Counts it in `to`: the record first, the sums second. */
-static void count(const struct cells *to, const struct shared_ring *ring, enum tally_clock clock,
-		  const struct aside *aside, const struct lane_event *event)
-{
-	struct ledger_sums change = ledger_change(event->kind, event->size, event->buffer_id);
-	struct tally_shared_cell *cell = NULL;
-
-	if (aside->sums) {
-		cell = cells_find(to, TALLY_KEY(aside->device, aside->pool & 0xff));
-		if (!cell) {
-			cells_reject(to);
-			return;
-		}
-	}
-	if (!record(ring, clock, aside, event))
-		cells_unrecorded(to->process, 1);
-	if (cell)
-		cells_change(cell, &change);
+	aside_count(to, ring, &shared, aside->sums, aside->nested ? &other : &thread->ticket);
 }
 
 /* Into the static cells, as long as there is no region. */

@@ -194,6 +194,14 @@ static inline uint16_t tags_current(const struct thread_state *thread, uint64_t 
 /* Makes it the one that its lane's records carry. */
 void tags_apply(struct thread_state *thread);
 
+/* ---- calls.c --------------------------------------------------------------------------------- */
+
+struct tally_device_info; /* tally.h */
+
+/* A description as a region keeps it. */
+void describe_device(uint32_t device, const struct tally_device_info *info,
+		     struct tally_device_entry *ret_entry);
+
 /* ---- push.c ---------------------------------------------------------------------------------- */
 
 /* Counts an event, wherever the calling thread can; completes its time. */

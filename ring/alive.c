@@ -38,6 +38,14 @@ int alive_lock(int fd, unsigned int entry)
 	return lock_entries(fd, entry, 1);
 }
 
+void alive_unlock(int fd, unsigned int entry)
+{
+	struct flock lock = bytes_of(entry, 1);
+
+	lock.l_type = F_UNLCK;
+	set_lock(fd, &lock);
+}
+
 int alive_join_gate(int fd)
 {
 	struct flock lock = bytes_of(ALIVE_ENTRIES, 1);
@@ -63,10 +71,7 @@ int alive_remove_gate(int fd)
 
 void alive_leave_gate(int fd)
 {
-	struct flock lock = bytes_of(ALIVE_ENTRIES, 1);
-
-	lock.l_type = F_UNLCK;
-	set_lock(fd, &lock);
+	alive_unlock(fd, ALIVE_ENTRIES);
 }
 
 int alive_lock_all(int fd)

@@ -19,6 +19,9 @@
  * 0, -EAGAIN when another holds it, or another negative errno. */
 int alive_lock(int fd, unsigned int entry);
 
+/* Gives it back. */
+void alive_unlock(int fd, unsigned int entry);
+
 /* Takes the gate: to join, or to remove the file. Given back when the open file goes, or by
  * alive_leave_gate(). As alive_lock(). */
 int alive_join_gate(int fd);

@@ -28,10 +28,9 @@ int owner_generation(uint64_t *ret_generation)
 }
 
 /* The name is read word by word by others while the next owner writes it. */
-static void write_comm(struct tally_process_header *process)
+static void write_comm(struct tally_process_header *process, const char *name)
 {
 	uint64_t words[sizeof(process->comm) / sizeof(uint64_t)] = { 0 };
-	const char *name = program_invocation_short_name;
 	size_t n;
 
 	if (name)
@@ -48,13 +47,13 @@ void owner_begin(struct region *region, const struct region_config *config, uint
 
 	/* relaxed, all: N3 publishes them */
 	tally_store_relaxed(&process->ended_ns, 0);
-	tally_store_relaxed(&process->pid, (uint64_t)getpid());
+	tally_store_relaxed(&process->pid, config->pid ? config->pid : (uint64_t)getpid());
 	tally_store_relaxed(&process->start_realtime_ns, clock_realtime_ns());
 	tally_store_relaxed(&process->parent, config->parent);
 	/* relaxed: as above */
 	tally_store_relaxed(&process->inherited_bytes, (uint64_t)config->inherited_bytes);
 	tally_store_relaxed(&process->inherited_allocs, (uint64_t)config->inherited_allocs);
-	write_comm(process);
+	write_comm(process, config->comm ? config->comm : program_invocation_short_name);
 	/* U1''''' -> U2: the page was reserved by who took the entry */
 	tally_or_release(&process->cell_pages, 1);
 	region->generation = generation;

@@ -302,6 +302,10 @@ void region_discard(struct region *region)
 
 static int create_once(const struct region_config *config, struct region *ret_region)
 {
+	uint32_t processes_log2 = config->processes_log2 ? config->processes_log2
+							 : GEOMETRY_PROCESSES_LOG2;
+	uint32_t shared_ring_log2 = config->shared_ring_log2 ? config->shared_ring_log2
+							     : config->ring_log2;
 	struct region region = {
 		.fd = -1,
 		.open_fd = config->open_fd,
@@ -313,8 +317,8 @@ static int create_once(const struct region_config *config, struct region *ret_re
 		.shared_cells_log2 = GEOMETRY_CELLS_LOG2,
 		.devices_log2 = GEOMETRY_DEVICES_LOG2,
 		.tags_log2 = GEOMETRY_TAGS_LOG2,
-		.processes_log2 = config->name ? GEOMETRY_PROCESSES_LOG2 : 0,
-		.shared_ring_log2 = (uint8_t)config->ring_log2,
+		.processes_log2 = config->name ? (uint8_t)processes_log2 : 0,
+		.shared_ring_log2 = (uint8_t)shared_ring_log2,
 		.flags = config->flags | (config->name ? TALLY_REGION_JOINED : 0),
 		.run_id = config->run_id,
 	};

@@ -34,7 +34,11 @@ struct region_config {
 	const char *name;   /* NULL, or of a region for several processes: a file name in `dir` */
 	uint32_t ring_log2; /* 0: totals only */
 	uint32_t lanes_log2;
-	uint32_t flags; /* TALLY_REGION_... */
+	uint32_t shared_ring_log2; /* of a region that has no other rings; 0: as ring_log2 */
+	uint32_t processes_log2;   /* with a name; 0: GEOMETRY_PROCESSES_LOG2 */
+	uint32_t pid;		   /* whose the entry is said to be; 0: this process's */
+	const char *comm;	   /* its name; NULL: this process's */
+	uint32_t flags;		   /* TALLY_REGION_... */
 	uint64_t run_id;
 	uint64_t parent; /* generation of the process this one was forked from, or 0 */
 	int64_t inherited_bytes, inherited_allocs;
