@@ -10,23 +10,29 @@ exported() # library
 	nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort
 }
 
-declared() # header; gcc lists every declaration it has seen, with its place
+declared() # header...; gcc lists every declaration it has seen, with its place
 {
-	gcc -fsyntax-only -Iinclude -aux-info /dev/stdout -x c "$1" |
-		sed -nE "s|^/\* $1:.*\*/ extern [^(]*\b(\w+) \(.*|\1|p" | sort
+	local header
+	for header; do
+		gcc -fsyntax-only -Iinclude -aux-info /dev/stdout -x c "$header" |
+			sed -nE "s|^/\* $header:.*\*/ extern [^(]*\b(\w+) \(.*|\1|p"
+	done | sort
 }
 
-same() # library header
+same() # library header...
 {
-	diff <(exported "$1") <(declared "$2") >/dev/null && return
-	echo "$1 and $2 differ:"
-	comm -23 <(exported "$1") <(declared "$2") | sed 's/$/: exported, not declared/'
-	comm -13 <(exported "$1") <(declared "$2") | sed 's/$/: declared, not exported/'
+	local library=$1
+	shift
+	diff <(exported "$library") <(declared "$@") >/dev/null && return
+	echo "$library and $* differ:"
+	comm -23 <(exported "$library") <(declared "$@") | sed 's/$/: exported, not declared/'
+	comm -13 <(exported "$library") <(declared "$@") | sed 's/$/: declared, not exported/'
 	status=1
 }
 
 [[ -n $(declared include/tally/tally.h) ]] || exit 1
-same "$build/libtally.so" include/tally/tally.h
+producer=(include/tally/tally.h include/tally/ids.h)
+same "$build/libtally.so" "${producer[@]}"
 same "$build/libtally-consumer.so" include/tally/consumer.h
 
 # The adapter stands in for the C library's allocator and for nothing else.
@@ -38,13 +44,16 @@ strange=$(exported "$build/libtally-malloc.so" | grep -vxE \
 }
 
 # Archives: names with external linkage are the same, so that nobody's program clashes with ours.
-archive() # archive header
+archive() # archive header...
 {
-	diff <(nm -g --defined-only "$1" | awk 'NF == 3 { print $3 }' | sort) <(declared "$2") || {
-		echo "$1: names (<) are not those of $2 (>)"
+	local library=$1
+	shift
+	diff <(nm -g --defined-only "$library" | awk 'NF == 3 { print $3 }' | sort) \
+		<(declared "$@") || {
+		echo "$library: names (<) are not those of $* (>)"
 		status=1
 	}
 }
-archive "$build/libtally.a" include/tally/tally.h
+archive "$build/libtally.a" "${producer[@]}"
 archive "$build/libtally-consumer.a" include/tally/consumer.h
 exit $status

@@ -160,7 +160,7 @@ echo '#include "../consumer/api.h"' >>ring/put.c
 
 # Libraries with one name too many, one too few, and a library too many.
 sound
-cp "$here/../../include/tally/tally.h" "$here/../../include/tally/consumer.h" include/tally/
+cp "$here"/../../include/tally/{tally,ids,consumer}.h include/tally/
 cp -P "$build"/*.so* "$build"/*.a build/
 BUILD=build passes exports.sh
 BUILD=build passes needed.sh
