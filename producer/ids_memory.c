@@ -13,7 +13,7 @@
 
 #include "ring/region.h"
 
-#define SHARD_ENTRIES_MIN 1024
+#define SHARD_ENTRIES_MIN 2048
 #define ENTRIES_MAX (1ull << 32)
 
 /* ---- Arrays ---------------------------------------------------------------------------------- */

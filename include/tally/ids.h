@@ -55,7 +55,7 @@ struct tally_ids;
 /* Zero is each field's default. */
 struct tally_ids_options {
 	/* At most so many live entries, up to 2^32; an entry takes 43 to 86 bytes. Shards have
-	 * equal parts of it, at least 1024 entries each, and ids fall unevenly: with more than one
+	 * equal parts of it, at least 2048 entries each, and ids fall unevenly: with more than one
 	 * shard a put may be refused from 7/8 of it on; with one it is exact. */
 	uint64_t entries_max;
 	/* A power of two. A shard has a lock and, from its first entry on, a page of memory: 1 for
