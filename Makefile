@@ -14,8 +14,8 @@
 #	tests/test_NAME.c             tests/test_NAME, each with tests/support.c: cmocka programs
 #	tests/crash_NAME.c            tests/crash_NAME, likewise: death at every instruction
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
-#	tests/prog/NAME.cpp           the same, with libtally-tt-metal.a; and tests/prog/NAME_clang, by
-#	                              clang++ together with the adapter's sources
+#	tests/prog/NAME.cpp           the same, with libtally-tt-metal.a; and tests/prog/NAME_clang,
+#	                              by clang++ together with the adapter's sources
 #	tests/prog/static_NAME.c      the same, linked statically
 #	tests/prog/libNAME.c          tests/prog/libNAME.so, what tests load
 #	tests/fuzz/fuzz_NAME.c        tests/fuzz/fuzz_NAME, with the others there: fuzz targets
@@ -379,7 +379,8 @@ format: deps
 	$(Q)tests/lint/format.sh -i
 
 bench: $(BENCHES) $(BENCHES_CXX) $(TALLY)
-	$(Q)status=0; for b in $(BENCHES) $(BENCHES_CXX); do echo "== $$b"; $$b || status=1; done; exit $$status
+	$(Q)status=0; for b in $(BENCHES) $(BENCHES_CXX); do \
+		echo "== $$b"; $$b || status=1; done; exit $$status
 
 PUSHES ?= 100000000
 campaign-shared: $(CAMPAIGN)

@@ -10,7 +10,7 @@
  *
  *	one page of the system's  struct tally_ids: constants, and the words of the arrays
  *	wiped                     struct ids_shard x shards
- *	elsewhere, wiped          each shard's array: 2^n struct ids_slot, at most three quarters used
+ *	elsewhere, wiped          a shard's array: 2^n struct ids_slot, three quarters used at most
  */
 #ifndef PRODUCER_IDS_H
 #define PRODUCER_IDS_H

@@ -196,6 +196,8 @@
  *	I1 -> I2  who takes the lock of a shard of a table of ids (producer/ids.c; private memory)
  *	          finds it as the last holder left it
  *	I2 -> I1
+ *	A1 -> A2  the tt_metal adapter's own state is set up once, in private memory, and then used
+ *	A2 -> A1
  *
  * Liveness needs no pair: a lock seen gone was released by the kernel in the owner's exit, after
  * its last store, and the two system calls order the rest.

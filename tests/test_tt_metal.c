@@ -7,7 +7,7 @@
 
 #define GIB (1ll << 30)
 
-/* ---- Ids that are live already ---------------------------------------------------------------- */
+/* ---- Ids that are live already --------------------------------------------------------------- */
 
 static void id_allocated_again_as_another_moves_totals_by_the_difference(void **state)
 {
@@ -246,7 +246,7 @@ static void dead_process_takes_no_total_of_others_along(void **state)
 	remove_regions();
 }
 
-/* ---- What is kept in records, and descriptions ------------------------------------------------ */
+/* ---- What is kept in records, and descriptions ----------------------------------------------- */
 
 static bool add_kind(void *arg, const struct tally_buffer *buffer)
 {

@@ -138,7 +138,7 @@ static void eight_threads_at_once_give_exact_totals(void **state)
 	check_live(job.pid, 0, TALLY_POOL_KERNEL, threads * 500, threads);
 	sums = sums_of(job.pid, 0, TALLY_POOL_CB);
 	assert_int_equal(sums.allocs, threads * events);
-	/* what they did to the same ids, each other's too, ends with nothing once these are freed */
+	/* what they did to the same ids ends with nothing once these are freed */
 	for (n = 0; n < 8; n++)
 		script_do(&job, text("free 1 %d", (int)n));
 	for (pool = 0; pool <= TALLY_POOL_TRACE; pool++)
@@ -213,7 +213,7 @@ static void ids_beyond_the_tables_limit_are_counted_and_booked_nowhere(void **st
 	script_end(&job);
 }
 
-/* ---- As part of a site ------------------------------------------------------------------------ */
+/* ---- As part of a site ----------------------------------------------------------------------- */
 
 static void tally_run_reports_on_a_runtime_as_it_is(void **state)
 {

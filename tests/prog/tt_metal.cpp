@@ -8,9 +8,11 @@
  *	times N WORDS                  one of these lines, so often
  *	many DEVICE SIZE TYPE N        buffers 1 .. N                 unmany DEVICE N
  *	describe DEVICE ARCH CHANNELS DRAM L1 X Y
- *	counts                         reallocations, unknown frees, bad devices, bad types, untracked
+ *	counts                         reallocations, unknown frees, bad devices, bad types,
+ *	                               untracked
  *	threads N EVENTS               N threads allocate and free buffers at once, see crowd()
- *	storm FORKS                    forks beside four threads that report; each child judges itself
+ *	storm FORKS                    forks beside four threads that report; each child judges
+ *	                               itself
  *	fork                           "child PID": it has the next lines, until "exit"
  *
  * All else is answered by "done". It exits when its stdin ends.

@@ -6,9 +6,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <tally/atomic.h>
 #include <tally/ids.h>
 #include <tally/tally.h>
+#include <unistd.h>
 
 namespace tt::tt_metal
 {
@@ -24,19 +26,21 @@ constexpr uint32_t kernel_kinds[] = {
 	TALLY_KERNEL_DISPATCH,
 };
 
-AllocationClient::Counts counted;
-tally_ids *table; /* null: there was no memory for one */
-pthread_once_t once = PTHREAD_ONCE_INIT;
+/* What a process has that is on. */
+struct Own {
+	tally_ids *table; /* null: there was no memory for one */
+	AllocationClient::Counts *counted;
+};
 
+Own own;
+AllocationClient::Counts spare_counts; /* where no page can be had for them */
+uint64_t begun;			       /* 1: the environment was asked */
+uint64_t made;			       /* 1: `own` is complete */
+
+/* One more of what a field of the counts tells. */
 void count(uint64_t &event) noexcept
 {
 	tally_add_relaxed(&event, 1); /* relaxed: stands by itself */
-}
-
-/* The table is empty in a fork child, and the counts are the child's own. */
-void begin_child() noexcept
-{
-	counted = {};
 }
 
 bool asked_for() noexcept
@@ -50,32 +54,65 @@ bool asked_for() noexcept
 
 void begin() noexcept
 {
-	int saved_errno = errno;
-
 	if (asked_for())
 		tally_init(nullptr); /* should that fail, the process counts all the same */
-	pthread_atfork(nullptr, nullptr, begin_child);
+	/* A1 -> A2: tally is armed if it was to be */
+	tally_store_release(&begun, 1);
+}
+
+void forget_counts() noexcept
+{
+	spare_counts = {};
+}
+
+/* A fork child has counts of its own, as its table is empty. The kernel sees to it: a fork that is
+ * under way runs no handler that was set meanwhile. */
+AllocationClient::Counts *make_counts() noexcept
+{
+	size_t size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+	void *page = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			  0);
+
+	if (page != MAP_FAILED && madvise(page, size, MADV_WIPEONFORK) == 0)
+		return static_cast<AllocationClient::Counts *>(page);
+	if (page != MAP_FAILED)
+		munmap(page, size);
+	pthread_atfork(nullptr, nullptr, forget_counts);
+	return &spare_counts;
+}
+
+void make() noexcept
+{
+	int saved_errno = errno;
+
+	own.counted = make_counts();
+	tally_ids_create(nullptr, &own.table);
+	/* A1' -> A2': table and counts are there */
+	tally_store_release(&made, 1);
 	errno = saved_errno;
 }
 
 bool enabled() noexcept
 {
-	pthread_once(&once, begin);
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	/* A2 -> A1: the environment was asked, and tally armed */
+	if (__builtin_expect(tally_load_acquire(&begun) == 0, 0))
+		pthread_once(&once, begin);
 	return tally_enabled() != 0;
 }
 
-void make_table() noexcept
+/* Null: off. */
+const Own *on() noexcept
 {
-	tally_ids_create(nullptr, &table);
-}
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* Only who is enabled needs one. */
-tally_ids *ids() noexcept
-{
-	static pthread_once_t made = PTHREAD_ONCE_INIT;
-
-	pthread_once(&made, make_table);
-	return table;
+	if (!enabled())
+		return nullptr;
+	/* A2' -> A1': what is returned is complete */
+	if (__builtin_expect(tally_load_acquire(&made) == 0, 0))
+		pthread_once(&once, make);
+	return &own;
 }
 
 bool is_device(int device) noexcept
@@ -91,58 +128,68 @@ void release(const tally_id_entry &was) noexcept
 /* Something is now in the place of whatever the id had. */
 void allocated(int device, tally_id_kind kind, uint32_t pool, uint64_t id, uint64_t size) noexcept
 {
+	const Own *me = on();
 	tally_id_entry entry = { id, size, pool, static_cast<uint16_t>(device),
 				 static_cast<uint16_t>(kind) };
 	tally_id_entry was;
 	int known;
 
+	if (!me)
+		return;
 	if (!is_device(device)) {
-		count(counted.bad_devices);
-		tally_alloc(static_cast<uint32_t>(device), pool, id, size);
+		count(me->counted->bad_devices);
+		tally_alloc(static_cast<uint32_t>(device), NO_POOL, id, size);
 		return;
 	}
-	known = ids() ? tally_ids_put(table, &entry, &was) : -ENOMEM;
+	known = me->table ? tally_ids_put(me->table, &entry, &was) : -ENOMEM;
 	if (known < 0) {
-		count(counted.untracked);
+		count(me->counted->untracked);
 		pool = NO_POOL;
 	} else if (known == 1) {
-		count(counted.reallocations);
+		count(me->counted->reallocations);
 		release(was);
 	}
 	tally_alloc(entry.device, pool, id, size);
 }
 
-/* True if it was live. */
-bool freed(int device, tally_id_kind kind, uint64_t id) noexcept
+/* False: it is not live. */
+bool freed(const Own *me, int device, tally_id_kind kind, uint64_t id) noexcept
 {
+	uint16_t number = static_cast<uint16_t>(device);
 	tally_id_entry was;
 
-	if (!ids() || tally_ids_take(table, static_cast<uint16_t>(device), kind, id, &was) != 1)
+	if (!me->table || tally_ids_take(me->table, number, kind, id, &was) != 1)
 		return false;
 	release(was);
 	return true;
 }
 
-void report_free(int device, tally_id_kind kind, uint64_t id) noexcept
+void deallocated(int device, tally_id_kind kind, uint64_t id) noexcept
 {
-	if (!enabled())
+	const Own *me = on();
+
+	if (!me)
 		return;
 	if (!is_device(device)) {
-		count(counted.bad_devices);
+		count(me->counted->bad_devices);
 		tally_free(static_cast<uint32_t>(device), NO_POOL, id, 0);
-	} else if (!freed(device, kind, id)) {
-		count(counted.unknown_frees);
+	} else if (!freed(me, device, kind, id)) {
+		count(me->counted->unknown_frees);
 	}
 }
 
 /* The id names something of which we know no pool. What it named before is no more. */
 void of_no_type(int device, tally_id_kind kind, uint64_t id, uint64_t size) noexcept
 {
+	const Own *me = on();
+
+	if (!me)
+		return;
 	if (is_device(device)) {
-		count(counted.bad_types);
-		freed(device, kind, id);
+		count(me->counted->bad_types);
+		freed(me, device, kind, id);
 	} else {
-		count(counted.bad_devices);
+		count(me->counted->bad_devices);
 	}
 	tally_alloc(static_cast<uint32_t>(device), NO_POOL, id, size);
 }
@@ -173,8 +220,6 @@ bool AllocationClient::is_enabled() noexcept
 void AllocationClient::report_allocation(int device_id, uint64_t size, uint8_t buffer_type,
 					 uint64_t buffer_id) noexcept
 {
-	if (!enabled())
-		return;
 	if (buffer_type > TALLY_POOL_TRACE)
 		of_no_type(device_id, TALLY_ID_BUFFER, buffer_id, size);
 	else
@@ -183,25 +228,22 @@ void AllocationClient::report_allocation(int device_id, uint64_t size, uint8_t b
 
 void AllocationClient::report_deallocation(int device_id, uint64_t buffer_id) noexcept
 {
-	report_free(device_id, TALLY_ID_BUFFER, buffer_id);
+	deallocated(device_id, TALLY_ID_BUFFER, buffer_id);
 }
 
 void AllocationClient::report_cb_allocation(int device_id, uint64_t size, uint64_t cb_id) noexcept
 {
-	if (enabled())
-		allocated(device_id, TALLY_ID_CB, TALLY_POOL_CB, cb_id, size);
+	allocated(device_id, TALLY_ID_CB, TALLY_POOL_CB, cb_id, size);
 }
 
 void AllocationClient::report_cb_deallocation(int device_id, uint64_t, uint64_t cb_id) noexcept
 {
-	report_free(device_id, TALLY_ID_CB, cb_id);
+	deallocated(device_id, TALLY_ID_CB, cb_id);
 }
 
 void AllocationClient::report_kernel_load(int device_id, uint64_t size, uint64_t kernel_id,
 					  uint8_t kernel_type) noexcept
 {
-	if (!enabled())
-		return;
 	if (kernel_type >= sizeof(kernel_kinds) / sizeof(kernel_kinds[0]))
 		of_no_type(device_id, TALLY_ID_KERNEL, kernel_id, size);
 	else
@@ -211,18 +253,22 @@ void AllocationClient::report_kernel_load(int device_id, uint64_t size, uint64_t
 
 void AllocationClient::report_kernel_unload(int device_id, uint64_t, uint64_t kernel_id) noexcept
 {
-	report_free(device_id, TALLY_ID_KERNEL, kernel_id);
+	deallocated(device_id, TALLY_ID_KERNEL, kernel_id);
 }
 
 AllocationClient::Counts AllocationClient::counts() noexcept
 {
+	const Counts *now;
+
+	/* A2'' -> A1': `own` is complete */
+	if (!tally_load_acquire(&made))
+		return {};
+	now = own.counted;
 	/* relaxed, all: each stands by itself */
 	return {
-		tally_load_relaxed(&counted.reallocations),
-		tally_load_relaxed(&counted.unknown_frees),
-		tally_load_relaxed(&counted.bad_devices),
-		tally_load_relaxed(&counted.bad_types),
-		tally_load_relaxed(&counted.untracked),
+		tally_load_relaxed(&now->reallocations), tally_load_relaxed(&now->unknown_frees),
+		tally_load_relaxed(&now->bad_devices),	 tally_load_relaxed(&now->bad_types),
+		tally_load_relaxed(&now->untracked),
 	};
 }
 

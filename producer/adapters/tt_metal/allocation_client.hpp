@@ -8,10 +8,10 @@
  * g++ or clang++; nothing is needed of the C++ library. Calls stay as they are. No server is
  * needed: `tally ps` shows what is held, and there is nobody to wait for, whoever else has died.
  *
- * TO SWITCH ON: TT_ALLOC_TRACKING_ENABLED=1, as before; or TALLY=1, as for any program with libtally,
- * also by `tally run`; or tally_init() by the program. Where TALLY is set to anything else (TALLY=0)
- * that holds, and the variable of the runtime is not asked. Read once, at the first call. Off, a
- * call costs some nanoseconds, and nothing is made in /dev/shm.
+ * TO SWITCH ON: TT_ALLOC_TRACKING_ENABLED=1, as before; or TALLY=1, as for any program with
+ * libtally, also by `tally run`; or tally_init() by the program. Where TALLY is set to anything else
+ * (TALLY=0) that holds, and the runtime's variable is not asked. Read once, at the first call. Off,
+ * a call costs some nanoseconds, and nothing is made in /dev/shm.
  *
  * WHAT IS COUNTED WHERE: buffer types 0 .. 4 (DRAM, L1, SYSTEM_MEMORY, L1_SMALL, TRACE) are Tally's
  * pools 0 .. 4, circular buffers pool 5, kernels pool 6 with their kind in the record's flags. A
@@ -19,9 +19,9 @@
  * TALLY_IDS_ENTRIES ids at most. Buffers, circular buffers and kernels number their ids each by
  * itself, on each device. What does not fit is counted, see struct Counts, and moves no total.
  *
- * No call throws, prints, changes errno, opens a socket or waits for another process. Any thread may
- * call, also in a fork child, which starts with nothing held, no counts and no descriptions. Not for
- * signal handlers.
+ * No call throws, prints, changes errno, opens a socket or waits for another process. Any thread
+ * may call, also in a fork child, which starts with nothing held, no counts and no descriptions.
+ * Not for signal handlers.
  */
 #ifndef TALLY_TT_METAL_ALLOCATION_CLIENT_HPP
 #define TALLY_TT_METAL_ALLOCATION_CLIENT_HPP
@@ -49,7 +49,7 @@ public:
 				       uint8_t kernel_type) noexcept;
 	static void report_kernel_unload(int device_id, uint64_t size, uint64_t kernel_id) noexcept;
 
-	/* ---- What the socket server's client did not have -------------------------------------- */
+	/* ---- What the socket server's client did not have ------------------------------ */
 
 	/* Of this process since it began, or was forked. */
 	struct Counts {
