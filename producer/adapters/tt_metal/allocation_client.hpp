@@ -9,7 +9,7 @@
  * needed: `tally ps` shows what is held, and there is nobody to wait for, whoever else has died.
  *
  * TO SWITCH ON: TT_ALLOC_TRACKING_ENABLED=1, as before; or TALLY=1, as for any program with
- * libtally, also by `tally run`; or tally_init() by the program. Where TALLY is set to anything else
+ * libtally, also by `tally run`; or tally_init() by the program. Where TALLY has another value
  * (TALLY=0) that holds, and the runtime's variable is not asked. Read once, at the first call. Off,
  * a call costs some nanoseconds, and nothing is made in /dev/shm.
  *
