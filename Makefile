@@ -93,7 +93,7 @@ FLAGS.ring := $(SHARED)
 FLAGS.producer := $(SHARED) $(TLS)
 FLAGS.producer/adapters/malloc := $(SHARED) -fvisibility=default $(TLS) $(ALLOCATOR)
 FLAGS.consumer := $(SHARED)
-FLAGS.consumer/cli := -fPIE -Iconsumer/cli
+FLAGS.consumer/cli := -fPIE -Iconsumer/cli -Iconsumer/gateway
 FLAGS.consumer/gateway := -fPIE -Iconsumer/gateway
 FLAGS.consumer/example := -fPIC
 FLAGS.bench := -fPIE $(PLACES)
@@ -267,8 +267,8 @@ define link
 	$(Q)$(CC) $(LINK) $(1) $(LDFLAGS) -o $@ $(filter %.o,$^) $(2)
 endef
 
-$(TALLY): $(call objects,consumer/cli) $(call objects,consumer/gateway) $(LIB)-consumer.a
-	$(call link,-pie $(SANITIZE),$(LIB)-consumer.a $(LIBS_CONSUMER) \
+$(TALLY): $(call objects,consumer/cli) $(call objects,consumer/gateway) $(LIB).a $(LIB)-consumer.a
+	$(call link,-pie $(SANITIZE),$(LIB).a $(LIB)-consumer.a $(LIBS_CONSUMER) \
 		-ljansson -lncursesw -ltinfo)
 
 # As an application uses it: the push goes through libtally.so.

@@ -193,8 +193,7 @@ static void a_first_question_waits_until_its_layout_is_known_or_assumed(void **s
 		legacy_put(bytes, &message, layout);
 		legacy_put(bytes + layout, &message, layout);
 		for (n = 0; n < layout; n++) {
-			assert_int_equal(wire_waits(&heard.wire),
-					 n == 72 || n == 112 || n == 128);
+			assert_int_equal(wire_waits(&heard.wire), n == 72 || n == 112 || n == 128);
 			listen_to(&heard, bytes + n, 1);
 		}
 		assert_int_equal(wire_waits(&heard.wire), layout != 144);

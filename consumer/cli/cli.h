@@ -36,7 +36,7 @@ struct verb {
 };
 
 extern const struct verb verb_run, verb_ps, verb_top, verb_devices, verb_buffers, verb_events,
-	verb_check, verb_gc, verb_doctor;
+	verb_check, verb_gateway, verb_gc, verb_doctor;
 
 /* ---- main.c ---------------------------------------------------------------------------------- */
 

@@ -19,8 +19,8 @@ static const struct verb verb_help = {
 };
 
 static const struct verb *const verbs[] = {
-	&verb_run,    &verb_ps,	   &verb_top, &verb_devices, &verb_buffers,
-	&verb_events, &verb_check, &verb_gc,  &verb_doctor,  &verb_help,
+	&verb_run,   &verb_ps,	    &verb_top, &verb_devices, &verb_buffers, &verb_events,
+	&verb_check, &verb_gateway, &verb_gc,  &verb_doctor,  &verb_help,
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -136,13 +136,13 @@ enum wire_what {
 
 /* A connection. Zero but for peer_pid before the first bytes. */
 struct wire {
-	int32_t peer_pid;	/* who is at the other end; 0: not known */
-	int32_t named_pid;	/* as the first message said */
-	uint16_t layout;	/* bytes of a message; 0: not known yet */
-	uint16_t have;		/* bytes of a message that is not complete */
-	uint16_t answered;	/* the layout that is assumed; 0: none */
+	int32_t peer_pid;  /* who is at the other end; 0: not known */
+	int32_t named_pid; /* as the first message said */
+	uint16_t layout;   /* bytes of a message; 0: not known yet */
+	uint16_t have;	   /* bytes of a message that is not complete */
+	uint16_t answered; /* the layout that is assumed; 0: none */
 	uint16_t answered_before;
-	uint8_t bad; /* messages so far */
+	uint8_t bad;	 /* messages so far */
 	bool asks, lost; /* asks: the first message is a question */
 	const char *why;
 	uint64_t messages; /* good ones */

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a client's messages do: its ids, its process entry, the sums over all clients.
+ *
+ * A free is worth what its id was allocated with, whatever size it says. A live id that is allocated
+ * again is freed first, so that totals move by the difference. A free of an id that is not live is
+ * counted, and moves nothing.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "server.h"
+
+#define NO_POOL 256u /* out of range: the event is shown as in no total */
+
+/* ---- The entry ------------------------------------------------------------------------------- */
+
+/* Reports go nowhere from now on; the connection stays, as closing it would kill a client that
+ * does not expect that (SIGPIPE). */
+static void give_up(struct client *client, int error)
+{
+	client->uncounted = true;
+	if (error == -EUSERS)
+		log_about(client, "is not counted: %d clients are, which is the limit",
+			  TALLY_PROXY_CLIENTS);
+	else
+		log_about(client, "is not counted: %s", strerror(-error));
+}
+
+static bool begin(struct client *client)
+{
+	struct tally_ids_options options = { .shards = 1 };
+	int error;
+
+	if (client->proxy)
+		return true;
+	if (client->uncounted)
+		return false;
+	error = tally_ids_create(&options, &client->ids);
+	if (!error)
+		error = tally_proxy_begin(client->gateway->proxy, (uint32_t)client->pid,
+					  client->comm, &client->proxy);
+	if (error)
+		give_up(client, error);
+	return !error;
+}
+
+/* ---- Events ---------------------------------------------------------------------------------- */
+
+static enum tally_id_kind kind_of(uint8_t type)
+{
+	switch (type) {
+	case WIRE_CB_ALLOC:
+	case WIRE_CB_FREE:
+		return TALLY_ID_CB;
+	case WIRE_KERNEL_LOAD:
+	case WIRE_KERNEL_UNLOAD:
+		return TALLY_ID_KERNEL;
+	default:
+		return TALLY_ID_BUFFER;
+	}
+}
+
+static uint32_t pool_of(const struct wire_message *message)
+{
+	switch (message->type) {
+	case WIRE_CB_ALLOC:
+		return TALLY_POOL_CB;
+	case WIRE_KERNEL_LOAD:
+		return TALLY_POOL_KERNEL | (uint32_t)message->buffer_type << 24;
+	default:
+		return message->buffer_type;
+	}
+}
+
+static void move(struct client *client, const struct tally_id_entry *entry, int sign)
+{
+	aggregate_add(&client->gateway->aggregate, entry->device, entry->pool & 255,
+		      sign * (int64_t)entry->size);
+}
+
+static void release(struct client *client, const struct tally_id_entry *was)
+{
+	tally_proxy_free(client->proxy, was->device, was->pool, was->id, was->size);
+	move(client, was, -1);
+	client->live--;
+	client->gateway->live--;
+}
+
+/* One client does not take from the others the room that there is. */
+static bool has_room(const struct client *client)
+{
+	return client->gateway->live < GATEWAY_IDS &&
+	       client->live <= 8 * (GATEWAY_IDS - client->gateway->live);
+}
+
+/* As tally_ids_put(); where there is no room an id may still have its own again. */
+static int put(struct client *client, const struct tally_id_entry *entry,
+	       struct tally_id_entry *ret_was)
+{
+	int error;
+
+	if (has_room(client))
+		return tally_ids_put(client->ids, entry, ret_was);
+	if (tally_ids_take(client->ids, entry->device, (enum tally_id_kind)entry->kind, entry->id,
+			   ret_was) != 1)
+		return -ENOSPC;
+	error = tally_ids_put(client->ids, entry, ret_was);
+	if (error < 0)
+		release(client, ret_was);
+	return error < 0 ? error : 1;
+}
+
+static void allocated(struct client *client, const struct wire_message *message)
+{
+	struct tally_id_entry entry = {
+		.id = message->buffer_id,
+		.size = message->size,
+		.pool = pool_of(message),
+		.device = (uint16_t)message->device_id,
+		.kind = (uint16_t)kind_of(message->type),
+	};
+	struct tally_id_entry was;
+	int known = -ENOMEM;
+
+	if (aggregate_add(&client->gateway->aggregate, entry.device, entry.pool & 255, 0))
+		known = put(client, &entry, &was);
+	if (known < 0) {
+		if (client->untracked++ == 0)
+			log_about(client, "has too many live ids: not all are counted");
+		tally_proxy_alloc(client->proxy, entry.device, NO_POOL, entry.id, entry.size);
+		return;
+	}
+	if (known == 1) {
+		client->reallocations++;
+		release(client, &was);
+	}
+	tally_proxy_alloc(client->proxy, entry.device, entry.pool, entry.id, entry.size);
+	move(client, &entry, 1);
+	client->live++;
+	client->gateway->live++;
+	if (client->gateway->options->log)
+		log_event(client, message, &entry);
+}
+
+static void freed(struct client *client, const struct wire_message *message)
+{
+	struct tally_id_entry was;
+	bool known = tally_ids_take(client->ids, (uint16_t)message->device_id,
+				    kind_of(message->type), message->buffer_id, &was) == 1;
+
+	if (known)
+		release(client, &was);
+	else
+		client->unknown_frees++;
+	if (client->gateway->options->log)
+		log_event(client, message, known ? &was : NULL);
+}
+
+void books_take(struct client *client, const struct wire_message *message)
+{
+	if (!client->pid) /* of a PID namespace that ours does not see */
+		client->pid = message->process_id;
+	if (!begin(client)) {
+		client->uncounted_messages++;
+		return;
+	}
+	if (message->type == WIRE_ALLOC || message->type == WIRE_CB_ALLOC ||
+	    message->type == WIRE_KERNEL_LOAD)
+		allocated(client, message);
+	else
+		freed(client, message);
+}
+
+/* ---- The end --------------------------------------------------------------------------------- */
+
+static int abandon(void *arg, const struct tally_id_entry *entry)
+{
+	move(arg, entry, -1);
+	return 1;
+}
+
+void books_close(struct client *client)
+{
+	if (client->unknown_frees || client->reallocations || client->untracked ||
+	    client->uncounted_messages)
+		log_about(client,
+			  "has ended: %llu frees of unknown ids, %llu allocations of live ids, "
+			  "%llu in no total",
+			  (unsigned long long)client->unknown_frees,
+			  (unsigned long long)client->reallocations,
+			  (unsigned long long)(client->untracked + client->uncounted_messages));
+	if (client->proxy) {
+		tally_ids_each(client->ids, abandon, client);
+		client->gateway->live -= client->live;
+		tally_proxy_end(client->proxy);
+	}
+	tally_ids_destroy(client->ids);
+}
