@@ -6,6 +6,7 @@
  * counted, and moves nothing.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "server.h"
@@ -181,14 +182,13 @@ static int abandon(void *arg, const struct tally_id_entry *entry)
 
 void books_close(struct client *client)
 {
-	if (client->unknown_frees || client->reallocations || client->untracked ||
-	    client->uncounted_messages)
+	uint64_t lost = client->untracked + client->uncounted_messages;
+
+	if (client->unknown_frees || client->reallocations || client->wire.bad || lost)
 		log_about(client,
-			  "has ended: %llu frees of unknown ids, %llu allocations of live ids, "
-			  "%llu in no total",
-			  (unsigned long long)client->unknown_frees,
-			  (unsigned long long)client->reallocations,
-			  (unsigned long long)(client->untracked + client->uncounted_messages));
+			  "has ended: %" PRIu64 " frees of unknown ids, %" PRIu64
+			  " allocations of live ids, %u bad messages, %" PRIu64 " in no total",
+			  client->unknown_frees, client->reallocations, client->wire.bad, lost);
 	if (client->proxy) {
 		tally_ids_each(client->ids, abandon, client);
 		client->gateway->live -= client->live;

@@ -160,12 +160,15 @@ static void say_lost(struct client *client)
 
 	for (n = 0; n < wire->shown; n++)
 		snprintf(hex + 3 * n, 4, " %02x", wire->part[n]);
-	log_about(client, "is closed after %llu messages: %s, in layout %u:%s",
-		  (unsigned long long)wire->messages, wire->why, wire->layout, hex);
+	log_about(client, "is closed after %llu messages: %s%s; there came%s",
+		  (unsigned long long)wire->messages, wire->why,
+		  wire->layout ? "" : ", and its layout is none of the four", hex);
 }
 
 static void say_bad(struct client *client, const struct wire_message *message)
 {
+	if (client->wire.bad > 1) /* the others are counted */
+		return;
 	log_about(client, "sent a message with %s: type %u, device %d, size %llu, buffer type %u",
 		  client->wire.why, message->type, message->device_id,
 		  (unsigned long long)message->size, message->buffer_type);

@@ -263,7 +263,7 @@ int gateway_run(const struct gateway_options *options)
 	if (!result) {
 		say_begin(gateway);
 		result = loop(gateway);
-		log_say(gateway, "ended: %llu messages of %llu clients",
+		log_say(gateway, "ending: %llu messages of %llu clients",
 			(unsigned long long)gateway->messages, (unsigned long long)gateway->served);
 	}
 	end(gateway);

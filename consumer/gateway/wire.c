@@ -187,7 +187,7 @@ static enum wire_what no_layout(struct wire *wire, const unsigned char *more, si
 	size_t extra = size < room ? size : room;
 
 	memcpy(wire->part + wire->have, more, extra);
-	return lose(wire, wire->part, wire->have + extra, "no layout fits");
+	return lose(wire, wire->part, wire->have + extra, "no message begins so");
 }
 
 static enum wire_what recognise(struct wire *wire, const unsigned char **bytes, size_t *size,
