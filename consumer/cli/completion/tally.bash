@@ -11,6 +11,7 @@ _tally_options()
 	buffers) echo '-a --all-users -d --device -p --pid -P --pool --leaks --older-than --top --strict --json' ;;
 	events) echo '-a --all-users -d --device -p --pid -P --pool --min-size --max-size -n --count --strict --json' ;;
 	check) echo '-a --all-users -d --device -p --pid -P --pool --max-live --max-percent --no-leaks --max-lost --json' ;;
+	gateway) echo '-a --all-users --socket --mode --group --log' ;;
 	gc) echo '-n --dry-run --keep --json' ;;
 	doctor) echo '--json' ;;
 	esac
@@ -19,7 +20,7 @@ _tally_options()
 _tally()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
-	local verbs='run ps top devices buffers events check gc doctor help' n
+	local verbs='run ps top devices buffers events check gateway gc doctor help' n
 
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of the tally command.
 
-set -l verbs run ps top devices buffers events check gc doctor help
+set -l verbs run ps top devices buffers events check gateway gc doctor help
 set -l filtered ps top devices buffers events check
 
 complete -c tally -f
@@ -12,6 +12,7 @@ complete -c tally -n "not __fish_seen_subcommand_from $verbs" -a devices -d 'Sho
 complete -c tally -n "not __fish_seen_subcommand_from $verbs" -a buffers -d 'List live buffers'
 complete -c tally -n "not __fish_seen_subcommand_from $verbs" -a events -d 'Print events as they come'
 complete -c tally -n "not __fish_seen_subcommand_from $verbs" -a check -d 'Compare with limits'
+complete -c tally -n "not __fish_seen_subcommand_from $verbs" -a gateway -d 'Serve the allocation server\'s clients'
 complete -c tally -n "not __fish_seen_subcommand_from $verbs" -a gc -d 'Remove what the killed have left'
 complete -c tally -n "not __fish_seen_subcommand_from $verbs" -a doctor -d 'Say what is wrong here'
 complete -c tally -n "not __fish_seen_subcommand_from $verbs" -a help -d 'Show help'
@@ -37,5 +38,10 @@ complete -c tally -n '__fish_seen_subcommand_from check' -l max-live -x -d 'Byte
 complete -c tally -n '__fish_seen_subcommand_from check' -l max-percent -x -d 'Of capacity'
 complete -c tally -n '__fish_seen_subcommand_from check' -l no-leaks -d 'Nothing left by ended processes'
 complete -c tally -n '__fish_seen_subcommand_from check' -l max-lost -x -d 'Records'
+complete -c tally -n '__fish_seen_subcommand_from gateway' -s a -l all-users -d 'Other users, too'
+complete -c tally -n '__fish_seen_subcommand_from gateway' -l socket -r -F -d 'Where to listen'
+complete -c tally -n '__fish_seen_subcommand_from gateway' -l mode -x -d 'Who may connect'
+complete -c tally -n '__fish_seen_subcommand_from gateway' -l group -x -a '(__fish_complete_groups)' -d 'The group of the socket'
+complete -c tally -n '__fish_seen_subcommand_from gateway' -l log -d 'Print each event'
 complete -c tally -n '__fish_seen_subcommand_from gc' -s n -l dry-run -d 'Remove nothing'
 complete -c tally -n '__fish_seen_subcommand_from gc' -l keep -x -d 'The newest of each user'
