@@ -265,6 +265,41 @@ static bool is_served(void)
 	return served;
 }
 
+/* It leaves its process entry to the next one, which finds in it all that it has used. */
+static void a_client_of_all_devices_takes_none_from_the_next(void **state)
+{
+	struct job gateway = gateway_start(NULL);
+	int good = gateway_connect(), fd = gateway_connect(), device, type;
+	json_t *ps, *process;
+	size_t n;
+
+	(void)state;
+	for (device = 65535; device > 60000; device--)
+		legacy_alloc(fd, 72, device, 0, 1, 1);
+	assert_int_equal(legacy_ask(fd, 72, 65535).dram, 1);
+	assert_int_equal(legacy_ask(fd, 72, 60001).dram, 0); /* there was no room any more */
+	close(fd);
+	WAIT_FOR(legacy_ask(good, 72, 65535).dram == 0);
+	fd = gateway_connect();
+	for (device = 0; device < 64; device++) {
+		for (type = 0; type < 5; type++)
+			legacy_alloc(fd, 72, device, (uint8_t)type, (uint64_t)type, 7);
+		legacy_say(fd, 72, LEGACY_CB_ALLOC, device, 0, 1, 7);
+		legacy_say(fd, 72, LEGACY_KERNEL_LOAD, device, 0, 1, 7);
+	}
+	legacy_ask(fd, 72, 0);
+	ps = ps_now();
+	for (device = 0; device < 64; device++) {
+		assert_int_equal(live_of(ps, device, "dram"), 7);
+		assert_int_equal(live_of(ps, device, "kernel"), 7);
+	}
+	json_array_foreach(json_get(ps, "processes"), n, process)
+		assert_int_equal(json_number(process, "rejected_events"), 0);
+	close(fd);
+	close(good);
+	check_contains(gateway_end(&gateway).err, "than there is room for: not all is counted");
+}
+
 /* Clients may open so many connections only that the gateway has no descriptor left. */
 static void without_descriptors_who_comes_is_turned_away_and_who_is_there_is_served(void **state)
 {
@@ -305,6 +340,7 @@ int main(void)
 		TEST(who_does_not_read_its_answers_is_closed_and_the_others_are_served),
 		TEST(a_log_that_nobody_reads_stalls_no_client),
 		TEST(the_limits_on_clients_are_said_and_harm_nobody),
+		TEST(a_client_of_all_devices_takes_none_from_the_next),
 		TEST(without_descriptors_who_comes_is_turned_away_and_who_is_there_is_served),
 	};
 

@@ -25,18 +25,29 @@ static uint64_t now_ns(void)
 
 /* ---- Clients --------------------------------------------------------------------------------- */
 
-bool aggregate_add(struct aggregate *aggregate, uint32_t device, uint32_t pool, int64_t bytes)
+int aggregate_admit(struct aggregate *aggregate, uint32_t device, uint32_t pool)
 {
 	struct aggregate_sums **own = &aggregate->own[device];
+	bool counts = device >= GATEWAY_DEVICES;
 
+	if (*own && ((*own)->pools >> pool & 1))
+		return 0;
+	if (counts && aggregate->own_pairs == GATEWAY_PAIRS)
+		return -ENOSPC;
 	if (!*own)
 		*own = calloc(1, sizeof(**own));
 	if (!*own)
-		return false;
-	(*own)->bytes[pool] += bytes;
+		return -ENOMEM;
+	(*own)->pools |= 1u << pool;
+	aggregate->own_pairs += counts;
 	if (device >= aggregate->own_devices)
 		aggregate->own_devices = device + 1;
-	return true;
+	return 0;
+}
+
+void aggregate_add(struct aggregate *aggregate, uint32_t device, uint32_t pool, int64_t bytes)
+{
+	aggregate->own[device]->bytes[pool] += bytes;
 }
 
 int64_t aggregate_own(const struct aggregate *aggregate, uint32_t device, uint32_t pool)

@@ -23,6 +23,7 @@ struct tally_consumer;
 
 struct aggregate_sums {
 	int64_t bytes[AGGREGATE_POOLS];
+	uint32_t pools; /* of clients: those in use, by bit */
 };
 
 /* Others' sums, and what is known of the device. */
@@ -36,6 +37,7 @@ struct aggregate {
 	struct tally_consumer *consumer;
 	struct aggregate_sums *own[AGGREGATE_DEVICES]; /* NULL: never any */
 	uint32_t own_devices;			       /* the highest number and one */
+	uint32_t own_pairs;			       /* beyond GATEWAY_DEVICES */
 	struct aggregate_row *rows;		       /* by device */
 	size_t row_count;
 	uint32_t row_devices;
@@ -47,8 +49,11 @@ struct aggregate {
 int aggregate_open(struct aggregate *aggregate, bool all_users);
 void aggregate_close(struct aggregate *aggregate);
 
-/* A client holds so many bytes more, or less. False: no memory, and nothing was booked. */
-bool aggregate_add(struct aggregate *aggregate, uint32_t device, uint32_t pool, int64_t bytes);
+/* A client may hold something there. -ENOSPC: there are GATEWAY_PAIRS; -ENOMEM. */
+int aggregate_admit(struct aggregate *aggregate, uint32_t device, uint32_t pool);
+
+/* It holds so many bytes more, or less. */
+void aggregate_add(struct aggregate *aggregate, uint32_t device, uint32_t pool, int64_t bytes);
 
 /* What all clients hold there. */
 int64_t aggregate_own(const struct aggregate *aggregate, uint32_t device, uint32_t pool);

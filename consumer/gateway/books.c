@@ -121,13 +121,15 @@ static void allocated(struct client *client, const struct wire_message *message)
 		.kind = (uint16_t)kind_of(message->type),
 	};
 	struct tally_id_entry was;
-	int known = -ENOMEM;
+	int known = aggregate_admit(&client->gateway->aggregate, entry.device, entry.pool & 255);
 
-	if (aggregate_add(&client->gateway->aggregate, entry.device, entry.pool & 255, 0))
+	if (!known)
 		known = put(client, &entry, &was);
 	if (known < 0) {
 		if (client->untracked++ == 0)
-			log_about(client, "has too many live ids: not all are counted");
+			log_about(client,
+				  "reports more ids or devices than there is room for: not all is "
+				  "counted");
 		tally_proxy_alloc(client->proxy, entry.device, NO_POOL, entry.id, entry.size);
 		return;
 	}

@@ -143,13 +143,12 @@ static int list_entry(void *arg, const struct tally_id_entry *entry)
 		type = kernel_name(entry->pool);
 	else if (entry->kind == TALLY_ID_BUFFER)
 		type = type_name(entry->pool);
-	spool_print(list->client->gateway->out,
-		    "  [PID %d] device %u %s %s %" PRIu64 ": %" PRIu64 " bytes\n",
-		    (int)list->client->pid, entry->device, type,
-		    entry->kind == TALLY_ID_BUFFER ? "buffer"
-		    : entry->kind == TALLY_ID_CB   ? "buffer"
-						   : "kernel",
-		    entry->id, entry->size);
+	if (list->count < GATEWAY_LIST_MAX)
+		spool_print(list->client->gateway->out,
+			    "  [PID %d] device %u %s %s %" PRIu64 ": %" PRIu64 " bytes\n",
+			    (int)list->client->pid, entry->device, type,
+			    entry->kind == TALLY_ID_KERNEL ? "kernel" : "buffer", entry->id,
+			    entry->size);
 	list->count++;
 	list->bytes += entry->size;
 	return 1;
@@ -166,6 +165,9 @@ void log_list(struct gateway *gateway, bool kernels)
 		if (client->proxy)
 			tally_ids_each(client->ids, list_entry, &list);
 	}
+	if (list.count > GATEWAY_LIST_MAX)
+		spool_print(gateway->out, "  and %" PRIu64 " more\n",
+			    list.count - GATEWAY_LIST_MAX);
 	spool_print(gateway->out, "%" PRIu64 " of them, %" PRIu64 " bytes\n", list.count,
 		    list.bytes);
 }
