@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The allocation server's clients at `tally gateway`: what they report is what `tally` shows, and
- * none of that server's failures happens. */
+ * none of that server's failures happens.
+ * sanitizers: address */
 #include <sys/stat.h>
 
 #include "tests/gateway.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clients of the gateway that stall, lie, flood or go away, and those beside them who are served. */
+/* Clients of the gateway that stall, lie, flood or go away, and those beside them who are served.
+ * sanitizers: address */
 #include <fcntl.h>
 #include <sys/resource.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Streams of the socket server's clients: what layout they have, and what they say. */
-/* sanitizers: address */
+/* Streams of the socket server's clients: what layout they have, and what they say.
+ * sanitizers: address */
 #include <string.h>
 
 #include "consumer/gateway/wire.h"
