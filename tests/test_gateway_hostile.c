@@ -195,6 +195,41 @@ static void who_does_not_read_its_answers_is_closed_and_the_others_are_served(vo
 	check_contains(gateway_end(&gateway).err, "is closed: it does not read its answers");
 }
 
+/* Whether it sleeps each time when one looks. */
+static bool is_idle(pid_t pid)
+{
+	char *path = text("/proc/%d/stat", (int)pid);
+	int n;
+
+	for (n = 0; n < 50; n++) {
+		if (!strstr(read_file(path, NULL), ") S "))
+			return false;
+		pause_a_moment();
+	}
+	return true;
+}
+
+static void who_has_said_all_and_reads_nothing_keeps_nobody_busy(void **state)
+{
+	static const struct legacy_message question = { .type = LEGACY_QUERY, .pid = 1 };
+	struct job gateway = gateway_start(NULL);
+	unsigned char bytes[64 * 144];
+	int fd = gateway_connect(), n;
+
+	(void)state;
+	for (n = 0; n < 64; n++)
+		legacy_put(bytes + n * 144, &question, 144);
+	for (n = 0; n < 26; n++) /* more answers than the socket takes, fewer than are too many */
+		legacy_send(fd, bytes, sizeof(bytes));
+	shutdown(fd, SHUT_WR);
+	WAIT_FOR(is_idle(gateway.pid));
+	for (n = 0; n < 26 * 64; n++)
+		assert_true(legacy_receive(fd, bytes, 144));
+	assert_false(legacy_receive(fd, bytes, 1));
+	close(fd);
+	gateway_end(&gateway);
+}
+
 static void a_log_that_nobody_reads_stalls_no_client(void **state)
 {
 	struct job gateway = gateway_start(LIST("--log"));
@@ -339,6 +374,7 @@ int main(void)
 		TEST(a_question_in_pieces_far_apart_gets_the_whole_answer),
 		TEST(who_has_said_all_and_reads_on_is_answered),
 		TEST(who_does_not_read_its_answers_is_closed_and_the_others_are_served),
+		TEST(who_has_said_all_and_reads_nothing_keeps_nobody_busy),
 		TEST(a_log_that_nobody_reads_stalls_no_client),
 		TEST(the_limits_on_clients_are_said_and_harm_nobody),
 		TEST(a_client_of_all_devices_takes_none_from_the_next),

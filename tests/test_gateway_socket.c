@@ -74,6 +74,7 @@ static void a_live_servers_path_is_left_to_it(void **state)
 	assert_int_equal(fds[COUNT(fds) - 1], -1);
 	outcome = start_in_vain();
 	assert_int_equal(outcome.status, 1);
+	check_contains(outcome.err, "socket: a server listens there; end it");
 	assert_int_equal(inode_of(gateway_path()), before);
 	check_nothing_else_is_left(1);
 	assert_int_equal(regions_left(), 0);

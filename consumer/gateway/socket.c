@@ -118,6 +118,7 @@ static int replace(const struct made *made, const struct stat *dead)
 static int take_path(const struct made *made)
 {
 	struct stat status;
+	char who[32];
 	pid_t pid;
 
 	switch (look(made->path, &status, &pid)) {
@@ -130,9 +131,10 @@ static int take_path(const struct made *made)
 	case DEAD:
 		return replace(made, &status);
 	case LIVE:
+		snprintf(who, sizeof(who), " (process %d)", (int)pid);
 		snprintf(made->why, SOCKET_WHY_MAX,
-			 "%s: a server listens there (process %d); end it, or use --socket",
-			 made->path, (int)pid);
+			 "%s: a server listens there%s; end it, or use --socket", made->path,
+			 pid ? who : "");
 		return -EADDRINUSE;
 	case STRANGE:
 		snprintf(made->why, SOCKET_WHY_MAX,
