@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gateway's socket: never another server's, only for whom it is meant, gone at the end; and what
- * a gateway leaves that dies. */
+/* The gateway's socket: never another server's, only for whom it is meant, gone at the end; and
+ * what a gateway leaves that dies. */
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/file.h>

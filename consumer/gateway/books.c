@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client's messages do: its ids, its process entry, the sums over all clients.
  *
- * A free is worth what its id was allocated with, whatever size it says. A live id that is allocated
- * again is freed first, so that totals move by the difference. A free of an id that is not live is
- * counted, and moves nothing.
+ * A free is worth what its id was allocated with, whatever size it says. A live id that is
+ * allocated again is freed first, so that totals move by the difference. A free of an id that is
+ * not live is counted, and moves nothing.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -73,16 +73,18 @@ static uint32_t pool_of(const struct wire_message *message)
 	}
 }
 
-static void move(struct client *client, const struct tally_id_entry *entry, int sign)
+static void move(struct client *client, const struct tally_id_entry *entry, bool more)
 {
+	int64_t bytes = (int64_t)entry->size;
+
 	aggregate_add(&client->gateway->aggregate, entry->device, entry->pool & 255,
-		      sign * (int64_t)entry->size);
+		      more ? bytes : -bytes);
 }
 
 static void release(struct client *client, const struct tally_id_entry *was)
 {
 	tally_proxy_free(client->proxy, was->device, was->pool, was->id, was->size);
-	move(client, was, -1);
+	move(client, was, false);
 	client->live--;
 	client->gateway->live--;
 }
@@ -138,7 +140,7 @@ static void allocated(struct client *client, const struct wire_message *message)
 		release(client, &was);
 	}
 	tally_proxy_alloc(client->proxy, entry.device, entry.pool, entry.id, entry.size);
-	move(client, &entry, 1);
+	move(client, &entry, true);
 	client->live++;
 	client->gateway->live++;
 	if (client->gateway->options->log)
@@ -178,7 +180,7 @@ void books_take(struct client *client, const struct wire_message *message)
 
 static int abandon(void *arg, const struct tally_id_entry *entry)
 {
-	move(arg, entry, -1);
+	move(arg, entry, false);
 	return 1;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the gateway prints: words on stderr; events and lists on stdout, as the socket server did. */
+/* What the gateway prints: words on stderr; on stdout events and lists, as the socket server did.
+ */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

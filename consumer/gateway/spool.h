@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines for a descriptor that may not be read: a thread writes them, and who prints never waits.
  *
- * What has not been written yet takes memory, SPOOL_MAX bytes at most; lines beyond are dropped, and
- * counted in a line when there is room again.
+ * What has not been written yet takes memory, SPOOL_MAX bytes at most; lines beyond are dropped,
+ * and counted in a line when there is room again.
  */
 #ifndef GATEWAY_SPOOL_H
 #define GATEWAY_SPOOL_H

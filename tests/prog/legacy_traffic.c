@@ -11,9 +11,10 @@
  * where devices are expected. Ids are the same in all processes.
  *
  * Once all is sent and the server has answered a last question, a line of JSON says what must be
- * held: {"messages", "bad", "devices": {"3": {"dram": 5}}, "processes": [{"pid", "layout", "devices"
- * likewise}]}; with out=FILE that file does, and the line is "sent". With stay=1 the connections then stay until stdin ends. The exit status is 1 when an
- * answer was wrong or a connection was closed, which stderr says.
+ * held: {"messages", "bad", "devices": {"3": {"dram": 5}}, "processes": [{"pid", "layout",
+ * "devices" likewise}]}; with out=FILE that file does, and the line is "sent". With stay=1 the
+ * connections then stay until stdin ends. The exit status is 1 when an answer was wrong or a
+ * connection was closed, which stderr says.
  */
 #include <errno.h>
 #include <inttypes.h>
