@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tally gateway: the socket server's clients report to Tally, by the server in consumer/gateway/. */
+/* tally gateway: the socket server's clients report to Tally; the server is consumer/gateway/. */
 #include <errno.h>
 #include <getopt.h>
 #include <grp.h>
