@@ -231,12 +231,6 @@ static bool settle(struct client *client)
 	return take(client, &message);
 }
 
-bool client_settle(struct client *client)
-{
-	wait_end(client);
-	return settle(client) && flush(client);
-}
-
 bool client_read(struct client *client)
 {
 	unsigned char *bytes = client->gateway->bytes;
@@ -256,11 +250,21 @@ bool client_read(struct client *client)
 		flush(client);
 		return false;
 	}
-	if (wire_waits(&client->wire) && !client->settle_ns)
+	wait_end(client);
+	if (wire_waits(&client->wire))
 		wait_begin(client);
-	else if (!wire_waits(&client->wire))
-		wait_end(client);
 	return flush(client);
+}
+
+/* It may have been us who had no time: what has come meanwhile tells more. */
+bool client_settle(struct client *client)
+{
+	char byte;
+
+	if (recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+		return client_read(client);
+	wait_end(client);
+	return settle(client) && flush(client);
 }
 
 bool client_write(struct client *client)
@@ -283,7 +287,6 @@ static void find_out_who(struct client *client)
 	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
 		return;
 	client->pid = peer.pid;
-	client->uid = peer.uid;
 	client->wire.peer_pid = peer.pid;
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)peer.pid);
 	fd = peer.pid ? open(path, O_RDONLY | O_CLOEXEC) : -1;

@@ -31,7 +31,6 @@ struct client {
 
 	int fd;
 	pid_t pid; /* of the socket's other end, or as the first message says where that has none */
-	uid_t uid;
 	char comm[24];
 	struct wire wire;
 	struct out out;
