@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "producer/push.c"
+#include "ring/aside.c"
 #include "tests/support.h"
 #include "tests/watch.h"
 
