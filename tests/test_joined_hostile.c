@@ -12,6 +12,7 @@
 #include "ring/geometry.h"
 #include "ring/region.h"
 #include "ring/slot.h"
+#include "tests/cli.h"
 #include "tests/joined.h"
 
 #define LOOKS 1500
@@ -107,17 +108,6 @@ static void spoiler_stop(struct spoiler *spoiler)
 	pthread_join(spoiler->thread, NULL);
 }
 
-/* A process with a region of its own, on device 1. */
-static struct job start_sound(void)
-{
-	struct command command = { .argv = LIST(prog("push_many"), "1001"),
-				   .env = LIST("TALLY=1") };
-	struct job job = job_start(&command);
-
-	assert_string_equal(job_line(&job), "pushed");
-	return job;
-}
-
 static void check_sound(const struct tally_snapshot *now, pid_t pid)
 {
 	const struct tally_process_view *row = join_row(now, pid);
@@ -142,7 +132,7 @@ static void owners_that_are_spoiled_while_read_cost_only_their_region(void **sta
 		jobs[i] = join_start("TALLY_LANES=2");
 		join_do(&jobs[i], "alloc 900 10");
 	}
-	sound = start_sound();
+	sound = start_pushing("1001"); /* a region of its own, on device 1 */
 	/* no pid of theirs is the sound one's, whatever is made of them */
 	consumer = join_watch();
 	spoiler_open(&spoiler);

@@ -26,36 +26,26 @@
 #include "tests/seccomp.h"
 #include "tests/support.h"
 
-/* A child that has made a region and then does nothing but live. */
-struct child {
-	pid_t pid;
-	int ready; /* a byte comes when it is there */
-};
-
-static struct child child_with_region(void (*then)(void))
+/* A child that has made a region, has done `then`, and does nothing but live. */
+static void make_region(void *arg)
 {
-	struct child child;
-	int ends[2];
-	char byte;
+	void (**then)(void) = arg;
+	struct rig rig;
 
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	fflush(NULL);
-	child.pid = fork();
-	if (child.pid == 0) {
-		struct rig rig;
+	CHILD_CHECK(rig_try(&rig, 6, 0));
+	if (*then)
+		(*then)();
+}
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		CHILD_CHECK(rig_try(&rig, 6, 0));
-		if (then)
-			then();
-		CHILD_CHECK(write(ends[1], "r", 1) == 1);
-		for (;;)
-			pause();
-	}
-	close(ends[1]);
-	assert_int_equal(read(ends[0], &byte, 1), 1);
-	close(ends[0]);
-	return child;
+static void do_nothing(void *arg)
+{
+	(void)arg;
+	pause();
+}
+
+static pid_t child_with_region(void (*then)(void))
+{
+	return start_child(make_region, do_nothing, &then);
 }
 
 static struct region_view open_view(const char *name)
@@ -392,18 +382,18 @@ static void region_is_alive_until_its_process_dies(void **state)
 
 	(void)state;
 	for (i = 0; i < COUNT(signals); i++) {
-		struct child child = child_with_region(NULL);
+		pid_t child = child_with_region(NULL);
 		struct region_view view = open_view(only_region());
 
 		assert_int_equal(region_alive(&view, 0), 1);
 		assert_int_equal(region_alive(&view, 1), 0); /* another entry */
 		/* stopped is not dead */
-		kill(child.pid, SIGSTOP);
-		assert_int_equal(waitpid(child.pid, NULL, WUNTRACED), child.pid);
+		kill(child, SIGSTOP);
+		assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
 		assert_int_equal(region_alive(&view, 0), 1);
-		kill(child.pid, SIGCONT);
-		kill(child.pid, signals[i]);
-		assert_int_equal(wait_status(child.pid), -signals[i]);
+		kill(child, SIGCONT);
+		kill(child, signals[i]);
+		assert_int_equal(wait_status(child), -signals[i]);
 		assert_int_equal(region_alive(&view, 0), 0);
 		region_close(&view);
 		remove_regions();
@@ -434,13 +424,13 @@ static void close_everything(void)
 
 static void closing_every_descriptor_does_not_end_it(void **state)
 {
-	struct child child = child_with_region(close_everything);
+	pid_t child = child_with_region(close_everything);
 	struct region_view view = open_view(only_region());
 
 	(void)state;
 	assert_int_equal(region_alive(&view, 0), 1);
-	kill(child.pid, SIGKILL);
-	assert_int_equal(wait_status(child.pid), -SIGKILL);
+	kill(child, SIGKILL);
+	assert_int_equal(wait_status(child), -SIGKILL);
 	assert_int_equal(region_alive(&view, 0), 0);
 	region_close(&view);
 	remove_regions();
@@ -478,12 +468,12 @@ static void fork_child_does_not_keep_its_parents_region_alive(void **state)
 	grandchild = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(grandchild, MAP_FAILED);
 	for (i = 0; i < COUNT(ways); i++) {
-		struct child child = child_with_region(ways[i]);
+		pid_t child = child_with_region(ways[i]);
 		struct region_view view = open_view(only_region());
 
 		assert_int_equal(region_alive(&view, 0), 1);
-		kill(child.pid, SIGKILL);
-		assert_int_equal(wait_status(child.pid), -SIGKILL);
+		kill(child, SIGKILL);
+		assert_int_equal(wait_status(child), -SIGKILL);
 		assert_int_equal(kill(*grandchild, 0), 0); /* it lives on, and is ours now */
 		assert_int_equal(region_alive(&view, 0), 0);
 		kill(*grandchild, SIGKILL);
@@ -530,15 +520,15 @@ static void exec_ends_it(void **state)
 
 static void second_owner_of_an_entry_is_turned_away(void **state)
 {
-	struct child child = child_with_region(NULL);
+	pid_t child = child_with_region(NULL);
 	int fd = open(text("%s/%s", test_dir, only_region()), O_RDWR | O_CLOEXEC);
 
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(alive_lock(fd, 0), -EAGAIN);
 	assert_int_equal(alive_lock(fd, 1), 0);
-	kill(child.pid, SIGKILL);
-	wait_status(child.pid);
+	kill(child, SIGKILL);
+	wait_status(child);
 	assert_int_equal(alive_lock(fd, 0), 0);
 	close(fd);
 	remove_regions();
