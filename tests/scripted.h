@@ -42,13 +42,8 @@ static inline char *pid_of(const struct job *job)
 static inline struct outcome check_tally(const char *const *words, int status, const char *out,
 					 const char *err)
 {
-	const char *argv[32] = { built("tally") };
-	struct outcome outcome;
-	size_t i;
+	struct outcome outcome = run_tally(words);
 
-	for (i = 0; words[i]; i++)
-		argv[i + 1] = words[i];
-	outcome = run(&(struct command){ .argv = argv });
 	if (outcome.status != status)
 		fail_msg("status %d, not %d: %s%s", outcome.status, status, outcome.out,
 			 outcome.err);

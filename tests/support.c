@@ -298,6 +298,27 @@ void execute(const char *const *argv)
 	execvp(all[0], (char *const *)all);
 }
 
+static size_t list_size(const char *const *list)
+{
+	size_t size = 0;
+
+	while (list && list[size])
+		size++;
+	return size;
+}
+
+const char *const *list_and(const char *const *first, const char *const *rest)
+{
+	size_t before = list_size(first), after = list_size(rest);
+	const char **both = keep(calloc(before + after + 1, sizeof(*both)));
+
+	if (before)
+		memcpy(both, first, before * sizeof(*both));
+	if (after)
+		memcpy(both + before, rest, after * sizeof(*both));
+	return both;
+}
+
 /* In the child: becomes the program. */
 static void become(const struct command *command, int in, int out, int err)
 {

@@ -108,6 +108,9 @@ struct outcome {
 
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
+/* One list of the words of both; NULL is none. */
+const char *const *list_and(const char *const *first, const char *const *rest);
+
 /* As execvp() of its first word; programs of ours among its words get the emulator in front of
  * them, where there is one. */
 void execute(const char *const *argv);

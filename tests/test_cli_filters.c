@@ -42,12 +42,7 @@ static void end_both(void)
 
 static json_t *ps_json(const char *const *words)
 {
-	const char *argv[16] = { "ps", "--json" };
-	size_t i;
-
-	for (i = 0; words[i]; i++)
-		argv[2 + i] = words[i];
-	return json_parse(check_tally(argv, 0, NULL, NULL).out);
+	return json_parse(check_tally(list_and(LIST("ps", "--json"), words), 0, NULL, NULL).out);
 }
 #define PS(...) ps_json(LIST(__VA_ARGS__))
 
@@ -279,21 +274,14 @@ static void help_names_the_filters(void **state)
 
 static void all_users_are_for_root(void **state)
 {
-	char *tally = text("%s/tally", test_tmp);
 	struct outcome outcome;
 	size_t i;
 
 	(void)state;
-	if (geteuid() != 0)
-		SKIP("only root can become another user");
-	if (RUN("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true").status != 0)
-		SKIP("setpriv does not work here");
-	assert_int_equal(RUN("cp", built("tally"), tally).status, 0);
-	assert_int_equal(chmod(test_tmp, 0755), 0);
+	need_nobody();
 	assert_int_equal(chmod(test_dir, 0755), 0);
 	for (i = 0; i < COUNT(verbs); i++) {
-		outcome = RUN("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", tally,
-			      verbs[i][0], "--all-users", verbs[i][1]);
+		outcome = run_as_nobody(LIST(verbs[i][0], "--all-users", verbs[i][1]));
 		assert_int_equal(outcome.status, 4);
 		assert_string_equal(outcome.out, "");
 		check_one_line(outcome.err);
@@ -304,22 +292,13 @@ static void all_users_are_for_root(void **state)
 /* As root: another user's process is shown by each verb, but only when it is asked for. */
 static void root_sees_what_others_run(void **state)
 {
-	char *program = text("%s/scripted", test_tmp);
-	struct job job, mine = script_start(NULL);
+	struct job job, mine;
 	size_t i;
 
 	(void)state;
-	if (geteuid() != 0) {
-		script_end(&mine);
-		SKIP("only root can become another user");
-	}
-	assert_int_equal(chmod(test_dir, 0777), 0);
-	assert_int_equal(chmod(test_tmp, 0755), 0);
-	assert_int_equal(RUN("cp", prog("scripted"), program).status, 0);
-	assert_int_equal(RUN("cp", "-L", built("libtally.so.0"), test_tmp).status, 0);
-	job = job_start(&(struct command){
-		.argv = LIST("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env",
-			     "TALLY=1", text("LD_LIBRARY_PATH=%s", test_tmp), program) });
+	need_nobody();
+	mine = script_start(NULL);
+	job = start_as_nobody("scripted", NULL);
 	assert_string_equal(job_line(&job), "ready");
 	script_do(&job, "alloc 4 0 1 500");
 	script_do(&mine, "alloc 5 0 1 500");

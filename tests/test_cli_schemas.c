@@ -20,13 +20,8 @@ static const char *keep(const char *document, const char *suffix)
 /* The JSON of a verb that may exit as it likes, but not without output. */
 static const char *kept(const char *const *words)
 {
-	const char *argv[16] = { built("tally") };
-	struct outcome outcome;
-	size_t i;
+	struct outcome outcome = run_tally(words);
 
-	for (i = 0; words[i]; i++)
-		argv[i + 1] = words[i];
-	outcome = run(&(struct command){ .argv = argv });
 	if (outcome.out_size == 0)
 		fail_msg("nothing was written by %s: %s", words[0], outcome.err);
 	return keep(outcome.out, ".json");
@@ -35,13 +30,9 @@ static const char *kept(const char *const *words)
 
 static void validate(const char *const *words)
 {
-	const char *argv[32] = { SOURCE_DIR "/tests/schemas/validate.py", "--strict" };
-	struct outcome outcome;
-	size_t i;
+	const char *const *first = LIST(SOURCE_DIR "/tests/schemas/validate.py", "--strict");
+	struct outcome outcome = run(&(struct command){ .argv = list_and(first, words) });
 
-	for (i = 0; words[i]; i++)
-		argv[i + 2] = words[i];
-	outcome = run(&(struct command){ .argv = argv });
 	if (outcome.status != 0)
 		fail_msg("%s%s", outcome.out, outcome.err);
 }
