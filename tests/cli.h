@@ -97,11 +97,6 @@ static inline struct job start_pushing(const char *events)
 	return job;
 }
 
-static inline void end_pushing(struct job *job)
-{
-	assert_int_equal(job_end(job).status, 0);
-}
-
 /* Processes that live together and are then killed, so that none could prune the others. */
 static inline void leave_dead(int count)
 {
@@ -111,10 +106,8 @@ static inline void leave_dead(int count)
 	assert_true(count <= (int)COUNT(jobs));
 	for (n = 0; n < count; n++)
 		jobs[n] = start_pushing("11");
-	for (n = 0; n < count; n++) {
-		job_signal(&jobs[n], SIGKILL);
-		assert_int_equal(job_end(&jobs[n]).status, -SIGKILL);
-	}
+	for (n = 0; n < count; n++)
+		job_kill(&jobs[n]);
 	assert_true(regions_left() >= (size_t)count);
 }
 

@@ -130,25 +130,6 @@ static void kill_one(uint64_t number)
 
 /* ---- A new one ------------------------------------------------------------------------------- */
 
-static struct ledger_sums sums_of(const struct tally_snapshot *now,
-				  const struct tally_process_view *process)
-{
-	struct ledger_sums sums = { 0 };
-	size_t i;
-
-	for (i = 0; i < process->pool_count; i++) {
-		const struct tally_totals *totals =
-			&now->process_pools[process->first_pool + i].totals;
-
-		sums.allocated_bytes += totals->allocated_bytes;
-		sums.freed_bytes += totals->freed_bytes;
-		sums.allocs += totals->allocations;
-		sums.frees += totals->frees;
-		sums.failures += totals->failures;
-	}
-	return sums;
-}
-
 /* What a consumer that has just come says of each producer, beside the truth before and after. */
 static void check_new(void)
 {
@@ -167,7 +148,7 @@ static void check_new(void)
 	CHECK_EQUAL(now->process_count, PRODUCERS);
 	for (i = 0; i < now->process_count; i++) {
 		const struct tally_process_view *process = &now->processes[i];
-		struct ledger_sums sums = sums_of(now, process);
+		struct ledger_sums sums = shown_sums(now, process);
 		uint64_t begun;
 
 		for (actor = 0; producers[actor] != (pid_t)process->pid; actor++)

@@ -495,6 +495,30 @@ struct outcome job_end(struct job *job)
 	return outcome;
 }
 
+int job_do(const struct job *job, const char *order)
+{
+	char *answer, *end;
+	long number;
+
+	job_say(job, order);
+	answer = job_line(job);
+	number = strtol(answer, &end, 10);
+	if (end == answer || *end)
+		fail_msg("process %d answers \"%s\" to: %s", job->pid, answer, order);
+	return (int)number;
+}
+
+void job_end_well(struct job *job)
+{
+	assert_int_equal(job_end(job).status, 0);
+}
+
+void job_kill(struct job *job)
+{
+	job_signal(job, SIGKILL);
+	assert_int_equal(job_end(job).status, -SIGKILL);
+}
+
 /* ---- Regions --------------------------------------------------------------------------------- */
 
 static bool is_region(const struct dirent *entry)
@@ -526,6 +550,11 @@ void remove_regions(void)
 				 entry->d_type == DT_DIR ? AT_REMOVEDIR : 0);
 	if (dir)
 		closedir(dir);
+}
+
+char *joined_file(const char *name)
+{
+	return text("tally-%u-join-%s", (unsigned int)geteuid(), name);
 }
 
 char *only_region(void)

@@ -139,13 +139,21 @@ void job_say(const struct job *job, const char *line);
 void job_signal(const struct job *job, int number);
 struct outcome job_end(struct job *job); /* closes its stdin, reads the rest, waits */
 
+/* Gives an order, a line, and waits until it is done; the number that is the answer. */
+int job_do(const struct job *job, const char *order);
+
+/* Likewise to its end, which is status 0, or SIGKILL. */
+void job_end_well(struct job *job);
+void job_kill(struct job *job);
+
 /* Status as in struct outcome. */
 int wait_status(pid_t pid);
 
 /* The files with a region's name, hidden ones too, in test_dir. */
 size_t regions_left(void);
 void remove_regions(void);
-char *only_region(void); /* the name of the one that is there; fails if it is not one */
+char *joined_file(const char *name); /* of the region that is joined as "/NAME" */
+char *only_region(void);	     /* the name of the one that is there; fails if it is not one */
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 

@@ -17,18 +17,18 @@ static void what_the_dead_held_is_there_until_their_region_goes(void **state)
 	struct tally_consumer *consumer = keeper_watch(0);
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 5 10");
-	keeper_do(&other, "alloc 1 0 1 2 20");
+	job_do(&job, "alloc 1 0 1 10 5");
+	job_do(&other, "alloc 1 0 1 20 2");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 7);
 	assert_false(keeper_row(job.pid, 1, 1)->ended);
-	keeper_kill(&job);
+	job_kill(&job);
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 7);
 	assert_true(keeper_row(job.pid, 1, 1)->ended);
 	assert_int_equal(keeper_row(job.pid, 1, 1)->size, 10);
 	assert_false(keeper_row(other.pid, 1, 1)->ended);
-	keeper_end(&other); /* takes its region along; is shown as ended once more */
+	job_end_well(&other); /* takes its region along; is shown as ended once more */
 	remove_regions();
 	keeper_look(consumer);
 	keeper_look(consumer);
@@ -41,9 +41,9 @@ static void last_records_of_a_killed_process_count(void **state)
 	struct tally_consumer *consumer = keeper_watch(job.pid);
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 1000 10");
-	keeper_do(&job, "free 1 0 1 999");
-	keeper_kill(&job); /* nobody has looked in between */
+	job_do(&job, "alloc 1 0 1 10 1000");
+	job_do(&job, "free 1 0 1 0 999");
+	job_kill(&job); /* nobody has looked in between */
 	assert_int_equal(tally_consumer_poll(consumer), 0);
 	assert_int_equal(keeper_rows(consumer), 1);
 	assert_non_null(keeper_row(job.pid, 1, 1000));
@@ -58,8 +58,8 @@ static void fork_and_exec_begin_lists_of_their_own(void **state)
 	pid_t child;
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 1 10");
-	child = keeper_do(&job, "fork");
+	job_do(&job, "alloc 1 0 1 10");
+	child = job_do(&job, "fork");
 	WAIT_FOR((keeper_look(consumer), keeper_rows(consumer) == 2));
 	assert_int_equal(keeper_row(job.pid, 1, 1)->size, 10);
 	assert_int_equal(keeper_row(child, 1, 1)->size, 7);
@@ -67,8 +67,9 @@ static void fork_and_exec_begin_lists_of_their_own(void **state)
 			     keeper_row(job.pid, 1, 1)->region_id);
 	assert_int_equal(kill(child, SIGKILL), 0);
 	job_say(&job, "exec");
-	assert_string_equal(job_line(&job), "armed");
-	keeper_do(&job, "alloc 1 0 2 1 30");
+	assert_string_equal(job_line(&job), "ready");
+	assert_int_equal(job_do(&job, "enabled"), 1);
+	job_do(&job, "alloc 1 0 2 30");
 	keeper_look(consumer);
 	keeper_rows(consumer);
 	assert_true(keeper_row(job.pid, 1, 1)->ended);
@@ -76,7 +77,7 @@ static void fork_and_exec_begin_lists_of_their_own(void **state)
 	now = watch_get(consumer);
 	assert_int_equal(now->process_count, 3);
 	watch_put(now);
-	keeper_end(&job);
+	job_end_well(&job);
 	remove_regions();
 }
 
@@ -90,19 +91,19 @@ static void processes_of_one_region_are_told_apart(void **state)
 	struct job third;
 
 	(void)state;
-	keeper_do(&one, "alloc 1 0 1 3 10");
-	keeper_do(&other, "alloc 1 0 1 3 20");
-	keeper_do(&other, "thread alloc 1 0 4 1 20");
-	keeper_do(&one, "free 1 0 2 1");
+	job_do(&one, "alloc 1 0 1 10 3");
+	job_do(&other, "alloc 1 0 1 20 3");
+	job_do(&other, "thread alloc 1 0 4 20");
+	job_do(&one, "free 1 0 2 0");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 6);
 	assert_null(keeper_row(one.pid, 1, 2));
 	assert_int_equal(keeper_row(other.pid, 1, 2)->size, 20);
-	keeper_do(&other, "reset 1 0");
-	keeper_do(&one, "alloc 1 0 9 1 90");
-	keeper_kill(&one);
+	job_do(&other, "reset 1 0");
+	job_do(&one, "alloc 1 0 9 90");
+	job_kill(&one);
 	third = keeper_start("TALLY_REGION=/crowd", "TALLY_RING=1024"); /* in its place */
-	keeper_do(&third, "alloc 1 0 1 1 30");
+	job_do(&third, "alloc 1 0 1 30");
 	keeper_look(consumer);
 	keeper_rows(consumer);
 	assert_int_equal(keeper_rows_of(other.pid), 0);
@@ -113,8 +114,8 @@ static void processes_of_one_region_are_told_apart(void **state)
 	keeper_look(consumer);
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 1);
-	keeper_end(&other);
-	keeper_end(&third);
+	job_end_well(&other);
+	job_end_well(&third);
 	remove_regions();
 }
 
@@ -126,23 +127,23 @@ static void processes_without_lanes_share_a_ring(void **state)
 	int n;
 
 	(void)state;
-	keeper_do(&one, "alloc 1 0 1 3 10");
+	job_do(&one, "alloc 1 0 1 10 3");
 	consumer = keeper_watch(0);
 	for (n = 0; n < 20; n++) {
-		keeper_do(&other, "alloc 1 0 1 3 20");
-		keeper_do(&one, "thread alloc 1 0 4 1 10");
-		keeper_do(&one, "thread free 1 0 4 1");
-		keeper_do(&other, "free 1 0 2 2");
-		keeper_do(&other, "free 1 0 1 1");
+		job_do(&other, "alloc 1 0 1 20 3");
+		job_do(&one, "thread alloc 1 0 4 10");
+		job_do(&one, "thread free 1 0 4 0");
+		job_do(&other, "free 1 0 2 0 2");
+		job_do(&other, "free 1 0 1 0");
 		assert_int_equal(tally_consumer_poll(consumer), 0);
 	}
-	keeper_do(&other, "alloc 1 0 7 1 20");
+	job_do(&other, "alloc 1 0 7 20");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 4);
 	assert_int_equal(keeper_rows_of(one.pid), 3);
 	assert_int_equal(keeper_row(other.pid, 1, 7)->size, 20);
-	keeper_end(&other);
-	keeper_end(&one);
+	job_end_well(&other);
+	job_end_well(&one);
 	remove_regions();
 }
 
@@ -156,7 +157,7 @@ static bool check_row(void *arg, const struct tally_buffer *row)
 	uint64_t *rows = arg;
 	bool right = row->buffer_id >= 1 && row->buffer_id <= 512 && row->size < 16384 &&
 		     row->device == 5 && row->pool == TALLY_POOL_L1 &&
-		     strcmp(row->comm, "keeper") == 0 && strcmp(row->pool_name, "l1") == 0 &&
+		     strcmp(row->comm, "scripted") == 0 && strcmp(row->pool_name, "l1") == 0 &&
 		     strcmp(row->tag, "") == 0 && row->region_id && row->pid && row->tid;
 
 	if (!right)
@@ -199,7 +200,7 @@ static void any_thread_reads_while_the_table_changes(void **state)
 	job_say(&one, "storm 3 1500");
 	job_say(&other, "storm 2 500");
 	job_line(&other);
-	keeper_kill(&other);
+	job_kill(&other);
 	job_line(&one);
 	tally_store_release(&over, 1);
 	for (n = 0; n < COUNT(threads); n++) {
@@ -208,7 +209,7 @@ static void any_thread_reads_while_the_table_changes(void **state)
 	}
 	assert_int_equal(wrong, 0);
 	assert_int_equal(tally_consumer_stop(watched), 0);
-	keeper_end(&one);
+	job_end_well(&one);
 	remove_regions();
 }
 
@@ -224,7 +225,7 @@ static void keep_event(void *arg, const struct tally_event *event)
 {
 	assert_ptr_equal(arg, &event_count);
 	assert_true(event_count < EVENTS_MAX);
-	assert_string_equal(event->comm, "keeper");
+	assert_string_equal(event->comm, "scripted");
 	snprintf(tags[event_count], sizeof(tags[0]), "%s", event->tag);
 	snprintf(pools[event_count], sizeof(pools[0]), "%s", event->pool_name);
 	events[event_count++] = *event;
@@ -260,15 +261,15 @@ static void events_tell_what_happened(void **state)
 	uint64_t before_ns = now_ns();
 
 	(void)state;
-	keeper_do(&job, "name 9 mine");
-	keeper_do(&job, "alloc 1 0 7 1 4096");
-	keeper_do(&job, "tag layer");
-	keeper_do(&job, "alloc 2 9 8 1 77");
-	keeper_do(&job, "mark phase");
-	keeper_do(&job, "thread free 1 0 7 1");
-	keeper_do(&job, "fail 2 10 5");
-	keeper_do(&job, "alloc 2 33554438 9 1 1"); /* kernel, dispatch */
-	keeper_do(&job, "reset 2 9");
+	job_do(&job, "name 9 mine");
+	job_do(&job, "alloc 1 0 7 4096");
+	job_do(&job, "tag layer");
+	job_do(&job, "alloc 2 9 8 77");
+	job_do(&job, "mark phase");
+	job_do(&job, "thread free 1 0 7 0");
+	job_do(&job, "failed 2 10 5");
+	job_do(&job, "alloc 2 33554438 9 1"); /* kernel, dispatch */
+	job_do(&job, "reset 2 9");
 	keeper_look(consumer);
 	assert_int_equal(event_count, 7);
 	check_event(0, TALLY_KIND_ALLOC, 7, 4096, "dram", "");
@@ -288,7 +289,7 @@ static void events_tell_what_happened(void **state)
 	assert_int_not_equal(events[3].tid, job.pid);
 	assert_in_range(events[0].monotonic_ns, before_ns - 1000000, now_ns() + 1000000);
 	assert_true(events[0].realtime_ns > events[0].monotonic_ns);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static struct tally_consumer *to_stop;
@@ -308,12 +309,12 @@ static void thread_that_calls_back_is_not_stopped_from_there(void **state)
 	(void)state;
 	assert_int_equal(watch_open(&options, &to_stop), 0);
 	assert_int_equal(tally_consumer_start(to_stop, 1), 0);
-	keeper_do(&job, "alloc 1 0 1 1 10");
+	job_do(&job, "alloc 1 0 1 10");
 	WAIT_FOR(tally_load_acquire(&answer) != 0);
 	assert_int_equal(answer, EDEADLK);
 	assert_int_equal(tally_consumer_stop(to_stop), 0);
 	assert_int_equal(tally_consumer_stop(to_stop), -ESRCH);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void count_event(void *arg, const struct tally_event *event)
@@ -334,11 +335,11 @@ static void records_that_come_slowly_do_not_wait_for_the_next_look(void **state)
 	assert_int_equal(watch_open(&options, &consumer), 0);
 	assert_int_equal(tally_consumer_start(consumer, 3600000), 0);
 	for (n = 1; n <= 16; n++) { /* a pause that doubles each time takes a minute in the end */
-		keeper_do(&job, "alloc 1 0 1 1 10");
+		job_do(&job, "alloc 1 0 1 10");
 		WAIT_FOR(tally_load_relaxed(&count) >= n);
 	}
 	watch_close(consumer);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 /* Whatever was published before, of lanes and of the shared ring: nobody comes for the rest. */
@@ -360,13 +361,13 @@ static void stop_leaves_nothing_behind(void **state)
 		assert_int_equal(tally_consumer_poll(consumer), 0);
 		before = count;
 		assert_int_equal(tally_consumer_start(consumer, 3600000), 0);
-		keeper_do(&job, "alloc 1 0 1 100 10");
-		keeper_do(&job, "thread free 1 0 1 100");
+		job_do(&job, "alloc 1 0 1 10 100");
+		job_do(&job, "thread free 1 0 1 0 100");
 		assert_int_equal(tally_consumer_stop(consumer), 0);
 		assert_int_equal(count - before, 200);
 		watch_close(consumer);
 	}
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void rows_and_events_are_of_the_process_that_was_asked_for(void **state)
@@ -378,9 +379,9 @@ static void rows_and_events_are_of_the_process_that_was_asked_for(void **state)
 	size_t n;
 
 	(void)state;
-	keeper_do(&other, "alloc 1 0 1 3 20");
-	keeper_do(&one, "alloc 1 0 1 1 10");
-	keeper_do(&other, "thread free 1 0 1 1");
+	job_do(&other, "alloc 1 0 1 20 3");
+	job_do(&one, "alloc 1 0 1 10");
+	job_do(&other, "thread free 1 0 1 0");
 	keeper_look(table);
 	assert_int_equal(keeper_rows(table), 1);
 	assert_int_equal(keeper_row(one.pid, 1, 1)->size, 10);
@@ -391,8 +392,8 @@ static void rows_and_events_are_of_the_process_that_was_asked_for(void **state)
 	assert_int_equal(event_count, 1);
 	for (n = 0; n < event_count; n++)
 		assert_int_equal(events[n].pid, one.pid);
-	keeper_end(&other);
-	keeper_end(&one);
+	job_end_well(&other);
+	job_end_well(&one);
 	remove_regions();
 }
 
@@ -420,7 +421,7 @@ static void events_of_many_threads_come_in_order_of_time(void **state)
 	print_message("%zu of %zu late\n", late, event_count);
 	/* A thread that is stopped between taking the time and publishing is all there may be. */
 	assert_true(late < event_count / 1000);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 int main(void)

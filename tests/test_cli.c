@@ -114,7 +114,7 @@ static void output_that_cannot_be_written_exits_1(void **state)
 	(void)state;
 	for (i = 0; i < COUNT(words); i++)
 		check_unwritten(words[i]);
-	end_pushing(&job);
+	job_end_well(&job);
 }
 
 /* ---- Nothing, and nobody's ------------------------------------------------------------------- */
@@ -177,7 +177,7 @@ static void region_of_another_user_exits_4_when_it_was_asked_for(void **state)
 	outcome = run_as_nobody(LIST("ps"));
 	assert_int_equal(outcome.status, 4);
 	check_contains(outcome.err, test_dir);
-	end_pushing(&job);
+	job_end_well(&job);
 }
 
 static void root_may_ask_for_anybodys_process(void **state)
@@ -193,7 +193,7 @@ static void root_may_ask_for_anybodys_process(void **state)
 	assert_int_equal(outcome.status, 0);
 	check_contains(outcome.out, "74 B");
 	assert_int_equal(TALLY("ps").status, 3);
-	end_pushing(&job);
+	job_end_well(&job);
 }
 
 int main(void)

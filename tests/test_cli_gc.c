@@ -41,7 +41,7 @@ static void gc_removes_the_dead_beyond_the_newest_16_and_leaves_the_living(void 
 	assert_int_equal(regions_left(), 1);
 	assert_int_equal(
 		json_processes(json_parse(TALLY("ps", "--json").out), living.pid, &process), 1);
-	end_pushing(&living);
+	job_end_well(&living);
 }
 
 static void json_says_the_same(void **state)
@@ -78,7 +78,7 @@ static void json_says_the_same(void **state)
 		assert_int_equal(strlen(json_text(removed, "modified_time")), 19);
 	}
 	assert_int_equal(regions_left(), 3);
-	end_pushing(&living);
+	job_end_well(&living);
 	remove_regions();
 }
 

@@ -74,7 +74,7 @@ static void thread_sees_at_once_what_comes_and_goes(void **state)
 			WAIT_FOR(process_count(consumer) == n + 1);
 		}
 		for (n = 0; n < COUNT(jobs); n++) {
-			end_pushing(&jobs[n]);
+			job_end_well(&jobs[n]);
 			WAIT_FOR(running_count(consumer) == COUNT(jobs) - n - 1);
 		}
 		assert_int_equal(tally_consumer_stop(consumer), 0); /* at once, too */
@@ -581,7 +581,7 @@ static void what_a_killed_process_held_is_abandoned_within_one_look(void **state
 	assert_int_equal(now->process_count, 1);
 	watch_put(now);
 	watch_close(consumer);
-	end_pushing(&other);
+	job_end_well(&other);
 }
 
 int main(void)

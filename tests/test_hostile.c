@@ -70,25 +70,15 @@ static struct job start_sound(void)
 
 static void check_sound(const struct tally_snapshot *now, pid_t pid)
 {
-	size_t i, j, found = 0;
+	const struct tally_process_view *process = watch_process(now, pid);
 
-	for (i = 0; i < now->process_count; i++) {
-		const struct tally_process_view *process = &now->processes[i];
-
-		if (process->pid != (uint32_t)pid)
-			continue;
-		found++;
-		assert_int_equal(process->end, TALLY_RUNNING);
-		assert_int_equal(process->events, 1001);
-		assert_int_equal(process->records_read, 1001);
-		assert_int_equal(process->lost_records, 0);
-		assert_int_equal(process->pool_count, 1);
-		for (j = 0; j < process->pool_count; j++)
-			assert_int_equal(
-				now->process_pools[process->first_pool + j].totals.allocations,
-				501);
-	}
-	assert_int_equal(found, 1);
+	assert_non_null(process);
+	assert_int_equal(process->end, TALLY_RUNNING);
+	assert_int_equal(process->events, 1001);
+	assert_int_equal(process->records_read, 1001);
+	assert_int_equal(process->lost_records, 0);
+	assert_int_equal(process->pool_count, 1);
+	assert_int_equal(now->process_pools[process->first_pool].totals.allocations, 501);
 }
 
 static uint64_t refusals;

@@ -114,6 +114,22 @@ static inline struct tally_consumer *watch_run(uint64_t run_id)
 	return consumer;
 }
 
+/* The one row of that pid; NULL when there is none. */
+static inline const struct tally_process_view *watch_process(const struct tally_snapshot *now,
+							     pid_t pid)
+{
+	const struct tally_process_view *row = NULL;
+	size_t i;
+
+	for (i = 0; i < now->process_count; i++) {
+		if (now->processes[i].pid != (uint32_t)pid)
+			continue;
+		assert_null(row);
+		row = &now->processes[i];
+	}
+	return row;
+}
+
 static inline const struct tally_pool_view *watch_pool(const struct tally_snapshot *now,
 						       uint32_t device, uint32_t pool)
 {
