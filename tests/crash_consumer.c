@@ -2,7 +2,6 @@
 /* Consumers killed at random, 1,000 or CRASH_CONSUMERS of them, while producers run: nobody
  * notices, and a new one has exact totals.
  */
-#include <dirent.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -70,18 +69,6 @@ static void start_producers(void)
 		}
 		WAIT_FOR(tally_load_acquire(&lives->of[actor].done) > 0);
 	}
-}
-
-static size_t descriptors(pid_t pid)
-{
-	DIR *dir = opendir(text("/proc/%d/fd", pid));
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 /* ---- Consumers ------------------------------------------------------------------------------- */
@@ -205,7 +192,7 @@ static void consumers_killed_at_random_leave_exact_totals_to_a_new_one(void **st
 	lives = crash_share(sizeof(*lives));
 	start_producers();
 	for (actor = 0; actor < PRODUCERS; actor++)
-		open_before[actor] = descriptors(producers[actor]);
+		open_before[actor] = descriptors_of(producers[actor]);
 	for (i = 1; i <= count; i++) {
 		kill_one(i);
 		if (i % 100 == 0)
@@ -216,7 +203,7 @@ static void consumers_killed_at_random_leave_exact_totals_to_a_new_one(void **st
 	look_anew();
 	assert_int_equal(regions_left(), 2);
 	for (actor = 0; actor < PRODUCERS; actor++) {
-		assert_int_equal(descriptors(producers[actor]), open_before[actor]);
+		assert_int_equal(descriptors_of(producers[actor]), open_before[actor]);
 		kill(producers[actor], SIGKILL);
 		wait_status(producers[actor]);
 	}

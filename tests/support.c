@@ -244,6 +244,20 @@ void write_file(const char *path, const void *bytes, size_t size)
 	close(fd);
 }
 
+size_t descriptors_of(pid_t pid)
+{
+	DIR *dir = opendir(text("/proc/%d/fd", (int)pid));
+	struct dirent *entry;
+	size_t count = 0;
+
+	if (!dir)
+		fail_msg("the descriptors of %d are not seen: %s", (int)pid, strerror(errno));
+	while ((entry = readdir(dir)))
+		count += entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(dir);
+	closedir(dir);
+	return count;
+}
+
 uint64_t now_ns(void)
 {
 	struct timespec now;

@@ -61,6 +61,8 @@ char *prog(const char *name);  /* build/tests/prog/NAME */
 char *read_file(const char *path, size_t *ret_size);
 void write_file(const char *path, const void *bytes, size_t size);
 
+size_t descriptors_of(pid_t pid); /* how many it has open */
+
 uint64_t now_ns(void);	   /* CLOCK_MONOTONIC */
 void pause_a_moment(void); /* between two looks at a condition */
 

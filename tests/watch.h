@@ -87,6 +87,16 @@ static inline const struct tally_snapshot *watch_look(struct tally_consumer *con
 	return watch_get(consumer);
 }
 
+/* How many processes its snapshot has. */
+static inline size_t watch_count(struct tally_consumer *consumer)
+{
+	const struct tally_snapshot *now = watch_get(consumer);
+	size_t count = now->process_count;
+
+	watch_put(now);
+	return count;
+}
+
 /* Opens a consumer of this pid (0: of all) that reads records, from the first one on. */
 static inline struct tally_consumer *watch_pid(pid_t pid)
 {
