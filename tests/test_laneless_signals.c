@@ -421,5 +421,5 @@ int main(int argc, char **argv)
 	};
 
 	(void)argc;
-	return laneless_main(argv, tests, COUNT(tests));
+	return own_region_main(argv, false, tests, COUNT(tests));
 }
