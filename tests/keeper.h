@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Processes that keep buffers (tests/prog/scripted.c), and what a consumer with a table says of them.
- */
+/* Processes that keep buffers (tests/prog/scripted.c), and what a consumer with a table says of
+ * them. */
 #ifndef TESTS_KEEPER_H
 #define TESTS_KEEPER_H
 

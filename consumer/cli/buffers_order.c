@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-/* A copy, as the texts of a row go with the walk; `buffer` points to these in what is handed out. */
+/* A copy, as the texts go with the walk; `buffer` points to these in what is handed out. */
 struct kept {
 	struct tally_buffer buffer;
 	char comm[24], pool_name[24], tag[56];
