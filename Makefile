@@ -9,7 +9,7 @@
 #	consumer/*.c                  libtally-consumer.a, libtally-consumer.so
 #	consumer/cli/*.c              tally
 #	bench/NAME.c                  bench/NAME, each with bench/harness.c and bench/pair.c
-#	tests/test_NAME.c             tests/test_NAME, each with tests/support.c: cmocka programs
+#	tests/test_NAME.c             tests/test_NAME, each with tests/support*.c: cmocka programs
 #	tests/crash_NAME.c            tests/crash_NAME, likewise: death at every instruction
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
 #	tests/prog/static_NAME.c      the same, linked statically
@@ -244,7 +244,7 @@ $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(LIB).so $(INSIDE) \
 		$(OBJ)/ring.a $(LIBS_CONSUMER) -lm)
 
 $(TESTS) $(CRASHES): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(INSIDE) \
-		$(filter %/support.o,$(call objects,tests))
+		$(filter $(OBJ)/tests/support%,$(call objects,tests))
 	$(call link,-pie $(SANITIZE),$(INSIDE) -lcmocka -ljansson $(LIBS_CONSUMER) -lm)
 
 user_libs = $(LIB).so $(LIB)-consumer.so

@@ -50,7 +50,7 @@ class Producer:
         for line in lines:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
-            assert self.process.stdout.readline() == "done\n", line
+            assert self.process.stdout.readline() == "0\n", line
         return self
 
     def kill(self):
@@ -296,9 +296,9 @@ class Screens(Case):
 
 class Use(Case):
     def test_sorts_and_keeps_the_selection(self):
-        small = self.producer("small", "many 0 0 30 1024")
-        large = self.producer("large", "many 0 0 10 1048576")
-        same = self.producer("same", "many 0 0 30 1024")
+        small = self.producer("small", "alloc 0 0 1 1024 30")
+        large = self.producer("large", "alloc 0 0 1 1048576 10")
+        same = self.producer("same", "alloc 0 0 1 1024 30")
         names = ["small", "large", "same"]
         terminal = Terminal(self)
         pids = sorted([small, same], key=lambda p: p.pid)
@@ -393,7 +393,7 @@ class Use(Case):
 
     def test_buffers_view_lists_the_largest_or_oldest(self):
         first = self.producer("first", "tag layer1.attention", "alloc 0 1 171 5000", "untag")
-        second = self.producer("second", "many 2 0 1500 1048576", "free 2 0 7 1048576",
+        second = self.producer("second", "alloc 2 0 1 1048576 1500", "free 2 0 7 1048576",
                                f"alloc 2 7 161061273600 {GIB}")
         terminal = Terminal(self, arguments="-i 0.1", width=100)
         terminal.wait("second")
@@ -452,7 +452,7 @@ class Use(Case):
         terminal.wait(re.compile(r" x\?\]0;y\?g\?+h$", re.MULTILINE))
 
     def test_lost_records_make_the_list_unsure_and_it_says_so(self):
-        self.producer("late", "many 0 0 500 1024", TALLY_RING="64")
+        self.producer("late", "alloc 0 0 1 1024 500", TALLY_RING="64")
         terminal = Terminal(self)
         terminal.wait("late", "\nexact\n")
         terminal.keys("3")
@@ -462,7 +462,7 @@ class Use(Case):
         terminal.wait("500 KiB", "buffer list incomplete since")
 
     def test_cost_view_shows_losses_refusals_and_itself(self):
-        lost = self.producer("unheard", "many 0 0 40 16", TALLY_RING="0")
+        lost = self.producer("unheard", "alloc 0 0 1 16 40", TALLY_RING="0")
         strange = f"tally-{os.geteuid()}-1-0123456789abcdef"
         with open(os.path.join(self.dir, strange), "w") as file:
             file.write("nothing of the kind" * 1000)
