@@ -2,6 +2,7 @@
 /* Arming and disarming in one process, seen by a consumer of its own; and calls that are refused.
  * sanitizers: address, thread; also on: arm64 */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 
 #include "tests/own_region.h"
