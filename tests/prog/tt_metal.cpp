@@ -32,6 +32,25 @@ namespace
 
 typedef unsigned long long number;
 
+/* What the runtime's callers were compiled against. */
+[[maybe_unused]] constexpr struct {
+	bool (*is_enabled)();
+	void (*report_allocation)(int, uint64_t, uint8_t, uint64_t);
+	void (*report_deallocation)(int, uint64_t);
+	void (*report_cb_allocation)(int, uint64_t, uint64_t);
+	void (*report_cb_deallocation)(int, uint64_t, uint64_t);
+	void (*report_kernel_load)(int, uint64_t, uint64_t, uint8_t);
+	void (*report_kernel_unload)(int, uint64_t, uint64_t);
+} calls = {
+	AllocationClient::is_enabled,
+	AllocationClient::report_allocation,
+	AllocationClient::report_deallocation,
+	AllocationClient::report_cb_allocation,
+	AllocationClient::report_cb_deallocation,
+	AllocationClient::report_kernel_load,
+	AllocationClient::report_kernel_unload,
+};
+
 /* ---- Threads --------------------------------------------------------------------------------- */
 
 struct member {
