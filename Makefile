@@ -6,12 +6,16 @@
 #	ring/*.c                      one set of hidden objects, part of both libraries
 #	producer/*.c                  libtally.a, libtally.so
 #	producer/adapters/malloc/*.c  libtally-malloc.so, on top of libtally.so
+#	producer/adapters/tt_metal/*.cpp  libtally-tt-metal.a, for a C++ runtime
 #	consumer/*.c                  libtally-consumer.a, libtally-consumer.so
 #	consumer/cli/*.c              tally
 #	bench/NAME.c                  bench/NAME, each with bench/harness.c and bench/pair.c
+#	bench/NAME.cpp                likewise, with libtally-tt-metal.a
 #	tests/test_NAME.c             tests/test_NAME, each with tests/support*.c: cmocka programs
 #	tests/crash_NAME.c            tests/crash_NAME, likewise: death at every instruction
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
+#	tests/prog/NAME.cpp           the same, with libtally-tt-metal.a; and tests/prog/NAME_clang,
+#	                              by clang++ together with the adapter's sources
 #	tests/prog/static_NAME.c      the same, linked statically
 #	tests/prog/libNAME.c          tests/prog/libNAME.so, what tests load
 #	tests/fuzz/fuzz_NAME.c        tests/fuzz/fuzz_NAME, with the others there: fuzz targets
@@ -31,7 +35,7 @@ ARM64 ?=
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-CXX := g++
+CXX := $(if $(findstring clang,$(CC)),clang++,g++)
 OBJCOPY ?= objcopy
 CFLAGS ?= -O2 -g
 Q := $(if $(V),,@)
@@ -50,6 +54,7 @@ all:
 FLOORS.ring := ring
 FLOORS.producer := ring producer
 FLOORS.producer/adapters/malloc :=
+FLOORS.producer/adapters/tt_metal :=
 FLOORS.consumer := ring consumer
 FLOORS.consumer/cli :=
 FLOORS.consumer/example :=
@@ -57,8 +62,8 @@ FLOORS.bench := ring producer consumer bench
 FLOORS.tests := ring producer consumer tests
 FLOORS.tests/prog := tests
 FLOORS.tests/fuzz := ring producer consumer tests
-FOLDERS := ring producer producer/adapters/malloc consumer consumer/cli consumer/example bench \
-	tests tests/prog tests/fuzz
+FOLDERS := ring producer producer/adapters/malloc producer/adapters/tt_metal consumer consumer/cli \
+	consumer/example bench tests tests/prog tests/fuzz
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
 # Internal calls to exported functions stay calls within the library. Other linkers than that of
@@ -95,6 +100,9 @@ FLAGS.tests/fuzz := -fPIE
 
 WARN := -Wall -Wextra -Wconversion -Werror
 BASE := -std=gnu17 -pthread -D_GNU_SOURCE -DTALLY_VERSION='"$(VERSION)"' $(WARN) $(ROOT_SEE)
+# What a runtime is sure to have; the adapter asks for no more of C++.
+BASE_CXX := -std=c++17 -pthread -fPIC -Wall -Wextra -Wconversion -Wpedantic -Werror
+PLAIN_CXX := -fno-exceptions -fno-rtti
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 LINK := -pthread -Wl,--as-needed -Wl,-z,relro,-z,now $(ROOT_LINK)
 LINK_SHARED := $(LINK) -shared -Wl,-z,defs
@@ -107,7 +115,7 @@ comma := ,
 jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
 	bench crash crash-long fuzz campaign-shared),deps)
-DEPS := build $(if $(call jobs,lint format),lint) \
+DEPS := build $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
 	$(if $(call jobs,check-asan check-tsan fuzz),san) \
 	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
@@ -146,6 +154,18 @@ $(PLAIN)/%.o: %.c Makefile | $(READY) $(floor_links)
 	$(Q)$(compile) -MMD -MP -c -o $@ $<
 endif
 
+# C++ is plain in every flavour, like the programs it is for.
+TT := producer/adapters/tt_metal
+compile_cxx = $(BASE_CXX) $(call see,$(<D)) $(if $(filter $(TT)/,$(<D)/),$(PLAIN_CXX),-I$(TT)) \
+	$(CPPFLAGS) $(CFLAGS)
+$(PLAIN)/%.o: %.cpp Makefile | $(READY) $(floor_links)
+	@mkdir -p $(@D)
+	@echo "  CXX   $<"
+	$(Q)$(CXX) $(compile_cxx) -MMD -MP -c -o $@ $<
+cxx_sources = $(sort $(wildcard $(1)/*.cpp))
+cxx_objects = $(patsubst %.cpp,$(PLAIN)/%.o,$(call cxx_sources,$(1)))
+-include $(patsubst %.o,%.d,$(foreach f,$(FOLDERS),$(call cxx_objects,$(f))))
+
 ALL_OBJECTS := $(sort $(foreach f,$(FOLDERS),$(call objects,$(f)) $(call plain_objects,$(f))))
 -include $(ALL_OBJECTS:.o=.d)
 
@@ -154,7 +174,9 @@ ALL_OBJECTS := $(sort $(foreach f,$(FOLDERS),$(call objects,$(f)) $(call plain_o
 LIB := $(BUILD)/libtally
 ADAPTER := $(BUILD)/libtally-malloc.so
 SONAMES := libtally.so libtally-consumer.so
-LIBRARIES := $(LIB).a $(LIB).so $(LIB)-consumer.a $(LIB)-consumer.so $(ADAPTER)
+# The flavour for another processor has no C++ compiler.
+TT_LIB := $(if $(ARM64),,$(LIB)-tt-metal.a)
+LIBRARIES := $(LIB).a $(LIB).so $(LIB)-consumer.a $(LIB)-consumer.so $(ADAPTER) $(TT_LIB)
 
 $(LIB).so.$(VERSION): $(call plain_objects,ring) $(call plain_objects,producer) \
 		producer/libtally.map
@@ -178,6 +200,11 @@ $(ADAPTER): $(call plain_objects,producer/adapters/malloc) $(LIB).so
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LINK_LOADED) -Wl,-soname,$(@F) -Wl,-rpath,'$$ORIGIN' $(LDFLAGS) -o $@ \
 		$(filter %.o,$^) $(LIB).so
+
+$(LIB)-tt-metal.a: $(call cxx_objects,$(TT))
+	@echo "  AR    $@"
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
 
 # An archive is one object whose internal names are local, so that a program linked with it can
 # neither clash with them nor use them.
@@ -215,7 +242,11 @@ PROG_STATIC := $(filter $(BUILD)/tests/prog/static_%,$(call names,tests/prog))
 PROG_LIBS := $(patsubst %,%.so,$(filter $(BUILD)/tests/prog/lib%,$(call names,tests/prog)))
 PROGS := $(filter-out $(PROG_STATIC) $(PROG_LIBS:.so=),$(call names,tests/prog))
 EXAMPLES := $(call names,consumer/example)
-ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS) $(EXAMPLES)
+names_cxx = $(if $(ARM64),,$(patsubst %.cpp,$(BUILD)/%,$(call cxx_sources,$(1))))
+PROGS_CXX := $(call names_cxx,tests/prog)
+PROGS_CLANG := $(PROGS_CXX:%=%_clang)
+BENCHES_CXX := $(call names_cxx,bench)
+ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS) $(EXAMPLES) $(PROGS_CXX) $(PROGS_CLANG)
 
 all: $(LIBRARIES) $(TALLY) $(MAN_PAGES)
 
@@ -254,6 +285,21 @@ $(PROG_LIBS): $(BUILD)/%.so: $(PLAIN)/%.o $(LIB).so $(LIB)-consumer.so
 	$(call link,-shared $(rpath_prog),$(user_libs))
 $(PROG_STATIC): $(BUILD)/%: $(PLAIN)/%.o $(LIB).a
 	$(call link,-static,$(LIB).a)
+
+# As a runtime does: it links the library, or compiles the adapter with its own compiler.
+$(PROGS_CXX): private CC := $(CXX)
+$(PROGS_CXX): $(BUILD)/%: $(PLAIN)/%.o $(TT_LIB) $(LIB).so
+	$(call link,-pie $(rpath_prog),$(TT_LIB) $(LIB).so)
+$(PROGS_CLANG): $(BUILD)/%_clang: %.cpp $(call cxx_sources,$(TT)) $(LIB).so \
+		$(wildcard $(TT)/*.hpp include/tally/*.h) | $(READY) $(floor_links)
+	@mkdir -p $(@D)
+	@echo "  CXX   $< (clang++)"
+	$(Q)clang++ $(compile_cxx) $(LINK) -pie $(rpath_prog) $(LDFLAGS) -o $@ $(filter %.cpp,$^) \
+		$(LIB).so
+$(BENCHES_CXX): private CC := $(CXX)
+$(BENCHES_CXX): $(BUILD)/bench/%: $(PLAIN)/bench/%.o $(LIB).so $(TT_LIB) \
+		$(filter %/harness.o,$(call objects,bench))
+	$(call link,-pie $(rpath_bench),$(TT_LIB) $(LIB).so -lm)
 
 # Figures of a long run, on any machine.
 CAMPAIGN := $(BUILD)/tests/campaign_shared
@@ -332,8 +378,9 @@ lint: all
 format: deps
 	$(Q)tests/lint/format.sh -i
 
-bench: $(BENCHES) $(TALLY)
-	$(Q)status=0; for b in $(BENCHES); do echo "== $$b"; $$b || status=1; done; exit $$status
+bench: $(BENCHES) $(BENCHES_CXX) $(TALLY)
+	$(Q)status=0; for b in $(BENCHES) $(BENCHES_CXX); do \
+		echo "== $$b"; $$b || status=1; done; exit $$status
 
 PUSHES ?= 100000000
 campaign-shared: $(CAMPAIGN)
@@ -348,16 +395,17 @@ SHARE_TO := $(DESTDIR)$(PREFIX)/share
 COMPLETION := consumer/cli/completion
 
 install: all
-	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)
+	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)/tt_metal
 	install -m 755 $(TALLY) $(BIN_TO)
 	install -m 644 include/tally/*.h $(HEADERS_TO)
-	install -m 644 $(LIB).a $(LIB)-consumer.a $(LIB_TO)
+	install -m 644 $(TT)/*.hpp $(HEADERS_TO)/tt_metal
+	install -m 644 $(LIB).a $(LIB)-consumer.a $(TT_LIB) $(LIB_TO)
 	install -m 755 $(SONAMES:%=$(BUILD)/%.$(VERSION)) $(ADAPTER) $(LIB_TO)
 	for l in $(SONAMES); do \
 		ln -sfn $$l.$(VERSION) $(LIB_TO)/$$l.$(ABI) && \
 		ln -sfn $$l.$(ABI) $(LIB_TO)/$$l || exit; \
 	done
-	for l in producer/libtally consumer/libtally-consumer; do \
+	for l in producer/libtally $(TT)/libtally-tt-metal consumer/libtally-consumer; do \
 		sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 			$$l.pc.in >$(LIB_TO)/pkgconfig/$${l##*/}.pc || exit; \
 	done
@@ -379,11 +427,11 @@ help:
 	@echo 'make model, make model-long   every interleaving of a model of the shared ring'
 	@echo 'make fuzz       fuzz targets on their corpus, then FUZZ_S seconds on new inputs'
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
-	@echo 'make format     lay out all C sources'
+	@echo 'make format     lay out all C and C++ sources'
 	@echo 'make bench      build and run the benchmarks'
 	@echo 'make campaign-shared   load the shared ring with PUSHES=100000000 and print figures'
 	@echo 'make install    to PREFIX ($(PREFIX)), under DESTDIR'
 	@echo 'make deps       install missing packages, and nothing else'
 	@echo 'make clean      remove $(BUILD)/'
-	@echo 'Variables: CC (gcc or clang), CFLAGS, CPPFLAGS, LDFLAGS, BUILD; SAN=thread or'
+	@echo 'Variables: CC (gcc or clang), CXX, CFLAGS, CPPFLAGS, LDFLAGS, BUILD; SAN=thread or'
 	@echo 'SAN=address,undefined; V=1 shows commands.'

@@ -108,7 +108,11 @@ __attribute__((destructor(101))) static void process_end(void)
 
 int tally_enabled(void)
 {
-	return process_armed_wait() >= GENERATION_MIN;
+	uint64_t armed = process_look();
+
+	if (armed == ARMED_UNDECIDED) /* else at once: who asks before each event asks often */
+		armed = process_armed_wait();
+	return armed >= GENERATION_MIN;
 }
 
 /* With the right to decide. */

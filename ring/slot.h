@@ -193,6 +193,11 @@
  *	B2 -> B1
  *	M1 -> M2  who makes the region has finished; who comes next finds it made
  *	M2 -> M1
+ *	I1 -> I2  who takes the lock of a shard of a table of ids (producer/ids.c; private memory)
+ *	          finds it as the last holder left it
+ *	I2 -> I1
+ *	A1 -> A2  the tt_metal adapter's own state is set up once, in private memory, and then used
+ *	A2 -> A1
  *
  * Liveness needs no pair: a lock seen gone was released by the kernel in the owner's exit, after
  * its last store, and the two system calls order the rest.
@@ -206,6 +211,7 @@
  *	slot_read(), ledger_read(), lane_drain(), shared_drain()  wait-free, bounded tries
  *	lane_claim()         wait-free, bounded by the number of lanes
  *	region_*(), entries_*()  may make system calls
+ *	tally_ids_put(), tally_ids_take()  blocking: they wait for who has the shard's lock
  *
  * WHY SO
  *

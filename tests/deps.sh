@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing on a Debian machine, saying what and why; silent when nothing is.
-# usage: tests/deps.sh build|lint|san|arm64|model ...    (the groups of packages wanted)
+# usage: tests/deps.sh build|cxx|lint|san|arm64|model ...    (the groups of packages wanted)
 set -u -o pipefail
 
 # group  package  command it brings ("-": ask dpkg)  why
@@ -15,7 +15,7 @@ build libncurses-dev  -             tally top draws on the terminal
 build libcmocka-dev   -             the tests are cmocka programs
 build scdoc           scdoc         makes the man pages
 build pkg-config      pkg-config    tests look up the installed libraries
-build g++             g++           the public headers must compile as C++ too
+build g++             g++           compiles the adapter of a C++ runtime, and the headers as C++
 build git             git           the demo follows it; tests compare its output
 build python3         python3       the demo follows it; tests read JSON
 build python3-jsonschema  -        a test validates what tally writes as JSON
@@ -23,6 +23,7 @@ build perl            perl          the demo follows it; tests compare its outpu
 build strace          strace        a test shows that a push makes no system call
 build tmux            tmux          tests look at tally top in a terminal
 build procps          ps            tests look for processes left behind
+cxx   clang           clang++       tests that adapter as another compiler makes it
 lint  gcc             gcc           a lint check compiles
 lint  g++             g++           a lint check compiles
 lint  clang-format    clang-format  checks the formatting

@@ -15,7 +15,7 @@ passed=0 failed=0
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
 
-unset ${!TALLY*} LD_PRELOAD # a user's own settings are not what is tested
+unset ${!TALLY*} TT_ALLOC_TRACKING_ENABLED LD_PRELOAD # a user's own settings are not what is tested
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1 second_deadlock_stack=1}

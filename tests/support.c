@@ -98,6 +98,7 @@ int test_begin(void **state)
 	unsetenv("TALLY_LANES");
 	unsetenv("TALLY_KEEP");
 	unsetenv("TALLY_RUN");
+	unsetenv("TT_ALLOC_TRACKING_ENABLED");
 	setenv("TALLY_DIR", test_dir, 1);
 	return 0;
 }

@@ -166,6 +166,21 @@ static void switches_that_switch_nothing_are_problems(void **state)
 		doctor_with(LIST(text("TALLY=%s", good[i]), text("TALLY_KEEP=%s", good[i])), 0);
 }
 
+static void runtimes_switch_is_judged_together_with_tallys(void **state)
+{
+	static const char name[] = "TT_ALLOC_TRACKING_ENABLED";
+	static const char set[] = "TT_ALLOC_TRACKING_ENABLED=1";
+
+	(void)state;
+	check_finding(doctor_with(LIST(set), 0), name, "ok", "adapter count");
+	check_finding(doctor_with(LIST(set, "TALLY=1"), 0), name, "ok", "adapter count");
+	check_finding(doctor_with(LIST(set, "TALLY=0"), 0), name, "note", "but TALLY=0 holds");
+	check_finding(doctor_with(LIST("TT_ALLOC_TRACKING_ENABLED=0"), 0), name, "ok",
+		      "count if TALLY=1");
+	check_finding(doctor_with(LIST("TT_ALLOC_TRACKING_ENABLED=yes"), 1), name, "problem",
+		      "does not make runtimes count");
+}
+
 static void name_of_a_shared_region_is_judged(void **state)
 {
 	static const char *const bad[] = { "/",	     "//work",
@@ -313,6 +328,7 @@ int main(void)
 		TEST(relative_or_endless_directory_is_a_problem),
 		TEST(sizes_are_judged_as_producers_judge_them),
 		TEST(switches_that_switch_nothing_are_problems),
+		TEST(runtimes_switch_is_judged_together_with_tallys),
 		TEST(name_of_a_shared_region_is_judged),
 		TEST(adapter_that_is_missing_is_a_problem),
 		TEST(each_file_that_is_refused_is_a_problem_with_its_reason),

@@ -125,6 +125,30 @@ static void check_shared(struct doctor *doctor, const char *value)
 			    value, SHARED_NAME_MAX);
 }
 
+/* Heard by a runtime that reports by the tt-metal adapter; TALLY holds against it. */
+static void check_tracking(struct doctor *doctor, const char *value)
+{
+	const char *tally = secure_getenv("TALLY");
+	bool is_set = value && strcmp(value, "1") == 0;
+
+	if (!value)
+		return;
+	if (!is_set && !is_zero(value) && *value)
+		doctor_find(doctor, FINDING_PROBLEM, "TT_ALLOC_TRACKING_ENABLED",
+			    "TT_ALLOC_TRACKING_ENABLED=\"%s\" does not make runtimes count; set "
+			    "TT_ALLOC_TRACKING_ENABLED=1",
+			    value);
+	else if (is_set && tally && *tally && strcmp(tally, "1") != 0)
+		doctor_find(doctor, FINDING_NOTE, "TT_ALLOC_TRACKING_ENABLED",
+			    "TT_ALLOC_TRACKING_ENABLED=1, but TALLY=%s holds: runtimes with the "
+			    "tt-metal adapter do not count; unset TALLY",
+			    tally);
+	else
+		doctor_find(doctor, FINDING_OK, "TT_ALLOC_TRACKING_ENABLED",
+			    "TT_ALLOC_TRACKING_ENABLED=%s: runtimes with the tt-metal adapter %s",
+			    value, is_set ? "count" : "count if TALLY=1");
+}
+
 static void check_adapter(struct doctor *doctor)
 {
 	const char *given = getenv("TALLY_PRELOAD");
@@ -161,9 +185,13 @@ void doctor_settings(struct doctor *doctor)
 		const char *name;
 		void (*check)(struct doctor *doctor, const char *value);
 	} settings[] = {
-		{ "TALLY", check_armed },	{ "TALLY_RING", check_ring },
-		{ "TALLY_LANES", check_lanes }, { "TALLY_DIR", check_dir },
-		{ "TALLY_KEEP", check_keep },	{ "TALLY_REGION", check_shared },
+		{ "TALLY", check_armed },
+		{ "TALLY_RING", check_ring },
+		{ "TALLY_LANES", check_lanes },
+		{ "TALLY_DIR", check_dir },
+		{ "TALLY_KEEP", check_keep },
+		{ "TALLY_REGION", check_shared },
+		{ "TT_ALLOC_TRACKING_ENABLED", check_tracking },
 	};
 	size_t n;
 

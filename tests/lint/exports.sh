@@ -31,7 +31,7 @@ same() # library header...
 }
 
 [[ -n $(declared include/tally/tally.h) ]] || exit 1
-producer=(include/tally/tally.h include/tally/proxy.h)
+producer=(include/tally/tally.h include/tally/ids.h include/tally/proxy.h)
 same "$build/libtally.so" "${producer[@]}"
 same "$build/libtally-consumer.so" include/tally/consumer.h
 

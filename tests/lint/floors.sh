@@ -8,6 +8,7 @@ declare -A allowed=(
 	[ring]='ring'
 	[producer]='ring producer'
 	[producer_adapters_malloc]=''
+	[producer_adapters_tt_metal]=''
 	[consumer]='ring consumer'
 	[consumer_cli]=''
 	[bench]='ring producer consumer bench'
@@ -36,7 +37,8 @@ for folder in "${!allowed[@]}"; do
 done
 
 # Ways around it: up and down again, and from a library into what stands on it.
-find include ring producer consumer bench tests -name '*.[ch]' -print0 2>/dev/null |
+find include ring producer consumer bench tests '(' -name '*.[ch]' -o -name '*.[ch]pp' ')' -print0 \
+	2>/dev/null |
 	xargs -0 grep -nHE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<][^">]*\.\./' &&
 	status=1
 grep -nE '^[[:space:]]*#[[:space:]]*include.*(producer/adapters|consumer/cli|consumer/gateway)/' \

@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The layout of every C file is what .clang-format says; shows what is not. With -i: makes it so.
+# The layout of every C and C++ file is what .clang-format says; shows what is not. With -i: makes
+# it so.
 status=0
-for file in $(find include ring producer consumer bench tests -name '*.[ch]' 2>/dev/null | sort); do
+for file in $(find include ring producer consumer bench tests \
+	-name '*.[ch]' -o -name '*.[ch]pp' 2>/dev/null | sort); do
 	if [[ ${1:-} == -i ]]; then
 		clang-format --style=file -i "$file"
 	else

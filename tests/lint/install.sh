@@ -39,6 +39,22 @@ for side in producer consumer; do
 			sed "s/-l${package#lib} //")
 	env -u LD_LIBRARY_PATH ./$side-archive
 done
+# The runtime's client, by the library and from its source.
+cat >runtime.cpp <<'END'
+#include "allocation_client.hpp"
+int main()
+{
+	tt::tt_metal::AllocationClient::report_allocation(0, 64, 0, 1);
+	return tt::tt_metal::AllocationClient::is_enabled();
+}
+END
+${CXX:-g++} -std=c++17 -o runtime runtime.cpp $(pkg-config --cflags --libs libtally-tt-metal)
+./runtime
+[[ $(TALLY_DIR=$root TT_ALLOC_TRACKING_ENABLED=1 ./runtime || echo $?) == 1 ]]
+${CXX:-g++} -std=c++17 -o runtime-source -I"$OLDPWD/producer/adapters/tt_metal" runtime.cpp \
+	"$OLDPWD"/producer/adapters/tt_metal/allocation_client.cpp \
+	$(pkg-config --cflags --libs libtally)
+./runtime-source
 for page in tally tally-run tally-ps; do
 	[[ -s usr/share/man/man1/$page.1 ]]
 done

@@ -154,7 +154,8 @@ sub read_page
 my @names = slurp('include/tally/atomic.h') =~ /^static inline [\w ]+?[ *](tally_\w+)\(/mg;
 @names or complain('include/tally/atomic.h', 'defines no atomic access');
 my $vocabulary = join '|', @names;
-my @files = split /\n/, `find ring producer consumer -name '*.[ch]' 2>/dev/null | sort`;
+my $find = "find ring producer consumer -name '*.[ch]' -o -name '*.[ch]pp'";
+my @files = split /\n/, `$find 2>/dev/null | sort`;
 check_file($_, $vocabulary) for @files;
 
 my $page = read_page();

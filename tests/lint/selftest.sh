@@ -112,6 +112,10 @@ fails text.sh 'over 100' put "$(printf '/* %090d */' 0)"
 fails orders.sh '__ATOMIC_SEQ_CST' put '__atomic_store_n(word, 1, __ATOMIC_SEQ_CST);'
 fails orders.sh 'stdatomic' append tests/x.c '#include <stdatomic.h>\n'
 fails orders.sh '__sync_' append consumer/x.c '__sync_synchronize();\n'
+fails orders.sh 'std::atomic' append producer/x.cpp 'std::atomic<int> x;\n'
+fails format.sh 'by clang-format' append producer/x.hpp 'namespace x { }\n'
+fails labels.pl 'without a label' \
+	append producer/x.cpp 'void f()\n{\n\ttally_store_release(w, 1);\n}\n'
 
 fails labels.pl 'without a label' put 'tally_store_release(word, 1);'
 fails labels.pl 'without a label' put 'tally_store_release(word, 1); /* see L1 */'
@@ -149,8 +153,10 @@ ln -s ../ring include/ring
 see() # include path of producer/
 {
 	CC=${CC:-gcc} SEE_ring=-Iinclude SEE_consumer=-I. SEE_bench=-I. SEE_tests=-I. \
-		SEE_tests_fuzz=-I. SEE_producer_adapters_malloc=-Iring SEE_consumer_cli=-Iring \
-		SEE_tests_prog=-Iring SEE_producer=$1 "$here/floors.sh" >out 2>&1
+		SEE_tests_fuzz=-I. SEE_producer_adapters_malloc=-Iring \
+		SEE_producer_adapters_tt_metal=-Iring \
+		SEE_consumer_cli=-Iring SEE_tests_prog=-Iring SEE_producer=$1 "$here/floors.sh" \
+		>out 2>&1
 }
 see -Iinclude || { echo 'floors.sh finds fault with a sound tree:'; cat out; status=1; }
 ! see -I. || { echo 'floors.sh passes though producer/ sees consumer/'; status=1; }
@@ -160,7 +166,7 @@ echo '#include "../consumer/api.h"' >>ring/put.c
 
 # Libraries with one name too many, one too few, and a library too many.
 sound
-cp "$here"/../../include/tally/{tally,proxy,consumer}.h include/tally/
+cp "$here"/../../include/tally/{tally,ids,proxy,consumer}.h include/tally/
 cp -P "$build"/*.so* "$build"/*.a build/
 BUILD=build passes exports.sh
 BUILD=build passes needed.sh

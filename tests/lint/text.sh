@@ -4,7 +4,8 @@
 status=0
 licence='/* SPDX-License-Identifier: Apache-2.0 */'
 
-c_files=$(find include ring producer consumer bench tests -name '*.[ch]' 2>/dev/null)
+c_files=$(find include ring producer consumer bench tests -name '*.[ch]' -o -name '*.[ch]pp' \
+	2>/dev/null)
 for file in $c_files; do
 	[[ $(head -n 1 "$file") == "$licence" ]] || {
 		echo "$file:1: does not start with $licence"
