@@ -15,7 +15,7 @@
  *	                               itself
  *	fork                           "child PID": it has the next lines, until "exit"
  *
- * All else is answered by "done". It exits when its stdin ends.
+ * All else is answered by 0. It exits when its stdin ends.
  */
 #include <allocation_client.hpp>
 #include <cstdio>
@@ -251,7 +251,7 @@ void answer(const char *line)
 	} else if (std::strcmp(line, "exit\n") == 0) {
 		std::exit(0);
 	} else if (!describe(line)) {
-		std::puts(act(line) ? "done" : "what?");
+		std::puts(act(line) ? "0" : "what?");
 	}
 	std::fflush(stdout);
 }
