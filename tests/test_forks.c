@@ -124,7 +124,7 @@ static void forks_out_of_a_handler_at_each_instruction_of_a_push_are_too(void **
 
 /* ---- Forks and balances ---------------------------------------------------------------------- */
 
-static void children_of_threads_that_fork_at_once_open_with_the_balance(void **state)
+static void check_openings(const char *scenario)
 {
 	struct tally_consumer *consumer;
 	const struct tally_snapshot *now;
@@ -133,8 +133,7 @@ static void children_of_threads_that_fork_at_once_open_with_the_balance(void **s
 	size_t i;
 	char *line;
 
-	(void)state;
-	job = start_run("forks-at-once", NULL, "TALLY_LANES=64", &line, &consumer);
+	job = start_run(scenario, NULL, "TALLY_LANES=64", &line, &consumer);
 	now = watch_look(consumer);
 	assert_int_equal(now->process_count, atoi(line) + 1);
 	for (i = 0; i < now->process_count; i++)
@@ -158,6 +157,18 @@ static void children_of_threads_that_fork_at_once_open_with_the_balance(void **s
 	watch_close(consumer);
 	finish(&job);
 	remove_regions();
+}
+
+static void children_of_threads_that_fork_at_once_open_with_the_balance(void **state)
+{
+	(void)state;
+	check_openings("forks-at-once");
+}
+
+static void child_of_a_fork_beside_the_first_push_opens_with_the_balance(void **state)
+{
+	(void)state;
+	check_openings("first-push-beside-a-fork");
 }
 
 static void pool_reset_in_a_child_releases_what_it_has_from_its_parent(void **state)
@@ -197,6 +208,7 @@ int main(void)
 		TEST(forks_out_of_a_handler_amid_pushes_without_a_lane_are_too),
 		TEST(forks_out_of_a_handler_at_each_instruction_of_a_push_are_too),
 		TEST(children_of_threads_that_fork_at_once_open_with_the_balance),
+		TEST(child_of_a_fork_beside_the_first_push_opens_with_the_balance),
 		TEST(pool_reset_in_a_child_releases_what_it_has_from_its_parent),
 	};
 
