@@ -62,8 +62,7 @@ void build_measure(const struct picture *picture, struct layout *ret_layout)
 	layout.process_pools += chips.pools;
 	layout.processes = picture->process_count + chips.processes;
 	layout.pool_at = reserve(&layout, picture->over_all->count, sizeof(struct tally_pool_view));
-	layout.process_at = reserve(&layout, layout.processes,
-				    sizeof(struct tally_process_view));
+	layout.process_at = reserve(&layout, layout.processes, sizeof(struct tally_process_view));
 	layout.process_pool_at = reserve(&layout, layout.process_pools,
 					 sizeof(struct tally_pool_view));
 	layout.device_at = reserve(&layout, layout.devices, sizeof(struct tally_device_view));

@@ -83,13 +83,15 @@ static int check_version(uint32_t version, char why[CHIP_WHY_MAX])
 	if (version == 0)
 		return not_ready(why, "version 0");
 	if (version == 1)
-		snprintf(why, CHIP_WHY_MAX,
-			 "version 1 of a runtime's totals, which this tally does not read (it reads "
-			 "%d to %d); update the runtime, then remove the file",
-			 TALLY_CHIP_VERSION_MIN, TALLY_CHIP_VERSION_MAX);
+		snprintf(
+			why, CHIP_WHY_MAX,
+			"version 1 of a runtime's totals, which this tally does not read (it reads "
+			"%d to %d); update the runtime, then remove the file",
+			TALLY_CHIP_VERSION_MIN, TALLY_CHIP_VERSION_MAX);
 	else if (version < TALLY_CHIP_VERSION_MIN || version > TALLY_CHIP_VERSION_MAX)
 		snprintf(why, CHIP_WHY_MAX,
-			 "version %" PRIu32 " of a runtime's totals, which this tally does not read "
+			 "version %" PRIu32
+			 " of a runtime's totals, which this tally does not read "
 			 "(it reads %d to %d); update tally, or remove the file if no runtime uses "
 			 "it",
 			 version, TALLY_CHIP_VERSION_MIN, TALLY_CHIP_VERSION_MAX);
@@ -190,8 +192,7 @@ static bool is_same(int fd, const struct stat *status)
 	struct stat now;
 
 	return fstat(fd, &now) == 0 && now.st_dev == status->st_dev &&
-	       now.st_ino == status->st_ino && now.st_uid == status->st_uid &&
-	       S_ISREG(now.st_mode);
+	       now.st_ino == status->st_ino && now.st_uid == status->st_uid && S_ISREG(now.st_mode);
 }
 
 int chip_read(int dir_fd, const char *name, bool all_users, struct chip_said *ret_said,

@@ -193,6 +193,8 @@
  *	B2 -> B1
  *	M1 -> M2  who makes the region has finished; who comes next finds it made
  *	M2 -> M1
+ *	P1 -> P2  apart from all rings, in a chip's file: it is ready after all else was written
+ *	P2 -> P1
  *
  * Liveness needs no pair: a lock seen gone was released by the kernel in the owner's exit, after
  * its last store, and the two system calls order the rest.

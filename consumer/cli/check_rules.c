@@ -81,8 +81,7 @@ static void exact_bounds(char text[6 * TEXT_MAX], int64_t low, int64_t high)
 }
 
 /* Behind a verdict: what a runtime's own totals do not tell. */
-static void add_unknown(struct rule *rule, const struct tally_snapshot *snapshot,
-			const char *what)
+static void add_unknown(struct rule *rule, const struct tally_snapshot *snapshot, const char *what)
 {
 	size_t used = strlen(rule->message), count = 0, n;
 

@@ -52,7 +52,7 @@ static void print_heading(const struct tally_device_view *device)
 		       device->channels == 1 ? "" : "s");
 	if (device->remote)
 		printf(", remote");
-	printf("%s\n", device->totals_only ? ", totals only"
+	printf("%s\n", device->totals_only		      ? ", totals only"
 		       : device->described || device->name[0] ? ""
 							      : ", not described");
 }
@@ -151,12 +151,11 @@ static json_t *processes_json(const struct tally_snapshot *snapshot, uint32_t de
 					  (json_int_t)process->pid, "comm",
 					  json_text_of(process->comm), "alive",
 					  process->end == TALLY_RUNNING, "image",
-					  json_image(known ? process->region_id : 0),
-					  "totals_only", !known, "live_bytes",
-					  (json_int_t)sum.live_bytes, "live_bytes_high",
-					  (json_int_t)sum.live_bytes_high, "abandoned_bytes",
-					  known ? json_integer(sum.abandoned_bytes)
-						: json_null()));
+					  json_image(known ? process->region_id : 0), "totals_only",
+					  !known, "live_bytes", (json_int_t)sum.live_bytes,
+					  "live_bytes_high", (json_int_t)sum.live_bytes_high,
+					  "abandoned_bytes",
+					  known ? json_integer(sum.abandoned_bytes) : json_null()));
 	}
 	return processes;
 }
@@ -178,8 +177,8 @@ static json_t *device_json(const struct tally_snapshot *snapshot,
 	return json_pack("{s:I, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "device",
 			 (json_int_t)device->device, "name", json_known_text(device->name), "arch",
 			 json_known_text(device->arch), "stable_id",
-			 json_known_text(device->stable_id), "described", described,
-			 "totals_only", device->totals_only, "remote",
+			 json_known_text(device->stable_id), "described", described, "totals_only",
+			 device->totals_only, "remote",
 			 described ? json_boolean(device->remote) : json_null(), "grid_x",
 			 known(described && device->grid_x, device->grid_x), "grid_y",
 			 known(described && device->grid_y, device->grid_y), "channels",

@@ -55,8 +55,7 @@ static void draw_device(const struct top *top, const struct tally_snapshot *snap
 		 device->name[0]       ? device->name
 		 : device->totals_only ? "(totals only)"
 				       : "(not described)",
-		 device->arch[0] ? ", " : "",
-		 device->arch, device->remote ? ", remote" : "");
+		 device->arch[0] ? ", " : "", device->arch, device->remote ? ", remote" : "");
 	if (wide)
 		top_text_right(y, x - 32, 31, LOOK_DIM, "%s in all  last 2 min", held);
 	else
@@ -229,8 +228,7 @@ static void draw_process(const struct top *top, const struct tally_snapshot *sna
 		top_cell(table, COLUMN_HELD, y, LOOK_PLAIN, "-");
 	if (!process->totals_only)
 		top_cell_bytes(table, COLUMN_PEAK, y, row->sum.peak_bytes,
-			       !row->peak_known ||
-				       row->sum.peak_bytes != row->sum.peak_bytes_high);
+			       !row->peak_known || row->sum.peak_bytes != row->sum.peak_bytes_high);
 	if (row->sum.abandoned_bytes)
 		top_cell_bytes(table, COLUMN_ABANDONED, y, row->sum.abandoned_bytes, false);
 	if (row->rate < 0) {

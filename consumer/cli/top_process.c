@@ -192,7 +192,8 @@ static void draw_head(const struct top *top, size_t *line, const struct tally_sn
 		 process->end == TALLY_RUNNING ? "held" : "abandoned");
 	if (process->totals_only) {
 		top_line(list, line, LOOK_PLAIN,
-			 "user %" PRIu32 ", by what its runtime says in %s: no counts, peaks, tags, "
+			 "user %" PRIu32
+			 ", by what its runtime says in %s: no counts, peaks, tags, "
 			 "buffers",
 			 process->uid, process->region);
 		top_line(list, line, LOOK_PLAIN, "%s", "");

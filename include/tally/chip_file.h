@@ -27,10 +27,10 @@
 #define TALLY_CHIP_VERSION_READY 4 /* the first that has init_state */
 #define TALLY_CHIP_VERSION_1_SIZE 9280
 
-#define TALLY_CHIP_READY 0x52454459u	  /* init_state; before that 0 or 1 */
-#define TALLY_CHIP_UNUSED 0xFFFFFFFFu	  /* chip_id of an entry of chips[] without one */
+#define TALLY_CHIP_READY 0x52454459u	      /* init_state; before that 0 or 1 */
+#define TALLY_CHIP_UNUSED 0xFFFFFFFFu	      /* chip_id of an entry of chips[] without one */
 #define TALLY_CHIP_MARK 0x656772656d6c6154ull /* in `mark`: Tally's gateway keeps the totals */
-#define TALLY_CHIP_SLOT_MARK 0x796c6c74u  /* xor the pid, in a slot that is the gateway's */
+#define TALLY_CHIP_SLOT_MARK 0x796c6c74u      /* xor the pid, in a slot that is the gateway's */
 
 #define TALLY_CHIP_CHIPS 16
 #define TALLY_CHIP_SLOTS 64
@@ -55,7 +55,7 @@ struct tally_chip_part {
 struct tally_chip_slot {
 	uint64_t pid; /* 0: unused */
 	uint64_t bytes[TALLY_CHIP_POOLS];
-	uint64_t last_update_ns; /* since the epoch */
+	uint64_t last_update_ns;	      /* since the epoch */
 	uint64_t name[TALLY_CHIP_NAME_WORDS]; /* 64 characters */
 };
 
