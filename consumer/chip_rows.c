@@ -229,33 +229,28 @@ void chips_fill(const struct chips *chips, struct tally_process_view *processes,
 	}
 }
 
-/* "chip-7", so that who has the board at hand finds it; several where processes number their
- * devices each for itself. */
-static void name_chip(struct tally_device_view *view, uint64_t chip_id)
-{
-	size_t used = strlen(view->stable_id);
-
-	if (used == 0)
-		snprintf(view->stable_id, sizeof(view->stable_id), "chip-%llu",
-			 (unsigned long long)chip_id);
-	else if (used < sizeof(view->stable_id) - 1 && view->stable_id[used - 1] != '+')
-		snprintf(view->stable_id + used, sizeof(view->stable_id) - used, "+");
-}
-
 void chips_describe(const struct chips *chips, struct tally_device_view *view, bool region)
 {
-	size_t n;
+	uint64_t chip_id = UINT64_MAX;
+	size_t count = 0, n;
 
 	for (n = 0; n < chips->count; n++) {
-		const struct chip *chip = chips->all[n];
+		const struct chip_said *said = &chips->all[n]->said;
 
-		if (chip->error || chip->said.device != view->device || chip->said.idle)
+		if (chips->all[n]->error || said->device != view->device || said->idle)
 			continue;
-		view->totals_file = view->totals_file || chip->said.slot_count > 0;
-		view->totals_only = !region;
-		if (!view->described)
-			view->name[0] = '\0'; /* not the host, whatever heap is counted there */
-		if (!region)
-			name_chip(view, chip->said.chip_id);
+		count++;
+		chip_id = said->chip_id < chip_id ? said->chip_id : chip_id;
+		view->totals_file = view->totals_file || said->slot_count > 0;
 	}
+	if (count == 0)
+		return;
+	view->totals_only = !region;
+	if (!view->described)
+		view->name[0] = '\0'; /* not the host, whatever heap is counted there */
+	/* So that who has the board at hand finds it; several where processes number their devices
+	 * each for itself. */
+	if (!region)
+		snprintf(view->stable_id, sizeof(view->stable_id), "chip-%llu%s",
+			 (unsigned long long)chip_id, count > 1 ? "+" : "");
 }
