@@ -61,9 +61,14 @@ int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 int chip_make(int dir_fd, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
 int chip_name(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
 
-/* Whether the file is still ours alone; what somebody who has gone left in it is cleared. False:
- * somebody else uses it, with why. */
-bool chip_is_ours(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
+enum chip_owner {
+	CHIP_OURS,   /* alone; what somebody who has gone had left in it was cleared */
+	CHIP_SHARED, /* somebody else uses it, and why says so */
+	CHIP_GONE,   /* the name leads elsewhere or nowhere, or the file was cut */
+};
+
+enum chip_owner chip_ask(int dir_fd, const char *name, struct chip_hold *hold,
+			 char why[CHIP_LINE_MAX]);
 
 /* Ends holding it; the file stays as it is. */
 void chip_let_go(struct chip_hold *hold);
@@ -77,7 +82,7 @@ void chip_ready(struct chip_hold *hold, uint32_t version);
 /* Makes the file say what the digest does. False: somebody else counts in it. */
 bool chip_write(struct chip_hold *hold, const struct digest *digest, uint64_t now_ns);
 
-/* Takes out of it what is ours and leaves what is not. */
+/* Takes out of it what is ours and leaves what is not; does nothing to a file that was cut. */
 void chip_withdraw(struct chip_hold *hold);
 
 /* Whether a slot is one that we, or a gateway before us, have filled in. */

@@ -304,29 +304,28 @@ static bool is_untouched(const struct chip_hold *hold)
 	return true;
 }
 
-bool chip_is_ours(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX])
+enum chip_owner chip_ask(int dir_fd, const char *name, struct chip_hold *hold,
+			 char why[CHIP_LINE_MAX])
 {
 	struct stat status;
 	bool dead = false;
 
 	if (fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
 	    status.st_dev != hold->dev || status.st_ino != hold->ino ||
-	    status.st_size != (off_t)sizeof(*hold->file)) {
-		snprintf(why, CHIP_LINE_MAX, "the file was removed, replaced or cut");
-		return false;
-	}
+	    status.st_size != (off_t)sizeof(*hold->file))
+		return CHIP_GONE;
 	if (is_untouched(hold))
-		return true;
+		return CHIP_OURS;
 	if (has_user(hold->file, &dead, why))
-		return false;
+		return CHIP_SHARED;
 	if (is_left_alone(hold->fd, F_WRLCK) != 1) {
 		snprintf(why, CHIP_LINE_MAX,
 			 "a process that has it open has counted there, of this or another PID "
 			 "namespace");
-		return false;
+		return CHIP_SHARED;
 	}
 	/* Who it was has gone: what is there is to be replaced. */
 	clear_others(hold->file);
 	adopt(hold);
-	return true;
+	return CHIP_OURS;
 }

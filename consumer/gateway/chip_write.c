@@ -19,6 +19,7 @@
  *	  Where they have shrunk a reader has subtracted a process: then our value is put back.
  */
 #include <string.h>
+#include <sys/stat.h>
 #include <tally/atomic.h>
 
 #include "chip.h"
@@ -261,10 +262,14 @@ static void take_back(uint64_t *word, uint64_t part)
 void chip_withdraw(struct chip_hold *hold)
 {
 	struct tally_chip_file *file = hold->file;
-	uint64_t version = get(&file->version);
+	uint64_t version;
+	struct stat status;
 	uint32_t pid, used;
 	size_t n;
 
+	if (fstat(hold->fd, &status) != 0 || status.st_size != (off_t)sizeof(*file))
+		return; /* it was cut: a store would be a fault */
+	version = get(&file->version);
 	for (n = 0; n < TALLY_CHIP_SLOTS; n++)
 		if (chip_slot_is_ours(&file->slots[n], &pid))
 			chip_slot_clear(&file->slots[n]);

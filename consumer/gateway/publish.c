@@ -20,7 +20,7 @@ struct chip {
 	char name[TALLY_CHIP_FILE_NAME_MAX];
 	struct chip_hold hold;
 	bool seen;		  /* in the snapshot that is being published */
-	char said[CHIP_LINE_MAX]; /* why it is not published; "": it is */
+	bool refused; /* and that was said */
 };
 
 struct publish {
@@ -100,11 +100,9 @@ static void refuse(const struct publish *publish, struct chip *chip, const char 
 {
 	char line[sizeof(publish->dir) + 2 * CHIP_LINE_MAX];
 
-	if (strcmp(chip->said, why) == 0)
+	if (chip->refused || !publish->say)
 		return;
-	snprintf(chip->said, sizeof(chip->said), "%s", why);
-	if (!publish->say)
-		return;
+	chip->refused = true;
 	snprintf(line, sizeof(line), "device %u is not published in %s/%s: %s", chip->device,
 		 publish->dir, chip->name, why);
 	publish->say(publish->say_arg, line);
@@ -157,12 +155,36 @@ static int begin(const struct publish *publish, struct chip *chip, const struct 
 	return error;
 }
 
+/* False: it is not ours any more, and let go. */
+static bool go_on(const struct publish *publish, struct chip *chip, const struct digest *digest,
+		  uint64_t now_ns)
+{
+	struct chip_hold *hold = &chip->hold;
+	char why[CHIP_LINE_MAX] = "";
+
+	switch (chip_ask(publish->dir_fd, chip->name, hold, why)) {
+	case CHIP_OURS:
+		if (chip_write(hold, digest, now_ns))
+			return true;
+		snprintf(why, sizeof(why), "a process began to count there");
+		break;
+	case CHIP_SHARED:
+		break;
+	case CHIP_GONE: /* who has it mapped is not to see it for ever */
+		chip_withdraw(hold);
+		chip_let_go(hold);
+		return false;
+	}
+	give_up(publish, chip, why);
+	return false;
+}
+
 static void publish_device(const struct publish *publish, struct chip *chip,
 			   const struct digest *digest, uint64_t now_ns)
 {
 	struct chip_hold *hold = &chip->hold;
 	char why[CHIP_LINE_MAX] = "";
-	bool held = hold->fd >= 0, ours;
+	bool held = hold->fd >= 0;
 
 	if (digest->taken)
 		snprintf(why, sizeof(why), "a runtime publishes its totals by itself");
@@ -175,20 +197,12 @@ static void publish_device(const struct publish *publish, struct chip *chip,
 			refuse(publish, chip, why);
 		return;
 	}
-	if (!held) {
-		if (begin(publish, chip, digest, now_ns, why) != 0)
-			refuse(publish, chip, why);
-		else
-			chip->said[0] = '\0';
+	if (held && (go_on(publish, chip, digest, now_ns) || chip->refused))
 		return;
-	}
-	ours = chip_is_ours(publish->dir_fd, chip->name, hold, why);
-	if (ours && !chip_write(hold, digest, now_ns)) {
-		snprintf(why, sizeof(why), "a process began to count there");
-		ours = false;
-	}
-	if (!ours)
-		give_up(publish, chip, why);
+	if (begin(publish, chip, digest, now_ns, why) != 0)
+		refuse(publish, chip, why);
+	else
+		chip->refused = false;
 }
 
 int publish_update(struct publish *publish, const struct tally_snapshot *snapshot)
@@ -226,7 +240,6 @@ int publish_update(struct publish *publish, const struct tally_snapshot *snapsho
 
 void publish_close(struct publish *publish)
 {
-	char why[CHIP_LINE_MAX];
 	struct timespec now;
 	uint64_t now_ns;
 	size_t n;
@@ -239,12 +252,9 @@ void publish_close(struct publish *publish)
 		struct chip *chip = publish->chips[n];
 		struct digest nothing = { .device = chip->device, .chip_id = chip->chip_id };
 
-		if (chip->hold.fd >= 0) {
-			if (!chip_is_ours(publish->dir_fd, chip->name, &chip->hold, why) ||
-			    !chip_write(&chip->hold, &nothing, now_ns))
-				chip_withdraw(&chip->hold);
-			chip_let_go(&chip->hold);
-		}
+		if (chip->hold.fd >= 0)
+			go_on(publish, chip, &nothing, now_ns);
+		chip_let_go(&chip->hold);
 		free(chip);
 	}
 	free(publish->chips);
