@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of publishing share: a publisher with its lines kept, and snapshots made by hand. */
+/* What the tests of publishing share: a publisher with its lines kept, snapshots made by hand. */
 #ifndef TESTS_PUBLISH_H
 #define TESTS_PUBLISH_H
 
@@ -66,8 +66,7 @@ static inline void made_begin(struct made *made, uint32_t device)
 
 static inline void made_process(struct made *made, uint32_t pid, const char *comm)
 {
-	struct tally_process_view *process =
-		&made->processes[made->snapshot.process_count++];
+	struct tally_process_view *process = &made->processes[made->snapshot.process_count++];
 
 	process->pid = pid;
 	snprintf(process->comm, sizeof(process->comm), "%s", comm);

@@ -3,8 +3,8 @@
  * not any more, and what the verbs show of them. */
 #include <signal.h>
 
-#include "tests/chip.h"
 #include "tests/child.h"
+#include "tests/chip.h"
 #include "tests/scripted.h"
 #include "tests/watch.h"
 
@@ -63,8 +63,7 @@ static void versions_2_to_4_are_shown_alike(void **state)
 		const struct tally_snapshot *now;
 		char *path;
 
-		chip_slot(&chip, 7, pid, "python3 train.py",
-			  BYTES(1ull << 33, 200, 30, 4, 5));
+		chip_slot(&chip, 7, pid, "python3 train.py", BYTES(1ull << 33, 200, 30, 4, 5));
 		path = chip_write(&chip, 469504);
 		now = look_once(NULL);
 		assert_true(now->complete);
@@ -268,9 +267,9 @@ static void totals_that_wrapped_below_zero_are_not_believed(void **state)
 	(void)state;
 	chip_slot(&chip, 0, (uint32_t)job.pid, "lossy",
 		  BYTES(500, (uint64_t)-64, UINT64_MAX / 2, 0, 9));
-	chip_put64(&chip, 48, (uint64_t)-4096);	 /* below zero: dram */
-	chip_put64(&chip, 80, 3);		 /* increments lost: cb */
-	chip_put64(&chip, 64, UINT64_MAX / 2);	 /* as large as can be */
+	chip_put64(&chip, 48, (uint64_t)-4096); /* below zero: dram */
+	chip_put64(&chip, 80, 3);		/* increments lost: cb */
+	chip_put64(&chip, 64, UINT64_MAX / 2);	/* as large as can be */
 	chip_write(&chip, 12);
 	now = look_once(NULL);
 	assert_int_equal(watch_pool(now, 3, 0)->totals.live_bytes, 500);
@@ -377,10 +376,13 @@ static void two_chips_that_are_one_device_to_their_processes_add_up(void **state
 	chip_slot(&one, 9, (uint32_t)job.pid, "a again", BYTES(100));
 	chip_slot(&other, 0, (uint32_t)getpid(), "b", BYTES(5));
 	chip_slot(&other, 1, (uint32_t)job.pid, "a", BYTES(1000));
+	chip_put64(&one, 48, 110 - 60);	   /* has lost some */
+	chip_put64(&other, 48, 1005 + 20); /* has more: of processes without a slot */
 	chip_write(&one, 12);
 	chip_write(&other, 13);
 	now = look_once(NULL);
 	assert_int_equal(watch_pool(now, 0, 0)->totals.live_bytes, 1115);
+	assert_int_equal(watch_pool(now, 0, 0)->totals.live_bytes_high, 1135);
 	assert_int_equal(now->process_count, 2);
 	assert_int_equal(process_of(now, (uint32_t)job.pid)->pool_count, 1);
 	assert_string_equal(now->devices[0].stable_id, "chip-12+");

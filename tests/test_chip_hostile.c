@@ -72,7 +72,10 @@ static void any_bytes_of_any_length_are_read_or_refused(void **state)
 		for (n = 0; n < changes; n++) {
 			uint64_t word = random_word(&seed);
 			/* mostly behind what would have it refused */
-			size_t at = word % 8 ? 48 + (word >> 8) % (8536 - 48) : (word >> 8) % CHIP_SIZE;
+			size_t at = (word >> 8) % CHIP_SIZE;
+
+			if (word % 8)
+				at = 48 + (word >> 8) % (8536 - 48);
 
 			chip.at[at] = (unsigned char)(word >> 40);
 		}

@@ -49,8 +49,7 @@ static void a_process_is_found_by_its_pid_and_its_device(void **state)
 
 	(void)state;
 	CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder));
-	CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder), "-p",
-		    pid_of(&holder));
+	CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder), "-p", pid_of(&holder));
 	CHECK_TALLY(0, "train.py", NULL, "ps", "-d", "3", "-P", "cb");
 	CHECK_TALLY(0, "train.py", NULL, "ps", "-d", "chip-77");
 	CHECK_TALLY(3, "", "has no region", "ps", "-p", text("%u", CHIP_NOBODY));
@@ -80,15 +79,15 @@ static void devices_show_pools_and_processes(void **state)
 static void json_has_null_for_what_is_not_known(void **state)
 {
 	static const char *const of_pool[] = {
-		"capacity_bytes",	"peak_bytes",	  "peak_bytes_high",
-		"live_allocations",	"frees_total",	  "allocations_total",
+		"capacity_bytes",	 "peak_bytes",	      "peak_bytes_high",
+		"live_allocations",	 "frees_total",	      "allocations_total",
 		"allocated_bytes_total", "freed_bytes_total", "failures_total",
 		"abandoned_bytes_total", "inherited_bytes",
 	};
 	static const char *const of_process[] = {
-		"start_time",	"image",	   "parent_region",   "events_total",
-		"records_read", "lost_records",	   "lost_overwritten", "lost_unrecorded",
-		"rejected_events",
+		"start_time",	    "image",	       "parent_region",
+		"events_total",	    "records_read",    "lost_records",
+		"lost_overwritten", "lost_unrecorded", "rejected_events",
 	};
 	struct chip_bytes chip = one_holder();
 	json_t *json = json_parse(CHECK_TALLY(0, NULL, NULL, "ps", "--json").out), *process;

@@ -41,8 +41,12 @@ static const struct key snapshot_keys[] = {
 };
 
 static const struct key device_keys[] = {
-	{ "device", COUNTED },		 { "name", WORD | UNKNOWN }, { "arch", WORD | UNKNOWN },
-	{ "stable_id", WORD | UNKNOWN }, { "pools", ALL },	     { "totals_only", FLAG },
+	{ "device", COUNTED },
+	{ "name", WORD | UNKNOWN },
+	{ "arch", WORD | UNKNOWN },
+	{ "stable_id", WORD | UNKNOWN },
+	{ "pools", ALL },
+	{ "totals_only", FLAG },
 	{ NULL, 0 },
 };
 

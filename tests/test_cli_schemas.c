@@ -88,8 +88,8 @@ static void end_all(void)
 	remove_regions();
 }
 
-/* This process, as a runtime's own totals tell of it: on a device of its own, and on one that others
- * describe. */
+/* This process, as a runtime's own totals tell of it: on a device of its own, and on one that
+ * others describe. */
 static void tell_totals(void)
 {
 	struct chip_bytes alone = chip_new(4, 12, 7), shared = chip_new(2, 13, 1);

@@ -55,8 +55,7 @@ static void old_readers_find_what_producers_hold(void **state)
 		assert_int_equal(lines, 0);
 		json = publish_read(3);
 		assert_int_equal(json_number(json, "version"), version);
-		assert_int_equal(json_number(json, "init_state"),
-				 version == 4 ? 0x52454459 : 0);
+		assert_int_equal(json_number(json, "init_state"), version == 4 ? 0x52454459 : 0);
 		assert_string_equal(json_text(json, "asic_id"), "3");
 		assert_int_equal(json_number(json, "device_id"), 3);
 		assert_int_equal(json_number(json, "board_serial"), 0);

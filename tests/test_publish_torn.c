@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Published 10^5 times while others read: by read(2), and by a mapping. Each number that they see is
- * whole, and one that was true.
+/* Published 10^5 times while others read: by read(2), and by a mapping. Each number that they see
+ * is whole, and one that was true.
  *
  * sanitizers: address
  */
@@ -21,7 +21,7 @@ enum { GROWING = 1, SHRINKING = 2, OVER = 3 };
 static struct {
 	uint64_t phase;
 	uint64_t looks; /* that the reader has made in it */
-} *shared;
+} * shared;
 
 static const uint32_t pools[5] = { TALLY_POOL_DRAM, TALLY_POOL_L1, TALLY_POOL_L1_SMALL,
 				   TALLY_POOL_TRACE, TALLY_POOL_CB };
@@ -31,8 +31,8 @@ static bool is_whole(uint64_t value)
 	return value >> 32 == (value & 0xffffffff);
 }
 
-/* While all grows, what slots hold is read first, and is at no time more than the total that is read
- * then; while all shrinks the other way round. */
+/* While all grows, what slots hold is read first, and is at no time more than the total that is
+ * read then; while all shrinks the other way round. */
 static void look(const uint64_t *file, uint64_t phase)
 {
 	size_t pool, slot;
@@ -95,8 +95,8 @@ static void readers_see_whole_numbers_that_were_true_whatever_the_moment(void **
 	pid_t pid;
 
 	(void)state;
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	publish_begin(4);
 	publish_k(0);
 	tally_store_relaxed(&shared->phase, GROWING);

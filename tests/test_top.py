@@ -413,7 +413,7 @@ class Use(Case):
         self.assertRegex(text, rf"(?m)^>? *{runtime.pid} runtime +3\.00 GiB +- +- .*totals")
         self.assertRegex(text, rf"(?m)^>? *{other.pid} other +4\.88 KiB +4\.88 KiB .*running")
         terminal.resize(160, 30)
-        text = terminal.wait(re.compile(r"(?m)runtime +3\.00 GiB +- +- +- +- +- +- totals only +5$"))
+        text = terminal.wait(re.compile(r"(?m)runtime +3\.00 GiB( +-){6} totals only +5$"))
         self.assertRegex(text, r"(?m)^  dram +3\.00 GiB +capacity unknown +totals only$")
         terminal.keys("Enter")
         terminal.wait(f"{runtime.pid} runtime: totals only, 3.00 GiB held",

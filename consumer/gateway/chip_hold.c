@@ -2,9 +2,9 @@
 /* Whose a chip's file is: made, taken over when nobody uses it, given up when somebody does.
  *
  * That somebody uses it is the kernel's word where it has one: a read lease is given only on a file
- * that nobody has open, or mapped, for writing, and a write lease only to whoever alone has it open.
- * It also knows processes of other PID namespaces. A living process's slot counts as well. Gateways
- * know each other by a lock on the first byte.
+ * that nobody has open, or mapped, for writing, and a write lease only to whoever alone has it
+ * open. It also knows processes of other PID namespaces. A living process's slot counts as well.
+ * Gateways know each other by a lock on the first byte.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing a chip's file: each field whole, in an order in which everything that can be read is true.
+/* Writing a chip's file: each field whole, in an order in which all that can be read is true.
  *
  * Readers take no lock and may read at any moment, by mapping the file or by read(2); and some of
  * them write: they empty the slot of a process that they find dead, and subtract its bytes from the
  * totals. So
  *
- *	- every word is stored whole, and a total goes from one snapshot's value to the next one's at
- *	  once, never by the parts of processes. Two totals may be of two snapshots for a moment: the
- *	  format has no means against that;
- *	- slots go down first, to the smaller of old and new, then the totals move, then slots go up.
- *	  So what a reader sums up over the slots is at no moment above the total (but where a
- *	  balance is below zero, and so in no slot), and who takes a slot's bytes off the total does
- *	  not come out below zero;
- *	- a slot that is given up is emptied before its pid goes, one that is taken gets its pid
- *	  before its bytes, in one exchange that fails where a runtime has taken it first;
- *	- totals are exchanged for what we wrote last, so that nothing a runtime has added in between
- *	  is overwritten: where they have grown somebody counts there, and the file is given up.
- *	  Where they have shrunk a reader has subtracted a process: then our value is put back.
+ * - every word is stored whole, and a total goes from one snapshot's value to the next one's at
+ *   once, never by the parts of processes. Two totals may be of two snapshots for a moment: the
+ *   format has no means against that;
+ * - slots go down first, to the smaller of old and new, then the totals move, then slots go up. So
+ *   what is summed up over the slots is at no moment above the total (but where a balance is below
+ *   zero, and so in no slot), and who takes a slot's bytes off the total stays above zero;
+ * - a slot that is given up is emptied before its pid goes, one that is taken gets its pid before
+ *   its bytes, in one exchange that fails where a runtime has taken it first;
+ * - totals are exchanged for what we wrote last, so that nothing a runtime has added in between is
+ *   overwritten: where they have grown somebody counts there, and the file is given up. Where they
+ *   have shrunk a reader has subtracted a process: then our value is put back.
  */
 #include <string.h>
 #include <sys/stat.h>

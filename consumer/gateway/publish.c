@@ -19,7 +19,7 @@ struct chip {
 	uint64_t chip_id;
 	char name[TALLY_CHIP_FILE_NAME_MAX];
 	struct chip_hold hold;
-	bool seen;		  /* in the snapshot that is being published */
+	bool seen;    /* in the snapshot that is being published */
 	bool refused; /* and that was said */
 };
 
