@@ -353,6 +353,35 @@ static void a_runtime_that_begins_in_a_file_of_ours_loses_nothing_and_has_it_alo
 	munmap(counting, 4096);
 }
 
+static void attach_and_count(void)
+{
+	uint64_t *file = map_file(chip_path(3)), *slot;
+
+	CHILD_CHECK(file != NULL);
+	runtime_attach(file);
+	runtime_count(file, NULL, 500);
+	slot = runtime_slot(file);
+	CHILD_CHECK(slot != NULL);
+	runtime_count(file, slot, 700);
+}
+
+static void a_runtime_that_came_and_was_killed_between_two_looks_leaves_nothing(void **state)
+{
+	json_t *json;
+
+	(void)state;
+	publish_begin(4);
+	publish_dram(3, 100001, 70);
+	end_child(start_child(attach_and_count));
+	publish_dram(3, 100001, 71);
+	assert_int_equal(lines, 0);
+	json = publish_read(3);
+	assert_int_equal(json_number(json, "totals/dram"), 71);
+	assert_int_equal(json_number(json, "reference_count"), 1);
+	assert_int_equal(json_array_size(json_get(json, "processes")), 1);
+	publish_end();
+}
+
 /* The failure: underflow. Old readers empty the slot of a process that they find dead, and take its
  * bytes off the totals, at any time. */
 static void what_a_reader_has_taken_off_is_put_back(void **state)
@@ -466,6 +495,7 @@ int main(void)
 		TEST(stale_files_of_each_version_are_taken_over_in_place),
 		TEST(a_device_that_a_runtime_publishes_in_another_file_is_left_to_it),
 		TEST(a_runtime_that_begins_in_a_file_of_ours_loses_nothing_and_has_it_alone),
+		TEST(a_runtime_that_came_and_was_killed_between_two_looks_leaves_nothing),
 		TEST(what_a_reader_has_taken_off_is_put_back),
 		TEST(two_gateways_do_not_write_one_file),
 		TEST(a_gateway_takes_over_from_one_that_was_killed),
