@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files of a runtime's totals that lie, are cut, grow or are no files: an error, never a crash, and
- * never a wrong sum of something else. */
+ * never a wrong sum of something else.
+ *
+ * sanitizers: address
+ */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/socket.h>

@@ -228,6 +228,8 @@ static void a_slot_that_a_runtime_has_taken_is_not_ours(void **state)
 		file[SLOTS + n * SLOT + 1] = n;
 	}
 	assert_true(chip_write(&hold, &digest, 2));
+	for (n = 0; n < 3; n++) /* nor is one that has a process */
+		assert_true((uint32_t)file[SLOTS + n * SLOT] < 100004);
 	chip_withdraw(&hold);
 	for (n = 3; n < 64; n++) {
 		assert_int_equal(file[SLOTS + n * SLOT], 4711);
