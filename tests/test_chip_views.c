@@ -203,6 +203,24 @@ static void doctor_says_which_files_cannot_be_read_and_what_to_do(void **state)
 	check_contains(CHECK_TALLY(1, NULL, NULL, "doctor").out, "chmod 600 it");
 }
 
+static void who_has_no_records_is_not_waited_for(void **state)
+{
+	struct chip_bytes chip = one_holder();
+	struct job job = script_start(NULL);
+	static const char said[] = "tally: 1 process is known by a runtime's totals only: there are "
+				   "no records of it\n";
+
+	(void)state;
+	script_do(&job, "alloc 3 0 1 100");
+	CHECK_TALLY(3, "", said, "events", "-p", pid_of(&holder));
+	CHECK_TALLY(3, "", said, "buffers", "-p", pid_of(&holder));
+	CHECK_TALLY(0, "in 1 buffer\n", said, "buffers");
+	CHECK_TALLY(0, "in 1 buffer\n", "", "buffers", "-p", pid_of(&job));
+	CHECK_TALLY(0, "100", said, "events", "-n", "1");
+	script_end(&job);
+	end_holder(&chip);
+}
+
 static void a_run_is_about_its_own_processes_alone(void **state)
 {
 	struct chip_bytes chip = one_holder();
@@ -224,6 +242,7 @@ int main(void)
 		TEST(of_a_device_known_both_ways_counts_are_of_nobody),
 		TEST(check_judges_them_and_says_what_is_not_known),
 		TEST(doctor_says_which_files_cannot_be_read_and_what_to_do),
+		TEST(who_has_no_records_is_not_waited_for),
 		TEST(a_run_is_about_its_own_processes_alone),
 	};
 
