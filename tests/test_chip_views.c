@@ -207,8 +207,7 @@ static void who_has_no_records_is_not_waited_for(void **state)
 {
 	struct chip_bytes chip = one_holder();
 	struct job job = script_start(NULL);
-	static const char said[] = "tally: 1 process is known by a runtime's totals only: there are "
-				   "no records of it\n";
+	const char *said = "1 process is known by a runtime's totals only: there are no records";
 
 	(void)state;
 	script_do(&job, "alloc 3 0 1 100");
