@@ -9,6 +9,7 @@
 #	producer/adapters/tt_metal/*.cpp  libtally-tt-metal.a, for a C++ runtime
 #	consumer/*.c                  libtally-consumer.a, libtally-consumer.so
 #	consumer/cli/*.c              tally
+#	consumer/gateway/*.c          part of tally
 #	bench/NAME.c                  bench/NAME, each with bench/harness.c and bench/pair.c
 #	bench/NAME.cpp                likewise, with libtally-tt-metal.a
 #	tests/test_NAME.c             tests/test_NAME, each with tests/support*.c: cmocka programs
@@ -57,12 +58,14 @@ FLOORS.producer/adapters/malloc :=
 FLOORS.producer/adapters/tt_metal :=
 FLOORS.consumer := ring consumer
 FLOORS.consumer/cli :=
+FLOORS.consumer/gateway :=
 FLOORS.consumer/example :=
 FLOORS.bench := ring producer consumer bench
 FLOORS.tests := ring producer consumer tests
 FLOORS.tests/prog := tests
 FLOORS.tests/fuzz := ring producer consumer tests
 FOLDERS := ring producer producer/adapters/malloc producer/adapters/tt_metal consumer consumer/cli \
+	consumer/gateway \
 	consumer/example bench tests tests/prog tests/fuzz
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
@@ -92,6 +95,7 @@ FLAGS.producer := $(SHARED) $(TLS)
 FLAGS.producer/adapters/malloc := $(SHARED) -fvisibility=default $(TLS) $(ALLOCATOR)
 FLAGS.consumer := $(SHARED)
 FLAGS.consumer/cli := -fPIE -Iconsumer/cli
+FLAGS.consumer/gateway := -fPIE -Iconsumer/gateway
 FLAGS.consumer/example := -fPIC
 FLAGS.bench := -fPIE $(PLACES)
 FLAGS.tests := -fPIE $(PLACES)
@@ -221,14 +225,14 @@ $(LIB)-consumer.a: $(call objects,ring) $(call objects,consumer)
 	$(archive)
 
 # Tests and benchmarks reach inside: the same objects with all their names, an archive a floor.
-INSIDE := $(OBJ)/consumer.a $(OBJ)/producer.a $(OBJ)/ring.a
+INSIDE := $(OBJ)/consumer/gateway.a $(OBJ)/consumer.a $(OBJ)/producer.a $(OBJ)/ring.a
 define inside
 $$(OBJ)/$(1).a: $$(call objects,$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	$$(Q)$$(AR) rcs $$@ $$^
 endef
-$(foreach f,ring producer consumer,$(eval $(call inside,$(f))))
+$(foreach f,ring producer consumer consumer/gateway,$(eval $(call inside,$(f))))
 
 # ---- Programs ------------------------------------------------------------------------------------
 
@@ -264,7 +268,7 @@ define link
 	$(Q)$(CC) $(LINK) $(1) $(LDFLAGS) -o $@ $(filter %.o,$^) $(2)
 endef
 
-$(TALLY): $(call objects,consumer/cli) $(LIB)-consumer.a
+$(TALLY): $(call objects,consumer/cli) $(call objects,consumer/gateway) $(LIB)-consumer.a
 	$(call link,-pie $(SANITIZE),$(LIB)-consumer.a $(LIBS_CONSUMER) \
 		-ljansson -lncursesw -ltinfo)
 

@@ -41,8 +41,13 @@ static const struct key snapshot_keys[] = {
 };
 
 static const struct key device_keys[] = {
-	{ "device", COUNTED },		 { "name", WORD | UNKNOWN }, { "arch", WORD | UNKNOWN },
-	{ "stable_id", WORD | UNKNOWN }, { "pools", ALL },	     { NULL, 0 },
+	{ "device", COUNTED },
+	{ "name", WORD | UNKNOWN },
+	{ "arch", WORD | UNKNOWN },
+	{ "stable_id", WORD | UNKNOWN },
+	{ "pools", ALL },
+	{ "totals_only", FLAG },
+	{ NULL, 0 },
 };
 
 static const struct key pool_keys[] = {
@@ -61,6 +66,7 @@ static const struct key pool_keys[] = {
 	{ "abandoned_bytes_total", SIGNED },
 	{ "inherited_bytes", SIGNED },
 	{ "current", FLAG },
+	{ "totals_only", FLAG },
 	{ NULL, 0 },
 };
 
@@ -83,6 +89,7 @@ static const struct key process_keys[] = {
 	{ "skipped_records", COUNTED | UNKNOWN },
 	{ "quarantined_lanes", COUNTED | UNKNOWN },
 	{ "quarantine_reason", WORD | UNKNOWN },
+	{ "totals_only", FLAG },
 	{ "devices", MANY },
 	{ NULL, 0 },
 };

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/chip.h"
 #include "tests/scripted.h"
 
 static int documents;
@@ -78,9 +79,21 @@ static void end_all(void)
 	remove_regions();
 }
 
+/* This process, as a runtime's own totals tell of it: on a device of its own, and on one that
+ * others describe. */
+static void tell_totals(void)
+{
+	struct chip_bytes alone = chip_new(4, 12, 7), shared = chip_new(2, 13, 1);
+
+	chip_slot(&alone, 0, (uint32_t)getpid(), "runtime", BYTES(1, 2, 3, 4, 5));
+	chip_slot(&shared, 0, (uint32_t)getpid(), "runtime", BYTES(1, 2));
+	chip_write(&alone, 12);
+	chip_write(&shared, 13);
+}
+
 static void snapshots_are_as_their_schema_says(void **state)
 {
-	const char *all, *of_rich, *of_lossy, *of_place;
+	const char *all, *of_rich, *of_lossy, *of_place, *mixed, *totals;
 	const char *done, *killed, *strange, *unfollowed = text("%s/unfollowed.json", test_tmp);
 
 	(void)state;
@@ -89,25 +102,32 @@ static void snapshots_are_as_their_schema_says(void **state)
 	of_rich = KEPT("ps", "--json", "-p", pid_of(&rich));
 	of_lossy = KEPT("ps", "--json", "-p", pid_of(&lossy), "-p", pid_of(&idle));
 	of_place = KEPT("ps", "--json", "-d", "2", "-d", "3");
+	tell_totals();
+	mixed = KEPT("ps", "--json");
+	totals = KEPT("ps", "--json", "-d", "7");
 	end_all();
 	done = KEPT("run", "--json", "-", "--", "sh", "-c", "sh -c : & wait");
 	killed = KEPT("run", "--json", "-", "--", "sh", "-c", "kill -TERM $$");
 	TALLY("run", "--json", unfollowed, "--", prog("static_hello"));
 	strange = KEPT("run", "--json", "-", "--", "sh", "-c", ":", "\xff\xfe\"\\\n\x01");
-	VALIDATE("snapshot", all, of_rich, of_lossy, of_place, done, killed, unfollowed, strange);
+	VALIDATE("snapshot", all, of_rich, of_lossy, of_place, mixed, totals, done, killed,
+		 unfollowed, strange);
 }
 
 static void devices_are_as_their_schema_says(void **state)
 {
-	const char *all, *of_lossy, *of_place;
+	const char *all, *of_lossy, *of_place, *mixed, *totals;
 
 	(void)state;
 	start_all();
 	all = KEPT("devices", "--json");
 	of_lossy = KEPT("devices", "--json", "-p", pid_of(&lossy));
 	of_place = KEPT("devices", "--json", "-d", "2", "-d", "3");
+	tell_totals();
+	mixed = KEPT("devices", "--json");
+	totals = KEPT("devices", "--json", "-d", "7");
 	end_all();
-	VALIDATE("devices", all, of_lossy, of_place);
+	VALIDATE("devices", all, of_lossy, of_place, mixed, totals);
 }
 
 static void buffers_are_as_their_schema_says(void **state)
@@ -144,7 +164,7 @@ static void events_are_as_their_schema_says(void **state)
 
 static void checks_are_as_their_schema_says(void **state)
 {
-	const char *holds, *broken, *undecided;
+	const char *holds, *broken, *undecided, *totals;
 
 	(void)state;
 	start_all();
@@ -153,8 +173,11 @@ static void checks_are_as_their_schema_says(void **state)
 	broken = KEPT("check", "--json", "--max-live", "1:dram=1", "--max-percent", "1:dram=0.1",
 		      "--no-leaks", "--max-lost", "2");
 	undecided = KEPT("check", "--json", "--max-live", "99KiB", "--max-percent", "99");
+	tell_totals();
+	totals = KEPT("check", "--json", "--max-live", "99KiB", "--max-percent", "99", "--no-leaks",
+		      "--max-lost", "9");
 	end_all();
-	VALIDATE("check", holds, broken, undecided);
+	VALIDATE("check", holds, broken, undecided, totals);
 }
 
 static void gc_is_as_its_schema_says(void **state)

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -390,6 +391,37 @@ class Use(Case):
         terminal.wait("trainer: gone, 4.00 GiB abandoned")
         terminal.keys("Escape")
         terminal.wait("[1 main]")
+
+    def test_totals_of_a_runtime_are_shown_as_such(self):
+        other = self.producer("other", "alloc 0 0 1 5000")
+        runtime = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+        self.addCleanup(runtime.communicate)
+        chip = bytearray(8576)  # offsets by hand
+        struct.pack_into("<II", chip, 0, 4, 1)
+        struct.pack_into("<I", chip, 40, 5)
+        struct.pack_into("<Q", chip, 48, 3 * GIB)
+        struct.pack_into("<i4xQ", chip, 856, runtime.pid, 3 * GIB)
+        chip[912:919] = b"runtime"
+        struct.pack_into("<I", chip, 8536, 0x52454459)
+        with open(os.path.join(self.dir, "tt_device_7_memory"), "wb") as file:
+            file.write(chip)
+        terminal = Terminal(self)
+        text = terminal.wait("2 processes, 2 devices, 3.00 GiB held", "runtime",
+                             "exact; 1 process by a runtime's totals only")
+        self.assertRegex(text, r"(?m)^5 \(totals only\) ")
+        self.assertRegex(text, r"(?m)^  dram +3\.00 GiB +capacity unknown$")
+        self.assertRegex(text, rf"(?m)^>? *{runtime.pid} runtime +3\.00 GiB +- +- .*totals")
+        self.assertRegex(text, rf"(?m)^>? *{other.pid} other +4\.88 KiB +4\.88 KiB .*running")
+        terminal.resize(160, 30)
+        text = terminal.wait(re.compile(r"(?m)runtime +3\.00 GiB( +-){6} totals only +5$"))
+        self.assertRegex(text, r"(?m)^  dram +3\.00 GiB +capacity unknown +totals only$")
+        terminal.keys("Enter")
+        terminal.wait(f"{runtime.pid} runtime: totals only, 3.00 GiB held",
+                      "by what its runtime says in tt_device_7_memory: no counts",
+                      re.compile(r"(?m)^ +5 dram +3\.00 GiB +- +- +- +- +- +-$"))
+        runtime.kill()
+        runtime.wait()
+        terminal.wait("this process is not there any more")
 
     def test_buffers_view_lists_the_largest_or_oldest(self):
         first = self.producer("first", "tag layer1.attention", "alloc 0 1 171 5000", "untag")

@@ -283,6 +283,8 @@ static int buffers_main(int argc, char **argv)
 	catch_up(&list);
 	status = source_look(&list.source, &list.snapshot);
 	if (!status)
+		status = source_check_records(&list.source, list.snapshot);
+	if (!status)
 		status = show(&list);
 	source_close(&list.source);
 	return status;

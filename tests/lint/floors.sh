@@ -11,6 +11,7 @@ declare -A allowed=(
 	[producer_adapters_tt_metal]=''
 	[consumer]='ring consumer'
 	[consumer_cli]=''
+	[consumer_gateway]=''
 	[bench]='ring producer consumer bench'
 	[tests]='ring producer consumer tests'
 	[tests_prog]='tests'
