@@ -192,7 +192,7 @@ static void bytes_of_a_killed_process_are_gone_at_once_and_its_file_is_left_alon
 	now = watch_get(consumer);
 	assert_int_equal(watch_pool(now, 3, 0)->totals.live_bytes, 1030);
 	watch_put(now);
-	script_kill(&dies);
+	job_kill(&dies);
 	now = watch_look(consumer);
 	assert_int_equal(now->process_count, 1);
 	assert_int_equal(now->processes[0].pid, stays.pid);
@@ -339,8 +339,8 @@ static void a_process_that_reports_both_ways_is_counted_once(void **state)
 	const struct tally_process_view *process;
 
 	(void)state;
-	script_do(&both, "alloc 3 0 1 1000");
-	script_do(&both, "alloc 0 7 1 77"); /* its heap is no device's memory */
+	job_do(&both, "alloc 3 0 1 1000");
+	job_do(&both, "alloc 0 7 1 77"); /* its heap is no device's memory */
 	chip_slot(&chip, 0, (uint32_t)both.pid, "both", BYTES(1000, 8));
 	chip_slot(&chip, 1, (uint32_t)alone.pid, "alone", BYTES(200));
 	chip_slot(&other, 0, (uint32_t)both.pid, "both", BYTES(50));
@@ -361,7 +361,7 @@ static void a_process_that_reports_both_ways_is_counted_once(void **state)
 	assert_false(process->totals_only);
 	assert_int_equal(process->pool_count, 2);
 	check_contains(TALLY("ps").out, "3 part totals only");
-	script_end(&both);
+	job_end_well(&both);
 	end_sleeper(&alone);
 }
 

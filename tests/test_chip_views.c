@@ -127,8 +127,8 @@ static void of_a_device_known_both_ways_counts_are_of_nobody(void **state)
 	json_t *json;
 
 	(void)state;
-	script_do(&job, "describe 3 board n300 serial-1 0 4194304");
-	script_do(&job, "alloc 3 0 1 1048576");
+	job_do(&job, "describe 3 board n300 serial-1 0 4194304");
+	job_do(&job, "alloc 3 0 1 1048576");
 	json = json_parse(CHECK_TALLY(0, NULL, NULL, "ps", "--json").out);
 	assert_false(json_flag(json_device(json, 3), "totals_only"));
 	assert_true(json_flag(json_pool(json, 3, "dram"), "totals_only"));
@@ -148,7 +148,7 @@ static void of_a_device_known_both_ways_counts_are_of_nobody(void **state)
 	json = json_parse(TALLY("ps", "--json", "-p", pid_of(&job), "-p", pid_of(&job)).out);
 	assert_false(json_flag(json_pool(json, 3, "dram"), "totals_only"));
 	assert_int_equal(json_number(json_pool(json, 3, "dram"), "allocations_total"), 1);
-	script_end(&job);
+	job_end_well(&job);
 	end_holder(&chip);
 }
 
@@ -210,13 +210,13 @@ static void who_has_no_records_is_not_waited_for(void **state)
 	const char *said = "1 process is known by a runtime's totals only: there are no records";
 
 	(void)state;
-	script_do(&job, "alloc 3 0 1 100");
+	job_do(&job, "alloc 3 0 1 100");
 	CHECK_TALLY(3, "", said, "events", "-p", pid_of(&holder));
 	CHECK_TALLY(3, "", said, "buffers", "-p", pid_of(&holder));
 	CHECK_TALLY(0, "in 1 buffer\n", said, "buffers");
 	CHECK_TALLY(0, "in 1 buffer\n", "", "buffers", "-p", pid_of(&job));
 	CHECK_TALLY(0, "100", said, "events", "-n", "1");
-	script_end(&job);
+	job_end_well(&job);
 	end_holder(&chip);
 }
 

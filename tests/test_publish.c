@@ -35,16 +35,16 @@ static void old_readers_find_what_producers_hold(void **state)
 	uint32_t version;
 
 	(void)state;
-	script_do(&one, "describe 3 n300 wormhole_b0 serial-1 0 1000");
-	script_do(&one, "alloc 3 0 1 8589934592");
-	script_do(&one, "alloc 3 1 2 20");
-	script_do(&one, "alloc 3 2 3 111"); /* system memory: has no field */
-	script_do(&one, "alloc 3 6 3 222"); /* kernels: neither */
-	script_do(&one, "alloc 0 7 3 333"); /* nor the heap */
-	script_do(&other, "alloc 3 3 1 3");
-	script_do(&other, "alloc 3 4 1 4");
-	script_do(&other, "alloc 3 5 1 5");
-	script_do(&other, "alloc 4 0 1 44");
+	job_do(&one, "describe 3 n300 wormhole_b0 serial-1 0 1000");
+	job_do(&one, "alloc 3 0 1 8589934592");
+	job_do(&one, "alloc 3 1 2 20");
+	job_do(&one, "alloc 3 2 3 111"); /* system memory: has no field */
+	job_do(&one, "alloc 3 6 3 222"); /* kernels: neither */
+	job_do(&one, "alloc 0 7 3 333"); /* nor the heap */
+	job_do(&other, "alloc 3 3 1 3");
+	job_do(&other, "alloc 3 4 1 4");
+	job_do(&other, "alloc 3 5 1 5");
+	job_do(&other, "alloc 4 0 1 44");
 	for (version = 3; version <= 4; version++) {
 		struct stat status;
 		json_t *json;
@@ -85,8 +85,8 @@ static void old_readers_find_what_producers_hold(void **state)
 		publish_end();
 		watch_let_go();
 	}
-	script_end(&one);
-	script_end(&other);
+	job_end_well(&one);
+	job_end_well(&other);
 }
 
 /* The failure: bytes of a process that SIGKILL ended stay in the totals. */
@@ -99,11 +99,11 @@ static void a_killed_process_is_out_with_the_next_look(void **state)
 	(void)state;
 	assert_int_equal(watch_open(NULL, &consumer), 0);
 	publish_begin(4);
-	script_do(&stays, "alloc 3 0 1 30");
-	script_do(&dies, "alloc 3 0 1 1000");
+	job_do(&stays, "alloc 3 0 1 30");
+	job_do(&dies, "alloc 3 0 1 1000");
 	look_and_publish();
 	assert_int_equal(json_number(publish_read(3), "totals/dram"), 1030);
-	script_kill(&dies);
+	job_kill(&dies);
 	look_and_publish();
 	json = publish_read(3);
 	assert_int_equal(json_number(json, "totals/dram"), 30);
@@ -119,7 +119,7 @@ static void a_killed_process_is_out_with_the_next_look(void **state)
 						 chip_get64(now, 856 + n * 120 + 56),
 					 0);
 	}
-	script_end(&stays);
+	job_end_well(&stays);
 	look_and_publish();
 	json = publish_read(3);
 	assert_int_equal(json_number(json, "totals/dram"), 0);

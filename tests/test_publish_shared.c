@@ -54,28 +54,23 @@ static void runtime_count(uint64_t *file, uint64_t *slot, uint64_t bytes)
 		tally_add_relaxed(&slot[1], bytes);
 }
 
-/* A child that does this, says "ready", and stays until it is killed. */
-static pid_t start_child(void (*act)(void))
+static void act_once(void *arg)
 {
-	int fds[2];
-	char ready;
-	pid_t pid;
+	void (**act)(void) = arg;
 
-	assert_int_equal(pipe(fds), 0);
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		act();
-		if (write(fds[1], "r", 1) != 1)
-			_exit(1);
-		for (;;)
-			pause();
-	}
-	close(fds[1]);
-	assert_int_equal(read(fds[0], &ready, 1), 1);
-	close(fds[0]);
-	return pid;
+	(*act)();
+}
+
+static void rest(void *arg)
+{
+	(void)arg;
+	pause();
+}
+
+/* A child that does this, and stays until it is killed. */
+static pid_t start_actor(void (*act)(void))
+{
+	return start_child(act_once, rest, &act);
 }
 
 static void end_child(pid_t pid)
@@ -108,7 +103,7 @@ static void a_file_with_a_living_processs_slot_is_left_alone_and_said_once(void 
 				       "reports it there by itself",
 				       chip_path(3), runtime.pid));
 	/* when it has gone, whatever it left is replaced, in the same file */
-	script_kill(&runtime);
+	job_kill(&runtime);
 	publish_dram(3, 100001, 80);
 	assert_int_equal(json_number(publish_read(3), "totals/dram"), 80);
 	assert_int_equal(json_number(publish_read(3), "num_active_processes"), 1);
@@ -130,7 +125,7 @@ static void a_file_that_is_open_for_writing_is_left_alone_whoever_is_in_it(void 
 	(void)state;
 	chip_slot(&chip, 9, CHIP_NOBODY, "in a container", BYTES(1000));
 	chip_write(&chip, 3);
-	pid = start_child(map_and_stay);
+	pid = start_actor(map_and_stay);
 	publish_begin(4);
 	publish_dram(3, 100001, 70);
 	publish_dram(3, 100001, 71);
@@ -244,7 +239,7 @@ static void a_device_that_a_runtime_publishes_in_another_file_is_left_to_it(void
 	struct tally_consumer *consumer;
 
 	(void)state;
-	script_do(&ours, "alloc 3 0 1 50");
+	job_do(&ours, "alloc 3 0 1 50");
 	chip_slot(&chip, 0, (uint32_t)runtime.pid, "trainer", BYTES(1000));
 	assert_int_equal(watch_open(NULL, &consumer), 0);
 	publish_begin(4);
@@ -261,14 +256,14 @@ static void a_device_that_a_runtime_publishes_in_another_file_is_left_to_it(void
 	check_contains(said, "a runtime publishes its totals by itself");
 	assert_int_equal(json_number(publish_read(3), "totals/dram"), 0);
 	chip_unchanged(&chip, chip_path(777));
-	script_kill(&runtime);
+	job_kill(&runtime);
 	now = watch_look(consumer);
 	assert_int_equal(publish_update(publishing, now), 0);
 	watch_put(now);
 	assert_int_equal(json_number(publish_read(3), "totals/dram"), 50);
 	publish_end();
 	watch_let_go();
-	script_end(&ours);
+	job_end_well(&ours);
 }
 
 /* ---- Others in a file of ours ---------------------------------------------------------------- */
@@ -372,7 +367,7 @@ static void a_runtime_that_came_and_was_killed_between_two_looks_leaves_nothing(
 	(void)state;
 	publish_begin(4);
 	publish_dram(3, 100001, 70);
-	end_child(start_child(attach_and_count));
+	end_child(start_actor(attach_and_count));
 	publish_dram(3, 100001, 71);
 	assert_int_equal(lines, 0);
 	json = publish_read(3);
@@ -443,7 +438,7 @@ static void a_gateway_takes_over_from_one_that_was_killed(void **state)
 {
 	const struct tally_snapshot *seen;
 	struct tally_consumer *consumer;
-	pid_t pid = start_child(publish_and_die);
+	pid_t pid = start_actor(publish_and_die);
 	json_t *json;
 
 	(void)state;
