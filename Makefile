@@ -12,7 +12,7 @@
 #	consumer/gateway/*.c          part of tally
 #	bench/NAME.c                  bench/NAME, each with bench/harness.c and bench/pair.c
 #	bench/NAME.cpp                likewise, with libtally-tt-metal.a
-#	tests/test_NAME.c             tests/test_NAME, each with tests/support.c: cmocka programs
+#	tests/test_NAME.c             tests/test_NAME, each with tests/support*.c: cmocka programs
 #	tests/crash_NAME.c            tests/crash_NAME, likewise: death at every instruction
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
 #	tests/prog/NAME.cpp           the same, with libtally-tt-metal.a; and tests/prog/NAME_clang,
@@ -65,7 +65,8 @@ FLOORS.tests := ring producer consumer tests
 FLOORS.tests/prog := tests
 FLOORS.tests/fuzz := ring producer consumer tests
 FOLDERS := ring producer producer/adapters/malloc producer/adapters/tt_metal consumer consumer/cli \
-	consumer/gateway consumer/example bench tests tests/prog tests/fuzz
+	consumer/gateway \
+	consumer/example bench tests tests/prog tests/fuzz
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
 # Internal calls to exported functions stay calls within the library. Other linkers than that of
@@ -278,7 +279,7 @@ $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(LIB).so $(INSIDE) \
 		$(OBJ)/ring.a $(LIBS_CONSUMER) -lm)
 
 $(TESTS) $(CRASHES): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(INSIDE) \
-		$(filter %/support.o,$(call objects,tests))
+		$(filter $(OBJ)/tests/support%,$(call objects,tests))
 	$(call link,-pie $(SANITIZE),$(INSIDE) -lcmocka -ljansson $(LIBS_CONSUMER) -lm)
 
 user_libs = $(LIB).so $(LIB)-consumer.so

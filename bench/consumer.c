@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "bench/harness.h"
+#include "bench/push_pairs.h"
 
 #define RING 65536u
 #define ROUND (RING / 4) /* events a lane is filled with at a time */
@@ -178,16 +179,12 @@ static void rounds_of(struct figure *figure, uint32_t count, bool with_table)
 static void pace(void)
 {
 	struct timespec next;
-	uint32_t n;
 
 	if (tally_init(NULL) != 0)
 		_exit(1);
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	for (;;) {
-		for (n = 0; n < PACE_EVENTS / 2; n++) {
-			tally_alloc(0, TALLY_POOL_DRAM, n, 64);
-			tally_free(0, TALLY_POOL_DRAM, n, 64);
-		}
+		push_pairs(PACE_EVENTS);
 		next.tv_nsec += 1000000;
 		if (next.tv_nsec >= 1000000000) {
 			next.tv_sec++;
@@ -275,10 +272,7 @@ static void print_memory(void)
 
 int main(void)
 {
-	if (tally_enabled()) {
-		fprintf(stderr, "bench/consumer: unset TALLY, it arms itself\n");
-		return 2;
-	}
+	need_off("consumer", "it arms itself");
 	pin(0);
 	machine_print();
 	rounds_of(&bare, SMALL_SET, false);

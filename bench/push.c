@@ -13,6 +13,7 @@
 #include <tally/tally.h>
 
 #include "bench/harness.h"
+#include "bench/push_pairs.h"
 #include "ring/clock.h"
 #include "ring/lane.h"
 #include "ring/region.h"
@@ -66,14 +67,7 @@ static double time_off(void)
 /* Alternating, as a program does. */
 static double time_push(void)
 {
-	double start = now_ns();
-	uint64_t i;
-
-	for (i = 0; i < CALLS / 2; i++) {
-		tally_alloc(0, TALLY_POOL_DRAM, i, 64);
-		tally_free(0, TALLY_POOL_DRAM, i, 64);
-	}
-	return (now_ns() - start) / CALLS;
+	return time_push_pairs(CALLS);
 }
 
 static double time_push_given(void)
@@ -201,11 +195,7 @@ int main(void)
 {
 	int i;
 
-	/* Off until tally_init(): the environment is not asked. */
-	if (tally_enabled()) {
-		fprintf(stderr, "bench/push: unset TALLY, it measures both off and on\n");
-		return 2;
-	}
+	need_off("push", "it measures both off and on");
 	pin(0);
 	machine_print();
 	for (i = 0; i < ROUNDS; i++)

@@ -16,6 +16,7 @@
 #include "bench/harness.h"
 #include "bench/other_claims.h"
 #include "bench/pair.h"
+#include "bench/push_pairs.h"
 #include "ring/clock.h"
 #include "ring/join.h"
 #include "ring/lane.h"
@@ -116,50 +117,36 @@ static __always_inline void push_bare(enum way way, unsigned int me, uint64_t ca
 	bares[way].of[me].lost += lost;
 }
 
-static double time_groups(void)
+static __always_inline double time_bare(enum way way)
 {
 	double start = now_ns();
 
-	push_bare(GROUPS, 0, CALLS);
+	push_bare(way, 0, CALLS);
 	return (now_ns() - start) / CALLS;
+}
+
+static double time_groups(void)
+{
+	return time_bare(GROUPS);
 }
 
 static double time_position(void)
 {
-	double start = now_ns();
-
-	push_bare(POSITION, 0, CALLS);
-	return (now_ns() - start) / CALLS;
+	return time_bare(POSITION);
 }
 
 static double time_singles(void)
 {
-	double start = now_ns();
-
-	push_bare(SINGLES, 0, CALLS);
-	return (now_ns() - start) / CALLS;
+	return time_bare(SINGLES);
 }
 
 /* ---- Through the library: one region for both processes, with a single lane ------------------ */
 
 static char region[JOIN_NAME_MAX];
 
-static void push_pairs(uint64_t calls)
-{
-	uint64_t i;
-
-	for (i = 0; i < calls / 2; i++) {
-		tally_alloc(0, TALLY_POOL_DRAM, i, 64);
-		tally_free(0, TALLY_POOL_DRAM, i, 64);
-	}
-}
-
 static double time_library(void)
 {
-	double start = now_ns();
-
-	push_pairs(CALLS);
-	return (now_ns() - start) / CALLS;
+	return time_push_pairs(CALLS);
 }
 
 static void join_bench(void)
@@ -264,10 +251,7 @@ int main(void)
 	int way, job;
 	bool two = processors() > 1;
 
-	if (tally_enabled()) {
-		fprintf(stderr, "bench/shared_ring: unset TALLY, it makes its own region\n");
-		return 2;
-	}
+	need_off("shared_ring", "it makes its own region");
 	snprintf(region, sizeof(region), "/bench-%d", (int)getpid());
 	make_bares();
 	sem_init(&to_laneless, 0, 0);

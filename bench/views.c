@@ -25,6 +25,7 @@
 
 #include "bench/harness.h"
 #include "bench/pair.h"
+#include "bench/push_pairs.h"
 #include "ring/lane.h"
 #include "ring/region.h"
 
@@ -160,22 +161,9 @@ static void reach(enum mode mode)
 
 /* ---- The producer ---------------------------------------------------------------------------- */
 
-static void push_all(void)
-{
-	uint64_t i;
-
-	for (i = 0; i < CALLS / 2; i++) {
-		tally_alloc(0, TALLY_POOL_DRAM, i, 64);
-		tally_free(0, TALLY_POOL_DRAM, i, 64);
-	}
-}
-
 static double time_push(void)
 {
-	double start = now_ns();
-
-	push_all();
-	return (now_ns() - start) / CALLS;
+	return time_push_pairs(CALLS);
 }
 
 static void sample(struct figure *figure, enum mode mode)
@@ -235,7 +223,7 @@ static uint64_t round_no;
 
 static void push_for_readers(void)
 {
-	push_all();
+	push_pairs(CALLS);
 	tally_store_release(&between->pushed, ++round_no);
 }
 
@@ -338,10 +326,7 @@ int main(void)
 	struct tally_options options = { .ring_records = 65536 };
 	struct tally_status status;
 
-	if (tally_enabled()) {
-		fprintf(stderr, "bench/views: unset TALLY, it makes its own region\n");
-		return 2;
-	}
+	need_off("views", "it makes its own region");
 	if (processors() < 2) {
 		printf("views: need a second processor: absent\n");
 		return 0;

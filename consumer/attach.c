@@ -50,6 +50,7 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 	dir = attach_dir(dir);
 	if (strlen(dir) < sizeof(attach->path))
 		snprintf(attach->path, sizeof(attach->path), "%s", dir);
+	attach->chips.on = !attach->options.name && !attach->options.run_id;
 	follow_open(&attach->follow);
 	fd = descriptor_aside(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (fd >= 0)
@@ -69,6 +70,7 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 void attach_close(struct attach *attach)
 {
 	list_free(attach);
+	chips_free(&attach->chips);
 	follow_end(&attach->follow);
 	known_free(&attach->known);
 	free(attach->name);
@@ -203,7 +205,7 @@ void attach_try(struct attach *attach, struct known *known, uint32_t uid)
 
 uint32_t attach_refused_count(const struct attach *attach)
 {
-	uint32_t refused = 0;
+	uint32_t refused = chips_refused_count(&attach->chips);
 	size_t n;
 
 	for (n = 0; n < attach->known.count; n++)

@@ -9,6 +9,7 @@
 #include <tally/consumer.h>
 #include <time.h>
 
+#include "consumer/chips.h"
 #include "consumer/follow.h"
 #include "consumer/known.h"
 #include "consumer/watch.h"
@@ -23,6 +24,7 @@ struct attach {
 	struct timespec dir_time; /* without inotify: its last change, before the last scan */
 	uint64_t look;
 	struct known_list known;
+	struct chips chips; /* totals that runtimes publish by themselves */
 
 	struct region_watch **regions;
 	size_t region_count, region_room;

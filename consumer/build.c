@@ -7,6 +7,7 @@
 #include <string.h>
 #include <tally/tally.h>
 
+#include "consumer/chips.h"
 #include "consumer/detail.h"
 #include "ring/clock.h"
 
@@ -48,6 +49,7 @@ void build_measure(const struct picture *picture, struct layout *ret_layout)
 {
 	const struct tally_device_entry *entry;
 	struct detail_counts detail = detail_count(picture);
+	struct chip_counts chips = chips_count(picture->chips);
 	struct layout layout = { 0 };
 	size_t sum = 0, described = 0, n;
 	uint32_t device;
@@ -56,9 +58,11 @@ void build_measure(const struct picture *picture, struct layout *ret_layout)
 		layout.process_pools += picture->processes[n]->sums.count;
 	while (next_device(picture, &sum, &described, &device, &entry))
 		layout.devices++;
+	layout.chip_pools_at = layout.process_pools;
+	layout.process_pools += chips.pools;
+	layout.processes = picture->process_count + chips.processes;
 	layout.pool_at = reserve(&layout, picture->over_all->count, sizeof(struct tally_pool_view));
-	layout.process_at = reserve(&layout, picture->process_count,
-				    sizeof(struct tally_process_view));
+	layout.process_at = reserve(&layout, layout.processes, sizeof(struct tally_process_view));
 	layout.process_pool_at = reserve(&layout, layout.process_pools,
 					 sizeof(struct tally_pool_view));
 	layout.device_at = reserve(&layout, layout.devices, sizeof(struct tally_device_view));
@@ -78,6 +82,7 @@ static void fill_pool(struct tally_pool_view *view, const struct sum *sum, const
 	view->device = TALLY_KEY_DEVICE(sum->key);
 	view->pool = TALLY_KEY_POOL(sum->key);
 	view->totals = sum->totals;
+	view->totals_only = sum->totals_only;
 	view->allocations_per_s = rates.allocations;
 	view->frees_per_s = rates.frees;
 	view->allocated_bytes_per_s = rates.allocated_bytes;
@@ -155,18 +160,23 @@ static void fill_devices(const struct picture *picture, struct tally_device_view
 			 struct tally_pool_view *pools)
 {
 	const struct tally_device_entry *entry;
-	size_t sum = 0, described = 0, first = 0;
+	size_t sum = 0, described = 0, first = 0, n;
 	uint32_t device;
+	bool region;
 
 	for (; next_device(picture, &sum, &described, &device, &entry); views++) {
 		memset(views, 0, sizeof(*views));
 		views->device = device;
 		views->first_pool = first;
 		views->pool_count = sum - first;
+		region = entry != NULL;
+		for (n = first; n < sum; n++)
+			region = region || picture->over_all->all[n].writers > 0;
 		if (entry)
 			fill_device(views, entry, &pools[first]);
 		else if (is_host(picture, device))
 			snprintf(views->name, sizeof(views->name), "host");
+		chips_describe(picture->chips, views, region);
 		first = sum;
 	}
 }
@@ -185,7 +195,7 @@ void build_fill(const struct picture *picture, const struct layout *layout, unsi
 		.refused_files = picture->refused_files,
 		.device_count = layout->devices,
 		.pool_count = picture->over_all->count,
-		.process_count = picture->process_count,
+		.process_count = layout->processes,
 		.process_pool_count = layout->process_pools,
 		.devices = devices,
 		.pools = pools,
@@ -202,6 +212,8 @@ void build_fill(const struct picture *picture, const struct layout *layout, unsi
 		snapshot.complete = snapshot.complete && sum->totals.current;
 	}
 	fill_processes(picture, &snapshot, processes, process_pools);
+	chips_fill(picture->chips, &processes[picture->process_count],
+		   &process_pools[layout->chip_pools_at], layout->chip_pools_at);
 	fill_devices(picture, devices, pools);
 	detail_fill(picture,
 		    &(struct detail_room){

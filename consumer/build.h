@@ -10,7 +10,8 @@ struct layout {
 	size_t size;
 	size_t pool_at, process_at, process_pool_at, device_at;
 	size_t sizes_at, tag_at, process_tag_at;
-	size_t process_pools, devices;
+	size_t process_pools, devices, processes;
+	size_t chip_pools_at; /* in the pools of processes: those of chips' files */
 };
 
 void build_measure(const struct picture *picture, struct layout *ret_layout);

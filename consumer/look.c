@@ -167,6 +167,11 @@ static int add_up(struct look *look)
 						&look->history);
 	}
 	totals_finish(&look->over_all);
+	if (!error)
+		error = chips_join(&look->attach.chips, attach->processes, attach->process_count,
+				   attach->options.pid);
+	if (!error)
+		error = chips_add(&look->attach.chips, &look->over_all, attach->options.pid);
 	if (error)
 		return error;
 	return history_finish(&look->history, &look->over_all);
@@ -208,6 +213,7 @@ static int publish(struct look *look)
 			.history = &look->history,
 			.devices = devices,
 			.device_count = device_count,
+			.chips = &look->attach.chips,
 			.refused_files = attach_refused_count(&look->attach),
 		};
 		size_t n;
@@ -248,6 +254,7 @@ int look_once(struct look *look)
 	list_drop_leaving(attach);
 	scan_error = attach_scan(attach);
 	error = watch_all(look);
+	chips_look(attach);
 	list_drop_leaving(attach); /* shown as ended before, overtaken now */
 	pipeline_finish(&look->pipeline, attach->processes, attach->process_count);
 	if (!error)
@@ -291,7 +298,7 @@ int look_found(const struct look *look)
 	const struct attach *attach = &look->attach;
 
 	if ((!attach->options.pid && !attach->name) || attach->process_count > 0 ||
-	    (attach->name && attach->region_count > 0))
+	    attach->chips.part_count > 0 || (attach->name && attach->region_count > 0))
 		return 0;
 	return attach->first_error ? attach->first_error : -ENOENT;
 }

@@ -36,9 +36,12 @@ static bool concerns(const void *arg, const char *name)
 {
 	const struct attach *attach = arg;
 	uint32_t uid, pid = 0;
+	uint64_t chip_id;
 
 	if (attach->name)
 		return strcmp(attach->name, name) == 0;
+	if (attach->chips.on && chips_parse(name, &chip_id))
+		return true;
 	return (join_name_parse(name, &uid) || region_name_parse(name, &uid, &pid)) &&
 	       is_wanted(attach, name, uid, pid);
 }
@@ -69,7 +72,10 @@ static int visit(struct attach *attach, const char *name, uint64_t ino)
 	uint32_t uid = geteuid(), pid = 0;
 	struct known *known = known_find(&attach->known, name);
 	bool parsed, joined;
+	uint64_t chip_id;
 
+	if (attach->chips.on && chips_parse(name, &chip_id))
+		return chips_note(&attach->chips, name, attach->look);
 	if (known) {
 		known->look = attach->look;
 		if (known->state != KNOWN_LATER && known->state != KNOWN_EMPTY &&
@@ -154,6 +160,7 @@ static int scan(struct attach *attach)
 		return error;
 	look_again(attach);
 	known_forget(&attach->known, attach->look);
+	chips_forget(&attach->chips, attach->look);
 	return 0;
 }
 

@@ -34,6 +34,7 @@ int publisher_open(struct publisher *publisher);
 void publisher_close(struct publisher *publisher);
 
 struct pipeline; /* consumer/pipeline.h */
+struct chips;	 /* consumer/chips.h */
 
 /* What a snapshot is made of. */
 struct picture {
@@ -44,6 +45,7 @@ struct picture {
 	const struct history *history;
 	const struct tally_device_entry *devices; /* described ones, in order */
 	size_t device_count;
+	const struct chips *chips; /* totals that runtimes publish, in over_all too */
 	uint32_t refused_files;
 	bool partial; /* something could not be read whole, or is in no total */
 };

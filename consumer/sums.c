@@ -141,7 +141,7 @@ void sum_restart(struct sum *sum)
 	sum->freed_first = sum->freed_between = sum->frees_between = 0;
 	sum->peaks = sum->peak_single = 0;
 	sum->writers = 0;
-	sum->shared = false;
+	sum->shared = sum->totals_only = false;
 }
 
 void sums_restart(struct sums *sums)

@@ -41,6 +41,7 @@ struct sum {
 	int64_t peak_single; /* highest peak of one contributor */
 	uint32_t writers;    /* lanes, or processes, that did something here */
 	bool shared;	     /* shared cells did, too */
+	bool totals_only;    /* over all processes: some of it a runtime tells by itself */
 
 	/* Kept from look to look. */
 	int64_t observed_bytes; /* the peak is known to be at least this */

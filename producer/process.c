@@ -59,10 +59,19 @@ uint64_t process_armed_wait(void)
 
 __attribute__((constructor(101))) static void process_start(void)
 {
+	struct quiet quiet;
+
+	if (!config_load())
+		return;
 	/* Off is decided here, so that an unarmed process never takes the slow path; an armed one
-	 * makes its region on the first push. */
-	if (config_load() && !producer_config.armed)
+	 * makes its region on the first push. But a fork that is under way by then would not run
+	 * handlers which that push sets. */
+	if (!producer_config.armed) {
 		process_armed_wait();
+	} else if (build_begin(&quiet)) {
+		fork_setup();
+		build_end(&quiet);
+	}
 }
 
 /* A runner reads and removes the regions of its run. It has gone with the region it lent. */

@@ -198,6 +198,8 @@
  *	I2 -> I1
  *	A1 -> A2  the tt_metal adapter's own state is set up once, in private memory, and then used
  *	A2 -> A1
+ *	P1 -> P2  apart from all rings, in a chip's file: it is ready after all else was written
+ *	P2 -> P1
  *
  * Liveness needs no pair: a lock seen gone was released by the kernel in the owner's exit, after
  * its last store, and the two system calls order the rest.

@@ -43,6 +43,29 @@ static inline void in_child(void (*act)(void), const char *cannot)
 	assert_int_equal(status, 0);
 }
 
+/* A child that does `prepare`, says so, then `act`, again and again, until it is killed. */
+static inline pid_t start_child(void (*prepare)(void *arg), void (*act)(void *arg), void *arg)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prepare(arg);
+		CHILD_CHECK(write(ready[1], "r", 1) == 1);
+		for (;;)
+			act(arg);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
 static inline int open_dir(void)
 {
 	int fd = open(test_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

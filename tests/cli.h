@@ -5,6 +5,8 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/support.h"
 
@@ -17,6 +19,12 @@ static inline size_t count_of(const char *within, const char *what)
 		count++;
 	}
 	return count;
+}
+
+/* `tally` with these words. */
+static inline struct outcome run_tally(const char *const *words)
+{
+	return run(&(struct command){ .argv = list_and(LIST(built("tally")), words) });
 }
 
 /* The only line of stderr, which begins with "tally". */
@@ -33,6 +41,52 @@ static inline void check_contains(const char *within, const char *what)
 		fail_msg("no \"%s\" in: %s", what, within);
 }
 
+/* `tally` with these words, when what it writes to has no room. */
+static inline void check_unwritten(const char *words)
+{
+	struct outcome outcome = RUN("sh", "-c", text("\"$0\" %s >/dev/full", words),
+				     built("tally"));
+
+	assert_int_equal(outcome.status, 1);
+	check_one_line(outcome.err);
+	check_contains(outcome.err, "No space left");
+}
+
+/* In front of a program: as another user, who is nobody; root alone may do that. */
+#define AS_NOBODY "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
+
+static inline void need_nobody(void)
+{
+	if (geteuid() != 0)
+		SKIP("only root can become another user");
+	if (RUN(AS_NOBODY, "true").status != 0)
+		SKIP("setpriv does not work here");
+}
+
+/* `tally` as nobody, from a place that everybody can reach. */
+static inline struct outcome run_as_nobody(const char *const *words)
+{
+	char *tally = text("%s/tally", test_tmp);
+
+	if (access(tally, F_OK) != 0)
+		assert_int_equal(RUN("cp", built("tally"), tally).status, 0);
+	assert_int_equal(chmod(test_tmp, 0755), 0);
+	return run(&(struct command){ .argv = list_and(LIST(AS_NOBODY, tally), words) });
+}
+
+/* A producer of ours as nobody, likewise. */
+static inline struct job start_as_nobody(const char *name, const char *argument)
+{
+	char *program = text("%s/%s", test_tmp, name);
+
+	assert_int_equal(chmod(test_dir, 0777), 0);
+	assert_int_equal(chmod(test_tmp, 0755), 0);
+	assert_int_equal(RUN("cp", prog(name), program).status, 0);
+	assert_int_equal(RUN("cp", "-L", built("libtally.so.0"), test_tmp).status, 0);
+	return START(AS_NOBODY, "env", "TALLY=1", text("LD_LIBRARY_PATH=%s", test_tmp), program,
+		     argument);
+}
+
 /* A program that has pushed `events` events, as push_many.c says; ends when its stdin does. */
 static inline struct job start_pushing(const char *events)
 {
@@ -41,11 +95,6 @@ static inline struct job start_pushing(const char *events)
 
 	assert_string_equal(job_line(&job), "pushed");
 	return job;
-}
-
-static inline void end_pushing(struct job *job)
-{
-	assert_int_equal(job_end(job).status, 0);
 }
 
 /* Processes that live together and are then killed, so that none could prune the others. */
@@ -57,10 +106,8 @@ static inline void leave_dead(int count)
 	assert_true(count <= (int)COUNT(jobs));
 	for (n = 0; n < count; n++)
 		jobs[n] = start_pushing("11");
-	for (n = 0; n < count; n++) {
-		job_signal(&jobs[n], SIGKILL);
-		assert_int_equal(job_end(&jobs[n]).status, -SIGKILL);
-	}
+	for (n = 0; n < count; n++)
+		job_kill(&jobs[n]);
 	assert_true(regions_left() >= (size_t)count);
 }
 
@@ -72,12 +119,9 @@ static inline char *report_path(void)
 /* The report of `tally run -- COMMAND`, which exits with `status`. */
 static inline json_t *run_json(const char *const *command, int status)
 {
-	const char *argv[16] = { built("tally"), "run", "--json", report_path(), "--" };
-	size_t i;
-
-	for (i = 0; command[i]; i++)
-		argv[5 + i] = command[i];
-	assert_int_equal(run(&(struct command){ .argv = argv }).status, status);
+	assert_int_equal(
+		run_tally(list_and(LIST("run", "--json", report_path(), "--"), command)).status,
+		status);
 	return json_parse(read_file(report_path(), NULL));
 }
 

@@ -2,7 +2,6 @@
 /* Consumers killed at random, 1,000 or CRASH_CONSUMERS of them, while producers run: nobody
  * notices, and a new one has exact totals.
  */
-#include <dirent.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -72,18 +71,6 @@ static void start_producers(void)
 	}
 }
 
-static size_t descriptors(pid_t pid)
-{
-	DIR *dir = opendir(text("/proc/%d/fd", pid));
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 /* ---- Consumers ------------------------------------------------------------------------------- */
 
 /* Until it is killed; each in another way. */
@@ -130,25 +117,6 @@ static void kill_one(uint64_t number)
 
 /* ---- A new one ------------------------------------------------------------------------------- */
 
-static struct ledger_sums sums_of(const struct tally_snapshot *now,
-				  const struct tally_process_view *process)
-{
-	struct ledger_sums sums = { 0 };
-	size_t i;
-
-	for (i = 0; i < process->pool_count; i++) {
-		const struct tally_totals *totals =
-			&now->process_pools[process->first_pool + i].totals;
-
-		sums.allocated_bytes += totals->allocated_bytes;
-		sums.freed_bytes += totals->freed_bytes;
-		sums.allocs += totals->allocations;
-		sums.frees += totals->frees;
-		sums.failures += totals->failures;
-	}
-	return sums;
-}
-
 /* What a consumer that has just come says of each producer, beside the truth before and after. */
 static void check_new(void)
 {
@@ -167,7 +135,7 @@ static void check_new(void)
 	CHECK_EQUAL(now->process_count, PRODUCERS);
 	for (i = 0; i < now->process_count; i++) {
 		const struct tally_process_view *process = &now->processes[i];
-		struct ledger_sums sums = sums_of(now, process);
+		struct ledger_sums sums = shown_sums(now, process);
 		uint64_t begun;
 
 		for (actor = 0; producers[actor] != (pid_t)process->pid; actor++)
@@ -224,7 +192,7 @@ static void consumers_killed_at_random_leave_exact_totals_to_a_new_one(void **st
 	lives = crash_share(sizeof(*lives));
 	start_producers();
 	for (actor = 0; actor < PRODUCERS; actor++)
-		open_before[actor] = descriptors(producers[actor]);
+		open_before[actor] = descriptors_of(producers[actor]);
 	for (i = 1; i <= count; i++) {
 		kill_one(i);
 		if (i % 100 == 0)
@@ -235,7 +203,7 @@ static void consumers_killed_at_random_leave_exact_totals_to_a_new_one(void **st
 	look_anew();
 	assert_int_equal(regions_left(), 2);
 	for (actor = 0; actor < PRODUCERS; actor++) {
-		assert_int_equal(descriptors(producers[actor]), open_before[actor]);
+		assert_int_equal(descriptors_of(producers[actor]), open_before[actor]);
 		kill(producers[actor], SIGKILL);
 		wait_status(producers[actor]);
 	}

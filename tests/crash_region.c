@@ -23,10 +23,9 @@ static const struct tally_process_view *find(const struct tally_snapshot *now, u
 }
 
 /* Sums of a process, over all its pools; nothing is lost, and nothing in doubt. */
-static struct ledger_sums sums_of(const struct tally_snapshot *now,
-				  const struct tally_process_view *process)
+static struct ledger_sums certain_sums(const struct tally_snapshot *now,
+				       const struct tally_process_view *process)
 {
-	struct ledger_sums sums = { 0 };
 	size_t i;
 
 	CHECK_EQUAL(process->lost_records, 0);
@@ -34,18 +33,9 @@ static struct ledger_sums sums_of(const struct tally_snapshot *now,
 	CHECK_EQUAL(process->quarantined_lanes, 0);
 	CHECK_EQUAL(process->skipped_records, 0);
 	CHECK_EQUAL(process->records_read, process->events);
-	for (i = 0; i < process->pool_count; i++) {
-		const struct tally_totals *totals =
-			&now->process_pools[process->first_pool + i].totals;
-
-		CHECK(totals->current);
-		sums.allocated_bytes += totals->allocated_bytes;
-		sums.freed_bytes += totals->freed_bytes;
-		sums.allocs += totals->allocations;
-		sums.frees += totals->frees;
-		sums.failures += totals->failures;
-	}
-	return sums;
+	for (i = 0; i < process->pool_count; i++)
+		CHECK(now->process_pools[process->first_pool + i].totals.current);
+	return shown_sums(now, process);
 }
 
 /* The victim's region is not there or right, the other's is right. True: the victim's is there. */
@@ -64,10 +54,10 @@ static bool look(struct tally_consumer *consumer, uint64_t others)
 	victim = find(now, (uint32_t)getpid(), false);
 	CHECK(other != NULL);
 	CHECK_EQUAL(now->process_count, victim ? 2 : 1);
-	sums = sums_of(now, other);
+	sums = certain_sums(now, other);
 	CHECK_EQUAL(sums.allocs, others);
 	if (victim) {
-		sums = sums_of(now, victim);
+		sums = certain_sums(now, victim);
 		books_check(&sums, VICTIM, done, begun);
 		CHECK_RANGE(victim->events, done, begun);
 	} else {

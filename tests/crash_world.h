@@ -11,6 +11,8 @@
 #ifndef TESTS_CRASH_WORLD_H
 #define TESTS_CRASH_WORLD_H
 
+#include <tally/consumer.h>
+
 #include "ring/alive.h"
 #include "tests/crash_actors.h"
 
@@ -262,6 +264,26 @@ static inline void world_check_usable(struct world *world, int joins, uint64_t d
 	books_same(&world->left, &sums);
 	for (i = 0; i < joins; i++)
 		other_die(&next[i]);
+}
+
+/* What a consumer says of a process, over all its pools. */
+static inline struct ledger_sums shown_sums(const struct tally_snapshot *now,
+					    const struct tally_process_view *process)
+{
+	struct ledger_sums sums = { 0 };
+	size_t i;
+
+	for (i = 0; i < process->pool_count; i++) {
+		const struct tally_totals *totals =
+			&now->process_pools[process->first_pool + i].totals;
+
+		sums.allocated_bytes += totals->allocated_bytes;
+		sums.freed_bytes += totals->freed_bytes;
+		sums.allocs += totals->allocations;
+		sums.frees += totals->frees;
+		sums.failures += totals->failures;
+	}
+	return sums;
 }
 
 #endif

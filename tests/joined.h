@@ -25,19 +25,6 @@ static inline struct job join_start(const char *setting)
 	return job;
 }
 
-/* Gives an order, and waits until it is done; the answer. */
-static inline int join_do(const struct job *job, const char *order)
-{
-	job_say(job, order);
-	return atoi(job_line(job));
-}
-
-static inline void join_kill(struct job *job)
-{
-	job_signal(job, SIGKILL);
-	assert_int_equal(job_end(job).status, -SIGKILL);
-}
-
 /* A child of one of them, which is the test's once that has died. */
 static inline void join_kill_child(pid_t child)
 {
@@ -45,14 +32,9 @@ static inline void join_kill_child(pid_t child)
 	WAIT_FOR(waitpid(child, NULL, WNOHANG) == child);
 }
 
-static inline void join_end(struct job *job)
-{
-	assert_int_equal(job_end(job).status, 0);
-}
-
 static inline char *join_file(void)
 {
-	return text("tally-%u-join-crowd", (unsigned int)geteuid());
+	return joined_file("crowd");
 }
 
 static inline char *join_path(void)
@@ -64,21 +46,6 @@ static inline char *join_path(void)
 static inline struct tally_consumer *join_watch(void)
 {
 	return watch_pid(0);
-}
-
-/* The one row of that pid; NULL when there is none. */
-static inline const struct tally_process_view *join_row(const struct tally_snapshot *now, pid_t pid)
-{
-	const struct tally_process_view *row = NULL;
-	size_t i;
-
-	for (i = 0; i < now->process_count; i++) {
-		if (now->processes[i].pid != (uint32_t)pid)
-			continue;
-		assert_null(row);
-		row = &now->processes[i];
-	}
-	return row;
 }
 
 /* The totals of a row on device 3, pool dram. */
@@ -99,7 +66,7 @@ static inline const struct tally_totals *join_totals(const struct tally_snapshot
 static inline void join_check(const struct tally_snapshot *now, pid_t pid,
 			      enum tally_process_end end, uint64_t allocations, int64_t bytes)
 {
-	const struct tally_process_view *row = join_row(now, pid);
+	const struct tally_process_view *row = watch_process(now, pid);
 	const struct tally_totals *totals;
 
 	if (!row)

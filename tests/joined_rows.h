@@ -195,20 +195,9 @@ static inline void leave(struct member *member)
 		fail_msg("status %d: %s", outcome.status, outcome.err);
 }
 
-static inline void kill_member(struct member *member)
-{
-	job_signal(&member->job, SIGKILL);
-	assert_int_equal(job_end(&member->job).status, -SIGKILL);
-}
-
-static inline const char *file_of(const char *given)
-{
-	return text("tally-%u-join-%s", (unsigned int)geteuid(), given);
-}
-
 static inline const char *path_of(const char *given)
 {
-	return text("%s/%s", test_dir, file_of(given));
+	return text("%s/%s", test_dir, joined_file(given));
 }
 
 static inline bool is_there(const char *given)
@@ -232,7 +221,7 @@ static inline void assert_has(const struct member *member, int64_t count)
 static inline void assert_joined(const struct member *member, const char *given)
 {
 	assert_int_equal(member->join_error, 0);
-	assert_string_equal(member->region, file_of(given));
+	assert_string_equal(member->region, joined_file(given));
 }
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Processes that keep buffers (tests/prog/keeper.c), and what a consumer with a table says of them.
- */
+/* Processes that keep buffers (tests/prog/scripted.c), and what a consumer with a table says of
+ * them. */
 #ifndef TESTS_KEEPER_H
 #define TESTS_KEEPER_H
 
@@ -18,31 +18,14 @@
 static inline struct job keeper_start(const char *one, const char *other)
 {
 	struct command command = {
-		.argv = LIST(prog("keeper")),
+		.argv = LIST(prog("scripted")),
 		.env = LIST("TALLY=1", one ? one : "TALLY_RING=4096", other),
 	};
 	struct job job = job_start(&command);
 
-	assert_string_equal(job_line(&job), "armed");
+	assert_string_equal(job_line(&job), "ready");
+	assert_int_equal(job_do(&job, "enabled"), 1);
 	return job;
-}
-
-/* Gives an order, and waits until it is done; the answer. */
-static inline int keeper_do(const struct job *job, const char *order)
-{
-	job_say(job, order);
-	return atoi(job_line(job));
-}
-
-static inline void keeper_end(struct job *job)
-{
-	assert_int_equal(job_end(job).status, 0);
-}
-
-static inline void keeper_kill(struct job *job)
-{
-	job_signal(job, SIGKILL);
-	assert_int_equal(job_end(job).status, -SIGKILL);
 }
 
 /* A consumer of this pid, or of all (0), with a table. */
@@ -127,13 +110,11 @@ static inline size_t keeper_rows_of(pid_t pid)
 static inline const struct tally_process_view *keeper_process(const struct tally_snapshot *now,
 							      pid_t pid)
 {
-	size_t n;
+	const struct tally_process_view *row = watch_process(now, pid);
 
-	for (n = 0; n < now->process_count; n++)
-		if (now->processes[n].pid == (uint32_t)pid)
-			return &now->processes[n];
-	fail_msg("no process %d", (int)pid);
-	return NULL;
+	if (!row)
+		fail_msg("no process %d", (int)pid);
+	return row;
 }
 
 #endif

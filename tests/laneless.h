@@ -15,12 +15,10 @@
 #include <unistd.h>
 
 #include "producer/push.c"
-#include "tests/support.h"
-#include "tests/watch.h"
+#include "ring/aside.c"
+#include "tests/own_region.h"
 
 #define DEVICE 3
-
-static const char *region_dir; /* as the library has read it */
 
 /* ---- Arming and reading ---------------------------------------------------------------------- */
 
@@ -73,18 +71,6 @@ struct account {
 	struct sums sums; /* of DEVICE, dram */
 };
 
-static inline struct tally_consumer *open_consumer(void)
-{
-	struct tally_consumer_options options = { .pid = (uint32_t)getpid(),
-						  .dir = region_dir,
-						  .read_records = true,
-						  .from_start = true };
-	struct tally_consumer *consumer = NULL;
-
-	assert_int_equal(watch_open(&options, &consumer), 0);
-	return consumer;
-}
-
 static inline struct account account_of(struct tally_consumer *consumer)
 {
 	const struct tally_snapshot *now;
@@ -103,7 +89,7 @@ static inline struct account account_of(struct tally_consumer *consumer)
 
 static inline struct account account(void)
 {
-	struct tally_consumer *consumer = open_consumer();
+	struct tally_consumer *consumer = watch_self();
 	struct account is = account_of(consumer);
 
 	watch_close(consumer);
@@ -113,40 +99,6 @@ static inline struct account account(void)
 static inline void disarm(void)
 {
 	assert_int_equal(tally_shutdown(), 0);
-}
-
-/* A test that failed may have left it armed. */
-static inline int begin_off(void **state)
-{
-	if (tally_enabled())
-		tally_shutdown();
-	return test_begin(state);
-}
-
-#define TEST_OFF(name) cmocka_unit_test_setup_teardown(name, begin_off, test_end)
-
-/* main() of such a test: the library reads its environment as it is loaded, so that is set first,
- * and the program begins once more. */
-static inline int laneless_main(char **argv, const struct CMUnitTest *tests, size_t count)
-{
-	char made[] = "/dev/shm/test-of-tally-XXXXXX";
-	int failed;
-
-	region_dir = getenv("TEST_REGION_DIR");
-	if (!region_dir) {
-		if (!mkdtemp(made) || setenv("TEST_REGION_DIR", made, 1) != 0 ||
-		    setenv("TALLY_DIR", made, 1) != 0)
-			return 1;
-		argv[0] = realpath("/proc/self/exe", NULL);
-		execute((const char *const *)argv);
-		return 1;
-	}
-	failed = _cmocka_run_group_tests("tests", tests, count, NULL, NULL);
-	if (rmdir(region_dir) != 0) {
-		fprintf(stderr, "left in %s: regions\n", region_dir);
-		return 1;
-	}
-	return failed;
 }
 
 #endif

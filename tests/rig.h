@@ -3,6 +3,7 @@
 #ifndef TESTS_RIG_H
 #define TESTS_RIG_H
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -43,6 +44,20 @@ static inline void rig_free(struct rig *rig)
 	region_unlink(&rig->region);
 	munmap(rig->region.base, rig->region.at.size);
 	free(rig->writers);
+}
+
+/* What a stranger sees of the region with this name. */
+static inline struct region_view rig_view(const char *name)
+{
+	struct region_view view;
+	char why[REGION_WHY_MAX];
+	int dir = open(test_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int error = region_open(dir, name, &view, why);
+
+	close(dir);
+	if (error)
+		fail_msg("%s: %s", name, why);
+	return view;
 }
 
 static inline struct lane_writer *rig_claim(struct rig *rig, uint32_t tid, uint64_t start_pos)

@@ -15,23 +15,6 @@ static inline struct job script_start(const char *setting)
 	return job;
 }
 
-static inline void script_do(const struct job *job, const char *line)
-{
-	job_say(job, line);
-	assert_string_equal(job_line(job), "done");
-}
-
-static inline void script_end(struct job *job)
-{
-	assert_int_equal(job_end(job).status, 0);
-}
-
-static inline void script_kill(struct job *job)
-{
-	job_signal(job, SIGKILL);
-	assert_int_equal(job_end(job).status, -SIGKILL);
-}
-
 static inline char *pid_of(const struct job *job)
 {
 	return text("%d", job->pid);
@@ -42,13 +25,8 @@ static inline char *pid_of(const struct job *job)
 static inline struct outcome check_tally(const char *const *words, int status, const char *out,
 					 const char *err)
 {
-	const char *argv[32] = { built("tally") };
-	struct outcome outcome;
-	size_t i;
+	struct outcome outcome = run_tally(words);
 
-	for (i = 0; words[i]; i++)
-		argv[i + 1] = words[i];
-	outcome = run(&(struct command){ .argv = argv });
 	if (outcome.status != status)
 		fail_msg("status %d, not %d: %s%s", outcome.status, status, outcome.out,
 			 outcome.err);

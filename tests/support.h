@@ -61,6 +61,8 @@ char *prog(const char *name);  /* build/tests/prog/NAME */
 char *read_file(const char *path, size_t *ret_size);
 void write_file(const char *path, const void *bytes, size_t size);
 
+size_t descriptors_of(pid_t pid); /* how many it has open */
+
 uint64_t now_ns(void);	   /* CLOCK_MONOTONIC */
 void pause_a_moment(void); /* between two looks at a condition */
 
@@ -120,6 +122,9 @@ struct outcome {
 
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
+/* One list of the words of both; NULL is none. */
+const char *const *list_and(const char *const *first, const char *const *rest);
+
 /* As execvp() of its first word; programs of ours among its words get the emulator in front of
  * them, where there is one. */
 void execute(const char *const *argv);
@@ -148,13 +153,21 @@ void job_say(const struct job *job, const char *line);
 void job_signal(const struct job *job, int number);
 struct outcome job_end(struct job *job); /* closes its stdin, reads the rest, waits */
 
+/* Gives an order, a line, and waits until it is done; the number that is the answer. */
+int job_do(const struct job *job, const char *order);
+
+/* Likewise to its end, which is status 0, or SIGKILL. */
+void job_end_well(struct job *job);
+void job_kill(struct job *job);
+
 /* Status as in struct outcome. */
 int wait_status(pid_t pid);
 
 /* The files with a region's name, hidden ones too, in test_dir. */
 size_t regions_left(void);
 void remove_regions(void);
-char *only_region(void); /* the name of the one that is there; fails if it is not one */
+char *joined_file(const char *name); /* of the region that is joined as "/NAME" */
+char *only_region(void);	     /* the name of the one that is there; fails if it is not one */
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 

@@ -8,8 +8,6 @@
 #include "tests/doctor.h"
 #include "tests/support.h"
 
-#define WORDS_MAX 40
-
 /* ---- A host that is broken ------------------------------------------------------------------- */
 
 /* What is to be said before a command, and what the doctor must find there. */
@@ -19,29 +17,15 @@ struct host {
 	const char *name, *words; /* of a finding that is a problem */
 };
 
-static size_t append(const char **words, size_t count, const char *const *more)
-{
-	for (; more && *more; more++) {
-		assert_true(count < WORDS_MAX);
-		words[count++] = *more;
-	}
-	words[count] = NULL;
-	return count;
-}
-
 /* `settings` are for the command alone. */
 static struct outcome run_there(const struct host *host, const char *const *command,
 				const char *const *settings)
 {
-	const char *words[WORDS_MAX + 1];
-	size_t count = append(words, 0, host->before);
-	struct job job;
-
-	count = append(words, count, LIST("env"));
-	count = append(words, count, settings);
-	append(words, count, command);
+	const char *const *words = list_and(list_and(LIST("env"), settings), command);
 	/* stdout is a pipe, as files may have no size */
-	job = job_start(&(struct command){ .argv = words, .env = host->env });
+	struct job job = job_start(
+		&(struct command){ .argv = list_and(host->before, words), .env = host->env });
+
 	return job_end(&job);
 }
 

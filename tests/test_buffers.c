@@ -268,14 +268,20 @@ static void with_losses_the_table_is_what_the_rest_gives_in_order_of_time(void *
 	run_all(with_loss);
 }
 
+/* For histories without a loss. */
+static const char *drain_and_sweep(struct history *history, struct drains *drains)
+{
+	const char *wrong = drain_history(history, drains);
+
+	return wrong ? wrong : compare(&buffers, history, true);
+}
+
 static const char *with_late_ones(struct history *history, uint64_t seed)
 {
 	struct drains drains = { .late = true };
-	const char *wrong;
 
 	make_history(history, seed, (struct made_how){ .ties = seed % 2 });
-	wrong = drain_history(history, &drains);
-	return wrong ? wrong : compare(&buffers, history, true);
+	return drain_and_sweep(history, &drains);
 }
 
 static void without_loss_late_records_change_nothing(void **state)
@@ -288,12 +294,10 @@ static void without_loss_late_records_change_nothing(void **state)
 static const char *with_skew(struct history *history, uint64_t seed)
 {
 	struct drains drains = { 0 };
-	const char *wrong;
 
 	make_history(history, seed, (struct made_how){ .skew = true });
 	swap_times(history);
-	wrong = drain_history(history, &drains);
-	return wrong ? wrong : compare(&buffers, history, true);
+	return drain_and_sweep(history, &drains);
 }
 
 static void clocks_that_differ_make_no_ghosts(void **state)

@@ -16,18 +16,18 @@ static void what_the_dead_held_is_there_until_their_region_goes(void **state)
 	struct tally_consumer *consumer = keeper_watch(0);
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 5 10");
-	keeper_do(&other, "alloc 1 0 1 2 20");
+	job_do(&job, "alloc 1 0 1 10 5");
+	job_do(&other, "alloc 1 0 1 20 2");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 7);
 	assert_false(keeper_row(job.pid, 1, 1)->ended);
-	keeper_kill(&job);
+	job_kill(&job);
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 7);
 	assert_true(keeper_row(job.pid, 1, 1)->ended);
 	assert_int_equal(keeper_row(job.pid, 1, 1)->size, 10);
 	assert_false(keeper_row(other.pid, 1, 1)->ended);
-	keeper_end(&other); /* takes its region along; is shown as ended once more */
+	job_end_well(&other); /* takes its region along; is shown as ended once more */
 	remove_regions();
 	keeper_look(consumer);
 	keeper_look(consumer);
@@ -40,9 +40,9 @@ static void last_records_of_a_killed_process_count(void **state)
 	struct tally_consumer *consumer = keeper_watch(job.pid);
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 1000 10");
-	keeper_do(&job, "free 1 0 1 999");
-	keeper_kill(&job); /* nobody has looked in between */
+	job_do(&job, "alloc 1 0 1 10 1000");
+	job_do(&job, "free 1 0 1 0 999");
+	job_kill(&job); /* nobody has looked in between */
 	assert_int_equal(tally_consumer_poll(consumer), 0);
 	assert_int_equal(keeper_rows(consumer), 1);
 	assert_non_null(keeper_row(job.pid, 1, 1000));
@@ -57,8 +57,8 @@ static void fork_and_exec_begin_lists_of_their_own(void **state)
 	pid_t child;
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 1 10");
-	child = keeper_do(&job, "fork");
+	job_do(&job, "alloc 1 0 1 10");
+	child = job_do(&job, "fork");
 	WAIT_FOR((keeper_look(consumer), keeper_rows(consumer) == 2));
 	assert_int_equal(keeper_row(job.pid, 1, 1)->size, 10);
 	assert_int_equal(keeper_row(child, 1, 1)->size, 7);
@@ -66,8 +66,9 @@ static void fork_and_exec_begin_lists_of_their_own(void **state)
 			     keeper_row(job.pid, 1, 1)->region_id);
 	assert_int_equal(kill(child, SIGKILL), 0);
 	job_say(&job, "exec");
-	assert_string_equal(job_line(&job), "armed");
-	keeper_do(&job, "alloc 1 0 2 1 30");
+	assert_string_equal(job_line(&job), "ready");
+	assert_int_equal(job_do(&job, "enabled"), 1);
+	job_do(&job, "alloc 1 0 2 30");
 	keeper_look(consumer);
 	keeper_rows(consumer);
 	assert_true(keeper_row(job.pid, 1, 1)->ended);
@@ -75,7 +76,7 @@ static void fork_and_exec_begin_lists_of_their_own(void **state)
 	now = watch_get(consumer);
 	assert_int_equal(now->process_count, 3);
 	watch_put(now);
-	keeper_end(&job);
+	job_end_well(&job);
 	remove_regions();
 }
 
@@ -89,19 +90,19 @@ static void processes_of_one_region_are_told_apart(void **state)
 	struct job third;
 
 	(void)state;
-	keeper_do(&one, "alloc 1 0 1 3 10");
-	keeper_do(&other, "alloc 1 0 1 3 20");
-	keeper_do(&other, "thread alloc 1 0 4 1 20");
-	keeper_do(&one, "free 1 0 2 1");
+	job_do(&one, "alloc 1 0 1 10 3");
+	job_do(&other, "alloc 1 0 1 20 3");
+	job_do(&other, "thread alloc 1 0 4 20");
+	job_do(&one, "free 1 0 2 0");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 6);
 	assert_null(keeper_row(one.pid, 1, 2));
 	assert_int_equal(keeper_row(other.pid, 1, 2)->size, 20);
-	keeper_do(&other, "reset 1 0");
-	keeper_do(&one, "alloc 1 0 9 1 90");
-	keeper_kill(&one);
+	job_do(&other, "reset 1 0");
+	job_do(&one, "alloc 1 0 9 90");
+	job_kill(&one);
 	third = keeper_start("TALLY_REGION=/crowd", "TALLY_RING=1024"); /* in its place */
-	keeper_do(&third, "alloc 1 0 1 1 30");
+	job_do(&third, "alloc 1 0 1 30");
 	keeper_look(consumer);
 	keeper_rows(consumer);
 	assert_int_equal(keeper_rows_of(other.pid), 0);
@@ -112,8 +113,8 @@ static void processes_of_one_region_are_told_apart(void **state)
 	keeper_look(consumer);
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 1);
-	keeper_end(&other);
-	keeper_end(&third);
+	job_end_well(&other);
+	job_end_well(&third);
 	remove_regions();
 }
 
@@ -125,23 +126,23 @@ static void processes_without_lanes_share_a_ring(void **state)
 	int n;
 
 	(void)state;
-	keeper_do(&one, "alloc 1 0 1 3 10");
+	job_do(&one, "alloc 1 0 1 10 3");
 	consumer = keeper_watch(0);
 	for (n = 0; n < 20; n++) {
-		keeper_do(&other, "alloc 1 0 1 3 20");
-		keeper_do(&one, "thread alloc 1 0 4 1 10");
-		keeper_do(&one, "thread free 1 0 4 1");
-		keeper_do(&other, "free 1 0 2 2");
-		keeper_do(&other, "free 1 0 1 1");
+		job_do(&other, "alloc 1 0 1 20 3");
+		job_do(&one, "thread alloc 1 0 4 10");
+		job_do(&one, "thread free 1 0 4 0");
+		job_do(&other, "free 1 0 2 0 2");
+		job_do(&other, "free 1 0 1 0");
 		assert_int_equal(tally_consumer_poll(consumer), 0);
 	}
-	keeper_do(&other, "alloc 1 0 7 1 20");
+	job_do(&other, "alloc 1 0 7 20");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 4);
 	assert_int_equal(keeper_rows_of(one.pid), 3);
 	assert_int_equal(keeper_row(other.pid, 1, 7)->size, 20);
-	keeper_end(&other);
-	keeper_end(&one);
+	job_end_well(&other);
+	job_end_well(&one);
 	remove_regions();
 }
 
@@ -155,7 +156,7 @@ static bool check_row(void *arg, const struct tally_buffer *row)
 	uint64_t *rows = arg;
 	bool right = row->buffer_id >= 1 && row->buffer_id <= 512 && row->size < 16384 &&
 		     row->device == 5 && row->pool == TALLY_POOL_L1 &&
-		     strcmp(row->comm, "keeper") == 0 && strcmp(row->pool_name, "l1") == 0 &&
+		     strcmp(row->comm, "scripted") == 0 && strcmp(row->pool_name, "l1") == 0 &&
 		     strcmp(row->tag, "") == 0 && row->region_id && row->pid && row->tid;
 
 	if (!right)
@@ -198,7 +199,7 @@ static void any_thread_reads_while_the_table_changes(void **state)
 	job_say(&one, "storm 3 1500");
 	job_say(&other, "storm 2 500");
 	job_line(&other);
-	keeper_kill(&other);
+	job_kill(&other);
 	job_line(&one);
 	tally_store_release(&over, 1);
 	for (n = 0; n < COUNT(threads); n++) {
@@ -207,7 +208,7 @@ static void any_thread_reads_while_the_table_changes(void **state)
 	}
 	assert_int_equal(wrong, 0);
 	assert_int_equal(tally_consumer_stop(watched), 0);
-	keeper_end(&one);
+	job_end_well(&one);
 	remove_regions();
 }
 

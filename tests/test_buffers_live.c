@@ -16,13 +16,13 @@ static void rows_tell_what_was_allocated(void **state)
 	const struct tally_buffer *row;
 
 	(void)state;
-	keeper_do(&job, "name 9 mine");
-	keeper_do(&job, "alloc 1 0 100 3 4096");
-	keeper_do(&job, "tag layer 1");
-	keeper_do(&job, "alloc 2 9 100 1 77");
-	keeper_do(&job, "untag");
-	keeper_do(&job, "free 1 0 101 1");
-	keeper_do(&job, "thread alloc 3 1 5 1 6");
+	job_do(&job, "name 9 mine");
+	job_do(&job, "alloc 1 0 100 4096 3");
+	job_do(&job, "tag layer 1");
+	job_do(&job, "alloc 2 9 100 77");
+	job_do(&job, "untag");
+	job_do(&job, "free 1 0 101 0");
+	job_do(&job, "thread alloc 3 1 5 6");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 4);
 	assert_null(keeper_row(job.pid, 1, 101));
@@ -32,7 +32,7 @@ static void rows_tell_what_was_allocated(void **state)
 	assert_int_equal(row->tid, job.pid);
 	assert_string_equal(seen.pools[row - seen.all], "dram");
 	assert_string_equal(seen.tags[row - seen.all], "");
-	assert_string_equal(seen.comms[row - seen.all], "keeper");
+	assert_string_equal(seen.comms[row - seen.all], "scripted");
 	assert_false(row->ended);
 	assert_false(row->unsure);
 	/* a thousandth of a second: what the two readings of the clocks may be apart */
@@ -44,18 +44,18 @@ static void rows_tell_what_was_allocated(void **state)
 	row = keeper_row(job.pid, 3, 5);
 	assert_non_null(row);
 	assert_int_not_equal(row->tid, job.pid);
-	keeper_do(&job, "reset 1 0");
-	keeper_do(&job, "alloc 1 0 102 1 8");
+	job_do(&job, "reset 1 0");
+	job_do(&job, "alloc 1 0 102 8");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 3);
 	assert_null(keeper_row(job.pid, 1, 100));
 	assert_int_equal(keeper_row(job.pid, 1, 102)->size, 8);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void check_churn(struct job *job, struct tally_consumer *consumer, const char *order)
 {
-	int left = keeper_do(job, order), n;
+	int left = job_do(job, order), n;
 
 	tally_consumer_stop(consumer);
 	keeper_look(consumer);
@@ -87,7 +87,7 @@ static void what_threads_free_of_each_other_is_told_apart(void **state)
 	assert_int_equal(watch_pool(now, 5, TALLY_POOL_L1)->unmatched_frees, 0);
 	assert_int_equal(watch_pool(now, 5, TALLY_POOL_L1)->double_allocations, 0);
 	watch_put(now);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void threads_without_a_lane_and_handlers_are_part_of_it(void **state)
@@ -97,22 +97,22 @@ static void threads_without_a_lane_and_handlers_are_part_of_it(void **state)
 	const struct tally_snapshot *now;
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 2 10");
-	keeper_do(&job, "thread free 1 0 1 1");
-	keeper_do(&job, "thread alloc 1 0 3 2 30");
-	keeper_do(&job, "free 1 0 3 1");
-	keeper_do(&job, "handler alloc 1 0 5 1 50");
+	job_do(&job, "alloc 1 0 1 10 2");
+	job_do(&job, "thread free 1 0 1 0");
+	job_do(&job, "thread alloc 1 0 3 30 2");
+	job_do(&job, "free 1 0 3 0");
+	job_do(&job, "handler alloc 1 0 5 50");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 3);
 	assert_int_equal(keeper_row(job.pid, 1, 2)->size, 10);
 	assert_int_equal(keeper_row(job.pid, 1, 4)->size, 30);
 	assert_int_equal(keeper_row(job.pid, 1, 5)->size, 50);
-	keeper_do(&job, "free 1 0 2 4");
+	job_do(&job, "free 1 0 2 0 4");
 	check_churn(&job, consumer, "churn 2 2000");
 	now = watch_get(consumer);
 	assert_int_equal(now->lost_records, 0);
 	watch_put(now);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- What cannot be known -------------------------------------------------------------------- */
@@ -125,7 +125,7 @@ static void who_comes_late_says_what_is_incomplete(void **state)
 	const struct tally_snapshot *now;
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 100 10");
+	job_do(&job, "alloc 1 0 1 10 100");
 	consumer = keeper_watch(job.pid);
 	keeper_look(consumer);
 	now = watch_get(consumer);
@@ -138,15 +138,15 @@ static void who_comes_late_says_what_is_incomplete(void **state)
 	assert_in_range(keeper_rows(consumer), 32, 64);
 	assert_null(keeper_row(job.pid, 1, 1));
 	assert_true(keeper_row(job.pid, 1, 100)->unsure);
-	keeper_do(&job, "free 1 0 1 3");
-	keeper_do(&job, "alloc 1 0 101 1 10");
+	job_do(&job, "free 1 0 1 0 3");
+	job_do(&job, "alloc 1 0 101 10");
 	keeper_look(consumer);
 	keeper_rows(consumer);
 	assert_false(keeper_row(job.pid, 1, 101)->unsure);
 	now = watch_get(consumer);
 	assert_int_equal(watch_pool(now, 1, TALLY_POOL_DRAM)->unmatched_frees, 3);
 	watch_put(now);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void who_comes_before_the_first_event_misses_nothing(void **state)
@@ -156,7 +156,7 @@ static void who_comes_before_the_first_event_misses_nothing(void **state)
 	const struct tally_snapshot *now;
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 100 10");
+	job_do(&job, "alloc 1 0 1 10 100");
 	consumer = keeper_watch(job.pid); /* all of it is in the ring still */
 	keeper_look(consumer);
 	now = watch_get(consumer);
@@ -165,7 +165,7 @@ static void who_comes_before_the_first_event_misses_nothing(void **state)
 	watch_put(now);
 	assert_int_equal(keeper_rows(consumer), 100);
 	assert_false(keeper_row(job.pid, 1, 1)->unsure);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void after_a_loss_rows_are_unsure_until_new_ones_come(void **state)
@@ -175,11 +175,11 @@ static void after_a_loss_rows_are_unsure_until_new_ones_come(void **state)
 	const struct tally_snapshot *now;
 
 	(void)state;
-	keeper_do(&job, "alloc 1 0 1 1 10");
+	job_do(&job, "alloc 1 0 1 10");
 	keeper_look(consumer);
 	keeper_rows(consumer);
 	assert_false(keeper_row(job.pid, 1, 1)->unsure);
-	keeper_do(&job, "alloc 1 0 1000 500 10");
+	job_do(&job, "alloc 1 0 1000 10 500");
 	keeper_look(consumer);
 	keeper_rows(consumer);
 	assert_true(keeper_row(job.pid, 1, 1)->unsure);
@@ -187,12 +187,12 @@ static void after_a_loss_rows_are_unsure_until_new_ones_come(void **state)
 	assert_true(now->lost_records > 0);
 	assert_true(now->incomplete_since_realtime_ns > 0);
 	watch_put(now);
-	keeper_do(&job, "alloc 1 0 2 1 10");
+	job_do(&job, "alloc 1 0 2 10");
 	keeper_look(consumer);
 	keeper_rows(consumer);
 	assert_true(keeper_row(job.pid, 1, 1)->unsure);
 	assert_false(keeper_row(job.pid, 1, 2)->unsure);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 /* What was there before the first event, and what is given back to nobody's knowledge, is none of
@@ -203,19 +203,19 @@ static void rows_go_by_the_latest_record_also_where_others_are_missing(void **st
 	struct tally_consumer *consumer = keeper_watch(job.pid);
 
 	(void)state;
-	keeper_do(&job, "thread alloc 1 0 50 1 5"); /* there are several threads */
-	keeper_do(&job, "alloc 1 0 51 1 5");
+	job_do(&job, "thread alloc 1 0 50 5"); /* there are several threads */
+	job_do(&job, "alloc 1 0 51 5");
 	keeper_look(consumer);
-	keeper_do(&job, "free 1 0 7 1"); /* allocated before anybody counted */
-	keeper_do(&job, "alloc 1 0 7 1 10");
-	keeper_do(&job, "alloc 1 0 8 1 10");
-	keeper_do(&job, "alloc 1 0 8 1 11"); /* freed meanwhile, but nobody said so */
-	keeper_do(&job, "free 1 0 8 1");
+	job_do(&job, "free 1 0 7 0"); /* allocated before anybody counted */
+	job_do(&job, "alloc 1 0 7 10");
+	job_do(&job, "alloc 1 0 8 10");
+	job_do(&job, "alloc 1 0 8 11"); /* freed meanwhile, but nobody said so */
+	job_do(&job, "free 1 0 8 0");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 3);
 	assert_int_equal(keeper_row(job.pid, 1, 7)->size, 10);
 	assert_null(keeper_row(job.pid, 1, 8));
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void what_finds_no_room_is_counted(void **state)
@@ -228,7 +228,7 @@ static void what_finds_no_room_is_counted(void **state)
 	(void)state;
 	options.pid = (uint32_t)job.pid;
 	assert_int_equal(watch_open(&options, &consumer), 0);
-	keeper_do(&job, "alloc 1 0 1 150 10");
+	job_do(&job, "alloc 1 0 1 10 150");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 100);
 	now = watch_get(consumer);
@@ -236,9 +236,9 @@ static void what_finds_no_room_is_counted(void **state)
 	assert_int_equal(now->buffers_left_out, 50);
 	assert_true(now->incomplete_since_realtime_ns > 0);
 	watch_put(now);
-	keeper_do(&job, "free 1 0 1 150");
-	keeper_do(&job, "free 1 0 7 1"); /* that one nobody holds */
-	keeper_do(&job, "alloc 1 0 1 10 10");
+	job_do(&job, "free 1 0 1 0 150");
+	job_do(&job, "free 1 0 7 0"); /* that one nobody holds */
+	job_do(&job, "alloc 1 0 1 10 10");
 	keeper_look(consumer);
 	assert_int_equal(keeper_rows(consumer), 10);
 	now = watch_get(consumer);
@@ -247,7 +247,7 @@ static void what_finds_no_room_is_counted(void **state)
 	watch_put(now);
 	options.buffers_max = SIZE_MAX;
 	assert_int_equal(watch_open(&options, &consumer), -EINVAL);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- Sums ------------------------------------------------------------------------------------ */
@@ -286,19 +286,19 @@ static void tags_and_sizes_are_added_up(void **state)
 	const struct tally_pool_view *pool;
 
 	(void)state;
-	keeper_do(&one, "alloc 1 0 1 5 10");
-	keeper_do(&one, "tag b");
-	keeper_do(&one, "alloc 1 0 6 4 10");
-	keeper_do(&one, "tag a");
-	keeper_do(&one, "free 1 0 6 1"); /* counts where it was allocated */
-	keeper_do(&other, "tag b");
-	keeper_do(&other, "alloc 1 0 1 3 10");
-	keeper_do(&one, "alloc 2 0 1 1 0");
-	keeper_do(&one, "alloc 2 0 2 1 1");
-	keeper_do(&one, "alloc 2 0 3 1 1024");
-	keeper_do(&one, "alloc 2 0 4 1 1023");
-	keeper_do(&one, "alloc 2 0 5 1 18446744073709551615");
-	keeper_do(&one, "alloc 2 0 3 1 1024");
+	job_do(&one, "alloc 1 0 1 10 5");
+	job_do(&one, "tag b");
+	job_do(&one, "alloc 1 0 6 10 4");
+	job_do(&one, "tag a");
+	job_do(&one, "free 1 0 6 0"); /* counts where it was allocated */
+	job_do(&other, "tag b");
+	job_do(&other, "alloc 1 0 1 10 3");
+	job_do(&one, "alloc 2 0 1 0");
+	job_do(&one, "alloc 2 0 2 1");
+	job_do(&one, "alloc 2 0 3 1024");
+	job_do(&one, "alloc 2 0 4 1023");
+	job_do(&one, "alloc 2 0 5 18446744073709551615");
+	job_do(&one, "alloc 2 0 3 1024");
 	keeper_look(consumer);
 	now = watch_get(consumer);
 	assert_int_equal(now->tag_count, 3); /* "" and b of device 1, a of device 2 */
@@ -318,14 +318,14 @@ static void tags_and_sizes_are_added_up(void **state)
 	assert_int_equal(pool->sizes[64], 1);
 	assert_int_equal(watch_pool(now, 1, 0)->sizes[4], 12);
 	watch_put(now);
-	keeper_kill(&other);
+	job_kill(&other);
 	keeper_look(consumer);
 	now = watch_get(consumer); /* what is dead holds nothing */
 	check_tag(find_tag(now->tags, now->tag_count, "b"), 3, 7, 1);
 	process = keeper_process(now, other.pid);
 	check_tag(find_tag(now->process_tags + process->first_tag, 1, "b"), 3, 3, 0);
 	watch_put(now);
-	keeper_end(&one);
+	job_end_well(&one);
 	remove_regions();
 }
 

@@ -11,13 +11,8 @@
 
 static void check_usage_error(const char *const *words, const char *culprit, const char *hint)
 {
-	const char *argv[16] = { built("tally") };
-	struct outcome outcome;
-	size_t i;
+	struct outcome outcome = run_tally(words);
 
-	for (i = 0; words[i]; i++)
-		argv[i + 1] = words[i];
-	outcome = run(&(struct command){ .argv = argv });
 	if (outcome.status != 2)
 		fail_msg("status %d of the one about %s", outcome.status, culprit);
 	assert_string_equal(outcome.out, "");
@@ -79,13 +74,8 @@ static void bad_arguments_exit_2_with_a_hint(void **state)
 
 static char *stdout_of(const char *const *words)
 {
-	const char *argv[16] = { built("tally") };
-	struct outcome outcome;
-	size_t i;
+	struct outcome outcome = run_tally(words);
 
-	for (i = 0; words[i]; i++)
-		argv[i + 1] = words[i];
-	outcome = run(&(struct command){ .argv = argv });
 	assert_int_equal(outcome.status, 0);
 	assert_string_equal(outcome.err, "");
 	return outcome.out;
@@ -122,15 +112,9 @@ static void output_that_cannot_be_written_exits_1(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < COUNT(words); i++) {
-		struct outcome outcome = RUN("sh", "-c", text("\"$0\" %s >/dev/full", words[i]),
-					     built("tally"));
-
-		assert_int_equal(outcome.status, 1);
-		check_one_line(outcome.err);
-		check_contains(outcome.err, "No space left");
-	}
-	end_pushing(&job);
+	for (i = 0; i < COUNT(words); i++)
+		check_unwritten(words[i]);
+	job_end_well(&job);
 }
 
 /* ---- Nothing, and nobody's ------------------------------------------------------------------- */
@@ -163,35 +147,16 @@ static void ps_exits_3_when_there_is_nothing(void **state)
 	assert_int_equal(outcome.status, 3);
 }
 
-/* Runs `tally` as another user, from a place that everybody can reach. */
-static struct outcome as_nobody(const char *const *words)
-{
-	char *tally = text("%s/tally", test_tmp);
-	const char *argv[16] = { "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-				 tally };
-	size_t i;
-
-	if (access(tally, F_OK) != 0)
-		assert_int_equal(RUN("cp", built("tally"), tally).status, 0);
-	assert_int_equal(chmod(test_tmp, 0755), 0);
-	for (i = 0; words[i]; i++)
-		argv[5 + i] = words[i];
-	return run(&(struct command){ .argv = argv });
-}
-
 static void region_of_another_user_exits_4_when_it_was_asked_for(void **state)
 {
 	struct job job;
 	struct outcome outcome;
 
 	(void)state;
-	if (geteuid() != 0)
-		SKIP("only root can become another user");
-	if (RUN("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true").status != 0)
-		SKIP("setpriv does not work here");
+	need_nobody();
 	job = start_pushing("11");
 	assert_int_equal(chmod(test_dir, 0755), 0);
-	outcome = as_nobody(LIST("ps", "-p", text("%d", job.pid)));
+	outcome = run_as_nobody(LIST("ps", "-p", text("%d", job.pid)));
 	assert_int_equal(outcome.status, 4);
 	assert_string_equal(outcome.out, "");
 	check_one_line(outcome.err);
@@ -199,44 +164,36 @@ static void region_of_another_user_exits_4_when_it_was_asked_for(void **state)
 	check_contains(outcome.err, only_region());
 	/* readable, but not its own: still */
 	assert_int_equal(chmod(text("%s/%s", test_dir, only_region()), 0644), 0);
-	outcome = as_nobody(LIST("ps", "--json", "-p", text("%d", job.pid)));
+	outcome = run_as_nobody(LIST("ps", "--json", "-p", text("%d", job.pid)));
 	assert_int_equal(outcome.status, 4);
 	assert_string_equal(outcome.out, "");
 	/* unasked it is nobody's business */
-	outcome = as_nobody(LIST("ps"));
+	outcome = run_as_nobody(LIST("ps"));
 	assert_int_equal(outcome.status, 3);
 	check_one_line(outcome.err);
 	assert_null(strstr(outcome.err, only_region()));
 	/* and a directory that may not be listed */
 	assert_int_equal(chmod(test_dir, 0700), 0);
-	outcome = as_nobody(LIST("ps"));
+	outcome = run_as_nobody(LIST("ps"));
 	assert_int_equal(outcome.status, 4);
 	check_contains(outcome.err, test_dir);
-	end_pushing(&job);
+	job_end_well(&job);
 }
 
 static void root_may_ask_for_anybodys_process(void **state)
 {
-	char *program = text("%s/push_many", test_tmp);
 	struct outcome outcome;
 	struct job job;
 
 	(void)state;
-	if (geteuid() != 0)
-		SKIP("only root can become another user");
-	assert_int_equal(chmod(test_dir, 0777), 0);
-	assert_int_equal(chmod(test_tmp, 0755), 0);
-	assert_int_equal(RUN("cp", prog("push_many"), program).status, 0);
-	assert_int_equal(RUN("cp", "-L", built("libtally.so.0"), test_tmp).status, 0);
-	job = job_start(&(struct command){
-		.argv = LIST("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env",
-			     "TALLY=1", text("LD_LIBRARY_PATH=%s", test_tmp), program, "11") });
+	need_nobody();
+	job = start_as_nobody("push_many", "11");
 	assert_string_equal(job_line(&job), "pushed");
 	outcome = TALLY("ps", "-p", text("%d", job.pid));
 	assert_int_equal(outcome.status, 0);
 	check_contains(outcome.out, "74 B");
 	assert_int_equal(TALLY("ps").status, 3);
-	end_pushing(&job);
+	job_end_well(&job);
 }
 
 int main(void)

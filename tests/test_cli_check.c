@@ -21,10 +21,10 @@ static struct job start_holding(void)
 {
 	struct job job = script_start(NULL);
 
-	script_do(&job, "describe 1 chip n300 0000:01:00.0 0 1000");
-	script_do(&job, "alloc 1 0 1 500");
-	script_do(&job, "alloc 1 1 2 36");
-	script_do(&job, "alloc 0 2 3 1000");
+	job_do(&job, "describe 1 chip n300 0000:01:00.0 0 1000");
+	job_do(&job, "alloc 1 0 1 500");
+	job_do(&job, "alloc 1 1 2 36");
+	job_do(&job, "alloc 0 2 3 1000");
 	return job;
 }
 
@@ -51,7 +51,7 @@ static void max_live_limits_all_that_is_chosen_together(void **state)
 	CHECK_TALLY(3, "", "no device \"0\"", "check", "--max-live", "0=1", "-d", "1");
 	CHECK_TALLY(3, "", "no device \"7\"", "check", "--max-live", "7=1");
 	CHECK_TALLY(3, "", "no pool \"l2\"", "check", "--max-live", "1:l2=1");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void max_live_is_of_the_living(void **state)
@@ -61,10 +61,10 @@ static void max_live_is_of_the_living(void **state)
 	(void)state;
 	BROKEN("--max-live 1000: 1.05 KiB (1,072 bytes) held, 0.98 KiB (1,000 bytes) allowed",
 	       "--max-live", "1000", "-d", "1");
-	script_kill(&dead);
+	job_kill(&dead);
 	HOLDS("1 rule holds\n", "--max-live", "536", "-d", "1");
 	HOLDS("1 rule holds\n", "--max-live", "0", "-p", text("%d", dead.pid));
-	script_end(&job);
+	job_end_well(&job);
 	remove_regions();
 }
 
@@ -79,13 +79,13 @@ static void max_percent_is_of_each_pool_that_is_chosen(void **state)
 	       "50.0 %",
 	       "--max-percent", "1:dram=49.9");
 	/* of several the fullest is told */
-	script_do(&job, "describe 2 other n300 serial-2 0 1000");
-	script_do(&job, "alloc 2 0 9 700");
+	job_do(&job, "describe 2 other n300 serial-2 0 1000");
+	job_do(&job, "alloc 2 0 9 700");
 	BROKEN("--max-percent :dram=40: device 2 dram: 700 B held of 0.98 KiB (1,000 bytes), "
 	       "70.0 %; 1 more above it",
 	       "--max-percent", ":dram=40");
 	HOLDS("1 rule holds\n", "--max-percent", "70", "-P", "dram");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void percentage_of_an_unknown_capacity_does_not_hold(void **state)
@@ -102,7 +102,7 @@ static void percentage_of_an_unknown_capacity_does_not_hold(void **state)
 	/* what is known to be broken is said first */
 	BROKEN("--max-percent 10: device 1 dram: 500 B held of 0.98 KiB (1,000 bytes), 50.0 %",
 	       "--max-percent", "10");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void balance_below_zero_does_not_hold(void **state)
@@ -113,11 +113,11 @@ static void balance_below_zero_does_not_hold(void **state)
 			   job.pid);
 
 	(void)state;
-	script_do(&job, "free 1 0 77 501");
+	job_do(&job, "free 1 0 77 501");
 	BROKEN(text("--max-live 5000: %s", words), "--max-live", "5000");
 	BROKEN(text("--max-percent 1:dram=5: %s", words), "--max-percent", "1:dram=5");
 	HOLDS("1 rule holds\n", "--max-live", "5000", "-P", "l1");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void no_leaks_tells_who_left_what(void **state)
@@ -126,12 +126,12 @@ static void no_leaks_tells_who_left_what(void **state)
 	struct job kept = script_start("TALLY_KEEP=1");
 
 	(void)state;
-	script_do(&clean, "alloc 1 0 1 10");
-	script_do(&clean, "free 1 0 1 10");
+	job_do(&clean, "alloc 1 0 1 10");
+	job_do(&clean, "free 1 0 1 10");
 	HOLDS("1 rule holds\n", "--no-leaks");
-	script_kill(&clean);
+	job_kill(&clean);
 	HOLDS("1 rule holds\n", "--no-leaks");
-	script_kill(&dead);
+	job_kill(&dead);
 	BROKEN(text("--no-leaks: process %d (scripted) left 1.50 KiB (1,536 bytes) in 3 "
 		    "allocations",
 		    dead.pid),
@@ -140,11 +140,11 @@ static void no_leaks_tells_who_left_what(void **state)
 	       "--no-leaks", "-P", "l1");
 	HOLDS("1 rule holds\n", "--no-leaks", "-p", pid_of(&job));
 	/* an exit without freeing is a leak as well, where it is still to be seen */
-	script_do(&kept, "alloc 5 0 1 64");
-	script_end(&kept);
+	job_do(&kept, "alloc 5 0 1 64");
+	job_end_well(&kept);
 	BROKEN(text("--no-leaks: process %d (scripted) left 64 B in 1 allocation", kept.pid),
 	       "--no-leaks", "-d", "5");
-	script_end(&job);
+	job_end_well(&job);
 	remove_regions();
 }
 
@@ -166,12 +166,12 @@ static void max_lost_counts_records(void **state)
 	struct job job = script_start("TALLY_RING=0");
 
 	(void)state;
-	script_do(&job, "many 1 0 1200 1");
+	job_do(&job, "alloc 1 0 1 1 1200");
 	HOLDS("1 rule holds\n", "--max-lost", "1200");
 	BROKEN("--max-lost 1199: 1,200 records lost, 1,199 allowed", "--max-lost", "1199");
 	BROKEN("--max-lost 0: 1,200 records lost, 0 allowed", "--max-lost", "0", "-p", pid_of(&job),
 	       "--max-live", "1200");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void one_line_for_each_rule_that_does_not_hold(void **state)
@@ -185,7 +185,7 @@ static void one_line_for_each_rule_that_does_not_hold(void **state)
 	assert_int_equal(count_of(outcome.out, "\n"), 2);
 	check_contains(outcome.out, "--max-live 9: ");
 	check_contains(outcome.out, "--max-percent 1:dram=1: ");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void what_was_refused_makes_rules_undecided(void **state)
@@ -207,7 +207,7 @@ static void what_was_refused_makes_rules_undecided(void **state)
 	CHECK_TALLY(7, "--max-live 5: 1.50 KiB (1,536 bytes) held", NULL, "check", "--max-live",
 		    "5");
 	assert_int_equal(unlink(path), 0);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void json_has_all_rules(void **state)
@@ -241,7 +241,7 @@ static void json_has_all_rules(void **state)
 	assert_int_equal(json_number(json, "rules/4/lost_records"), 0);
 	outcome = CHECK_TALLY(0, NULL, "", "check", "--json", "--no-leaks");
 	assert_true(json_flag(json_parse(outcome.out), "holds"));
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void bad_rules_exit_2(void **state)
@@ -315,7 +315,7 @@ static void sizes_are_read_as_they_are_meant(void **state)
 		assert_int_equal(json_number(json_parse(outcome.out), "rules/0/limit_bytes"),
 				 sizes[i].bytes);
 	}
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void nothing_to_judge_exits_3(void **state)

@@ -13,11 +13,11 @@ static void devices_are_shown_with_what_was_described(void **state)
 	struct outcome outcome;
 
 	(void)state;
-	script_do(&job, "describe 1 n300-left wormhole_b0 serial-1 0 1073741824");
-	script_do(&job, "alloc 1 0 1 322122548");
-	script_do(&job, "alloc 1 1 2 74");
-	script_do(&job, "alloc 5 8 2 10");
-	script_do(&other, "alloc 1 1 1 26");
+	job_do(&job, "describe 1 n300-left wormhole_b0 serial-1 0 1073741824");
+	job_do(&job, "alloc 1 0 1 322122548");
+	job_do(&job, "alloc 1 1 2 74");
+	job_do(&job, "alloc 5 8 2 10");
+	job_do(&other, "alloc 1 1 1 26");
 	outcome = CHECK_TALLY(0, NULL, "", "devices");
 	assert_string_equal(outcome.out,
 			    text("device 1: n300-left, wormhole_b0, serial-1, grid 8x9, "
@@ -49,11 +49,11 @@ static void devices_are_shown_with_what_was_described(void **state)
 				 "exact\n",
 				 job.pid));
 	/* the dead hold nothing, and are said to be dead */
-	script_kill(&other);
+	job_kill(&other);
 	outcome = CHECK_TALLY(0, NULL, "", "devices", "-d", "1");
 	check_contains(outcome.out, "  l1    74 B, capacity unknown\n");
 	check_contains(outcome.out, text("%d (scripted, ended)", other.pid));
-	script_end(&job);
+	job_end_well(&job);
 	remove_regions();
 }
 
@@ -62,7 +62,7 @@ static void devices_that_nobody_uses_are_shown(void **state)
 	struct job job = script_start(NULL);
 
 	(void)state;
-	script_do(&job, "describe 9 idle n150 serial-9 0 1000");
+	job_do(&job, "describe 9 idle n150 serial-9 0 1000");
 	assert_string_equal(CHECK_TALLY(0, NULL, "", "devices").out,
 			    "device 9: idle, n150, serial-9, grid 8x9, 12 channels, remote\n"
 			    "  dram  0 B of 0.98 KiB, 0.0 %\n"
@@ -70,7 +70,7 @@ static void devices_that_nobody_uses_are_shown(void **state)
 			    "\n"
 			    "exact\n");
 	CHECK_TALLY(0, "device 9: idle", "", "devices", "-d", "idle");
-	script_end(&job);
+	job_end_well(&job);
 	CHECK_TALLY(3, "", "nothing to show", "devices");
 	CHECK_TALLY(3, "", "nothing to show", "devices", "--json");
 }
@@ -84,12 +84,12 @@ static void long_lists_of_processes_are_cut(void **state)
 	(void)state;
 	for (n = 0; n < COUNT(jobs); n++) {
 		jobs[n] = script_start(NULL);
-		script_do(&jobs[n], "alloc 1 0 1 1");
+		job_do(&jobs[n], "alloc 1 0 1 1");
 	}
 	outcome = CHECK_TALLY(0, " and 2 more\n", "", "devices");
 	assert_int_equal(count_of(outcome.out, "(scripted)"), 8);
 	for (n = 0; n < COUNT(jobs); n++)
-		script_end(&jobs[n]);
+		job_end_well(&jobs[n]);
 }
 
 static void json_of_devices_says_the_same(void **state)
@@ -98,10 +98,10 @@ static void json_of_devices_says_the_same(void **state)
 	json_t *json, *device;
 
 	(void)state;
-	script_do(&job, "describe 1 n300-left wormhole_b0 serial-1 0 1000");
-	script_do(&job, "alloc 1 0 1 300");
-	script_do(&job, "alloc 1 1 2 74");
-	script_do(&job, "alloc 5 8 2 10");
+	job_do(&job, "describe 1 n300-left wormhole_b0 serial-1 0 1000");
+	job_do(&job, "alloc 1 0 1 300");
+	job_do(&job, "alloc 1 1 2 74");
+	job_do(&job, "alloc 5 8 2 10");
 	json = json_parse(CHECK_TALLY(0, NULL, "", "devices", "--json").out);
 	assert_string_equal(json_text(json, "schema"), "tally.devices/1");
 	assert_string_equal(json_text(json, "exactness"), "exact");
@@ -122,7 +122,7 @@ static void json_of_devices_says_the_same(void **state)
 	assert_true(json_is_null(json_get(device, "remote")));
 	assert_true(json_is_null(json_get(device, "channels")));
 	assert_int_equal(json_number(device, "processes/0/live_bytes"), 10);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- Exactness ------------------------------------------------------------------------------- */
@@ -150,23 +150,23 @@ static void views_say_whether_they_are_exact(void **state)
 	struct job job = script_start(NULL), counters = script_start("TALLY_RING=0");
 
 	(void)state;
-	script_do(&job, "alloc 1 0 1 300");
+	job_do(&job, "alloc 1 0 1 300");
 	check_exactness("exact");
-	script_do(&counters, "alloc 1 0 1 300");
+	job_do(&counters, "alloc 1 0 1 300");
 	check_exactness("exact totals, 1 record lost");
-	script_do(&counters, "many 1 0 1999 8");
+	job_do(&counters, "alloc 1 0 1 8 1999");
 	check_exactness("exact totals, 2,000 records lost");
-	script_do(&counters, "alloc 70000 0 1 300");
+	job_do(&counters, "alloc 70000 0 1 300");
 	check_exactness("not exact: 1 event is in no total, 2,000 records lost");
-	script_end(&counters);
+	job_end_well(&counters);
 	check_exactness("exact");
-	script_do(&job, "alloc 70000 0 1 300");
-	script_do(&job, "alloc 70000 0 1 300");
+	job_do(&job, "alloc 70000 0 1 300");
+	job_do(&job, "alloc 70000 0 1 300");
 	check_exactness("not exact: 2 events are in no total");
 	write_file(path, "no region at all", 16);
 	check_exactness("not exact: 1 file was refused; 2 events are in no total");
 	assert_int_equal(unlink(path), 0);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void lost_data_exits_6_with_strict(void **state)
@@ -175,19 +175,19 @@ static void lost_data_exits_6_with_strict(void **state)
 	struct outcome outcome;
 
 	(void)state;
-	script_do(&job, "alloc 1 0 1 300");
+	job_do(&job, "alloc 1 0 1 300");
 	CHECK_TALLY(0, "\nexact\n", "", "ps", "--strict");
-	script_do(&counters, "alloc 1 0 1 300");
+	job_do(&counters, "alloc 1 0 1 300");
 	outcome = CHECK_TALLY(6, "exact totals, 1 record lost\n", NULL, "ps", "--strict");
 	check_contains(outcome.out, "600 B"); /* it is shown all the same */
 	CHECK_TALLY(6, "\"lost_records\": 1", NULL, "ps", "--strict", "--json");
 	CHECK_TALLY(0, NULL, NULL, "ps");
 	CHECK_TALLY(0, NULL, NULL, "ps", "--strict", "-p", pid_of(&job));
 	CHECK_TALLY(6, NULL, NULL, "ps", "--strict", "-p", pid_of(&counters));
-	script_end(&counters);
-	script_do(&job, "alloc 70000 0 1 300");
+	job_end_well(&counters);
+	job_do(&job, "alloc 70000 0 1 300");
 	CHECK_TALLY(6, NULL, NULL, "ps", "--strict");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 int main(void)

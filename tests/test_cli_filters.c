@@ -22,32 +22,27 @@ static void start_both(void)
 {
 	one = script_start(NULL);
 	other = script_start(NULL);
-	script_do(&one, "describe 1 left n300 serial-1 0 1000");
-	script_do(&one, "describe 2 right n300 serial-2 0 2000");
-	script_do(&one, "name 9 scratch");
-	script_do(&one, "alloc 1 0 1 100");
-	script_do(&one, "alloc 2 0 2 200");
-	script_do(&one, "alloc 2 1 3 30");
-	script_do(&one, "alloc 2 9 4 7");
-	script_do(&other, "alloc 1 0 1 1000");
-	script_do(&other, "alloc 1 1 2 50");
-	script_do(&other, "free 1 1 2 50");
+	job_do(&one, "describe 1 left n300 serial-1 0 1000");
+	job_do(&one, "describe 2 right n300 serial-2 0 2000");
+	job_do(&one, "name 9 scratch");
+	job_do(&one, "alloc 1 0 1 100");
+	job_do(&one, "alloc 2 0 2 200");
+	job_do(&one, "alloc 2 1 3 30");
+	job_do(&one, "alloc 2 9 4 7");
+	job_do(&other, "alloc 1 0 1 1000");
+	job_do(&other, "alloc 1 1 2 50");
+	job_do(&other, "free 1 1 2 50");
 }
 
 static void end_both(void)
 {
-	script_end(&one);
-	script_end(&other);
+	job_end_well(&one);
+	job_end_well(&other);
 }
 
 static json_t *ps_json(const char *const *words)
 {
-	const char *argv[16] = { "ps", "--json" };
-	size_t i;
-
-	for (i = 0; words[i]; i++)
-		argv[2 + i] = words[i];
-	return json_parse(check_tally(argv, 0, NULL, NULL).out);
+	return json_parse(check_tally(list_and(LIST("ps", "--json"), words), 0, NULL, NULL).out);
 }
 #define PS(...) ps_json(LIST(__VA_ARGS__))
 
@@ -111,18 +106,18 @@ static void pool_name_is_that_of_the_process(void **state)
 	json_t *json, *process;
 
 	(void)state;
-	script_do(&first, "name 9 scratch");
-	script_do(&first, "alloc 3 9 1 10");
-	script_do(&second, "name 9 arena");
-	script_do(&second, "alloc 3 9 1 500");
+	job_do(&first, "name 9 scratch");
+	job_do(&first, "alloc 3 9 1 10");
+	job_do(&second, "name 9 arena");
+	job_do(&second, "alloc 3 9 1 500");
 	json = PS("-P", "arena");
 	assert_int_equal(json_array_size(json_get(json, "processes")), 1);
 	assert_int_equal(json_processes(json, second.pid, &process), 1);
 	assert_int_equal(json_number(json_pool(process, 3, "arena"), "live_bytes"), 500);
 	assert_int_equal(json_number(json_pool(json, 3, "scratch"), "live_bytes"), 500);
 	assert_int_equal(live(PS("-P", "9"), 3, "scratch"), 510);
-	script_end(&first);
-	script_end(&second);
+	job_end_well(&first);
+	job_end_well(&second);
 }
 
 static void sums_are_those_of_the_chosen_processes(void **state)
@@ -132,8 +127,8 @@ static void sums_are_those_of_the_chosen_processes(void **state)
 
 	(void)state;
 	start_both();
-	script_do(&third, "alloc 1 0 1 5");
-	script_do(&third, "failed 1 0 77");
+	job_do(&third, "alloc 1 0 1 5");
+	job_do(&third, "failed 1 0 77");
 	json = PS("-p", pid_of(&other), "-p", pid_of(&third));
 	assert_int_equal(json_array_size(json_get(json, "processes")), 2);
 	assert_int_equal(json_array_size(json_get(json, "devices")), 1);
@@ -156,7 +151,7 @@ static void sums_are_those_of_the_chosen_processes(void **state)
 			       json_get(alone, "processes/0/devices/0/pools")));
 	assert_null(json_pool(json, 1, "l1"));
 	/* what a chosen one abandoned is no longer held */
-	script_kill(&third);
+	job_kill(&third);
 	json = PS("-p", pid_of(&other), "-p", text("%d", third.pid));
 	assert_int_equal(live(json, 1, "dram"), 1000);
 	assert_int_equal(json_number(json_pool(json, 1, "dram"), "abandoned_bytes_total"), 5);
@@ -189,11 +184,11 @@ static void inherited_memory_counts_once_where_the_parent_is_chosen(void **state
 	assert_int_equal(both, mother + daughter - inherited);
 	/* also where the sums are made again, as a third process is there that was not chosen */
 	one = script_start(NULL);
-	script_do(&one, "alloc 0 7 1 12345");
+	job_do(&one, "alloc 0 7 1 12345");
 	json = PS("-p", parent, "-p", child);
 	assert_int_equal(live(json, 0, "heap"), both);
 	assert_int_equal(live(PS("-p", child, "-p", pid_of(&one)), 0, "heap"), daughter + 12345);
-	script_end(&one);
+	job_end_well(&one);
 	kill((pid_t)strtol(child, NULL, 10), SIGTERM);
 	kill((pid_t)strtol(parent, NULL, 10), SIGTERM);
 	assert_int_equal(job_end(&job).status, 128 + SIGTERM);
@@ -228,12 +223,12 @@ static void ambiguous_names_exit_2(void **state)
 	struct job job = script_start(NULL);
 
 	(void)state;
-	script_do(&job, "describe 4 twin n300 serial-4 0 1000");
-	script_do(&job, "describe 5 twin n300 serial-5 0 1000");
+	job_do(&job, "describe 4 twin n300 serial-4 0 1000");
+	job_do(&job, "describe 5 twin n300 serial-5 0 1000");
 	CHECK_TALLY(2, "", "several devices are called \"twin\", 4 and 5 among them; give a number",
 		    "ps", "-d", "twin");
 	CHECK_TALLY(0, "device 5: twin, n300, serial-5", "", "devices", "-d", "serial-5");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void bad_words_exit_2(void **state)
@@ -279,21 +274,14 @@ static void help_names_the_filters(void **state)
 
 static void all_users_are_for_root(void **state)
 {
-	char *tally = text("%s/tally", test_tmp);
 	struct outcome outcome;
 	size_t i;
 
 	(void)state;
-	if (geteuid() != 0)
-		SKIP("only root can become another user");
-	if (RUN("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true").status != 0)
-		SKIP("setpriv does not work here");
-	assert_int_equal(RUN("cp", built("tally"), tally).status, 0);
-	assert_int_equal(chmod(test_tmp, 0755), 0);
+	need_nobody();
 	assert_int_equal(chmod(test_dir, 0755), 0);
 	for (i = 0; i < COUNT(verbs); i++) {
-		outcome = RUN("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", tally,
-			      verbs[i][0], "--all-users", verbs[i][1]);
+		outcome = run_as_nobody(LIST(verbs[i][0], "--all-users", verbs[i][1]));
 		assert_int_equal(outcome.status, 4);
 		assert_string_equal(outcome.out, "");
 		check_one_line(outcome.err);
@@ -304,25 +292,16 @@ static void all_users_are_for_root(void **state)
 /* As root: another user's process is shown by each verb, but only when it is asked for. */
 static void root_sees_what_others_run(void **state)
 {
-	char *program = text("%s/scripted", test_tmp);
-	struct job job, mine = script_start(NULL);
+	struct job job, mine;
 	size_t i;
 
 	(void)state;
-	if (geteuid() != 0) {
-		script_end(&mine);
-		SKIP("only root can become another user");
-	}
-	assert_int_equal(chmod(test_dir, 0777), 0);
-	assert_int_equal(chmod(test_tmp, 0755), 0);
-	assert_int_equal(RUN("cp", prog("scripted"), program).status, 0);
-	assert_int_equal(RUN("cp", "-L", built("libtally.so.0"), test_tmp).status, 0);
-	job = job_start(&(struct command){
-		.argv = LIST("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env",
-			     "TALLY=1", text("LD_LIBRARY_PATH=%s", test_tmp), program) });
+	need_nobody();
+	mine = script_start(NULL);
+	job = start_as_nobody("scripted", NULL);
 	assert_string_equal(job_line(&job), "ready");
-	script_do(&job, "alloc 4 0 1 500");
-	script_do(&mine, "alloc 5 0 1 500");
+	job_do(&job, "alloc 4 0 1 500");
+	job_do(&mine, "alloc 5 0 1 500");
 	for (i = 0; i < VERBS_OF_NOW; i++) {
 		CHECK_TALLY(3, "", "there is no device \"4\"; there is 5", verbs[i][0], "-d", "4",
 			    verbs[i][1]);
@@ -331,8 +310,8 @@ static void root_sees_what_others_run(void **state)
 	assert_int_equal(live(PS("--all-users"), 4, "dram"), 500);
 	assert_int_equal(live(PS("-p", pid_of(&job), "-p", pid_of(&mine)), 4, "dram"), 500);
 	CHECK_TALLY(0, " alloc ", "", "events", "-a", "-d", "4", "-n", "1");
-	script_end(&job);
-	script_end(&mine);
+	job_end_well(&job);
+	job_end_well(&mine);
 }
 
 int main(void)

@@ -41,7 +41,7 @@ static void gc_removes_the_dead_beyond_the_newest_16_and_leaves_the_living(void 
 	assert_int_equal(regions_left(), 1);
 	assert_int_equal(
 		json_processes(json_parse(TALLY("ps", "--json").out), living.pid, &process), 1);
-	end_pushing(&living);
+	job_end_well(&living);
 }
 
 static void json_says_the_same(void **state)
@@ -78,7 +78,7 @@ static void json_says_the_same(void **state)
 		assert_int_equal(strlen(json_text(removed, "modified_time")), 19);
 	}
 	assert_int_equal(regions_left(), 3);
-	end_pushing(&living);
+	job_end_well(&living);
 	remove_regions();
 }
 
@@ -171,9 +171,7 @@ static void usage_and_the_directory_have_their_exit_statuses(void **state)
 
 /* ---- Several users --------------------------------------------------------------------------- */
 
-#define AS_NOBODY "setpriv", "--reuid=65534", "--clear-groups"
-
-static void need_nobody(void)
+static void need_nobody_to_run_ours(void)
 {
 	if (RUN(AS_NOBODY, prog("mortal")).status != 2)
 		SKIP("user 65534 may not run what was built");
@@ -188,7 +186,7 @@ static void root_looks_after_everybody_others_after_themselves(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		SKIP("only root can be two users");
-	need_nobody();
+	need_nobody_to_run_ours();
 	assert_int_equal(chmod(test_dir, 01777), 0);
 	theirs.env = LIST("TALLY=1");
 	job = job_start(&theirs);
@@ -229,7 +227,7 @@ static void what_may_not_be_removed_is_said_with_exit_status_4(void **state)
 
 	(void)state;
 	if (geteuid() == 0)
-		need_nobody();
+		need_nobody_to_run_ours();
 	leave_dead(1);
 	if (geteuid() == 0) { /* who may do everything */
 		path = text("%s/%s", test_dir, only_region());

@@ -41,8 +41,13 @@ static const struct key snapshot_keys[] = {
 };
 
 static const struct key device_keys[] = {
-	{ "device", COUNTED },		 { "name", WORD | UNKNOWN }, { "arch", WORD | UNKNOWN },
-	{ "stable_id", WORD | UNKNOWN }, { "pools", ALL },	     { NULL, 0 },
+	{ "device", COUNTED },
+	{ "name", WORD | UNKNOWN },
+	{ "arch", WORD | UNKNOWN },
+	{ "stable_id", WORD | UNKNOWN },
+	{ "pools", ALL },
+	{ "totals_only", FLAG },
+	{ NULL, 0 },
 };
 
 static const struct key pool_keys[] = {
@@ -61,6 +66,7 @@ static const struct key pool_keys[] = {
 	{ "abandoned_bytes_total", SIGNED },
 	{ "inherited_bytes", SIGNED },
 	{ "current", FLAG },
+	{ "totals_only", FLAG },
 	{ NULL, 0 },
 };
 
@@ -83,6 +89,7 @@ static const struct key process_keys[] = {
 	{ "skipped_records", COUNTED | UNKNOWN },
 	{ "quarantined_lanes", COUNTED | UNKNOWN },
 	{ "quarantine_reason", WORD | UNKNOWN },
+	{ "totals_only", FLAG },
 	{ "devices", MANY },
 	{ NULL, 0 },
 };
@@ -295,7 +302,7 @@ static void json_of_ps_has_the_keys_and_kinds_that_are_promised(void **state)
 	assert_int_equal(json_array_size(json_get(json, "processes")), 1);
 	check_null(json, "devices/0/name");
 	check_null(json, "devices/0/pools/l1/capacity_bytes");
-	end_pushing(&plain);
+	job_end_well(&plain);
 	job_say(&described, "end");
 	assert_int_equal(job_end(&described).status, 0);
 }
@@ -380,7 +387,7 @@ static void ps_shows_what_a_killed_process_abandoned_and_not_as_held(void **stat
 	assert_string_equal(row(outcome.out, text("%d ", dead.pid)),
 			    text("%d push_many 84 B 84 B 11 10 0 0 gone", dead.pid));
 	/* also alone, and also when nobody lives */
-	end_pushing(&alive);
+	job_end_well(&alive);
 	json = json_parse(TALLY("ps", "--json", "-p", text("%d", dead.pid)).out);
 	assert_int_equal(json_number(json_pool(json, 1, "l1"), "live_bytes"), 0);
 	assert_int_equal(json_number(json_pool(json, 1, "l1"), "abandoned_bytes_total"), 84);

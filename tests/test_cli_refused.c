@@ -258,7 +258,7 @@ static void refused_regions_cost_a_line_each_and_nothing_else(void **state)
 	check_healthy(json_parse(outcome.out), &healthy);
 
 	/* and with nothing but those */
-	end_pushing(&healthy);
+	job_end_well(&healthy);
 	outcome = TALLY("ps");
 	assert_int_equal(outcome.status, 3);
 	assert_string_equal(outcome.out, "");
@@ -334,7 +334,7 @@ static void stray_names_cost_a_line_and_others_none(void **state)
 	assert_int_equal(count_of(outcome.err, "\n"), COUNT(strays));
 	for (i = 0; i < COUNT(strays); i++)
 		assert_int_equal(count_of(outcome.err, text("tally: %s: ", strays[i])), 1);
-	end_pushing(&healthy);
+	job_end_well(&healthy);
 	remove_regions();
 }
 
@@ -374,7 +374,7 @@ static void bytes_behind_the_header_may_be_anything(void **state)
 		assert_int_equal(outcome.status, 0);
 		unlink(region_path_of(SPOILED_PID));
 	}
-	end_pushing(&healthy);
+	job_end_well(&healthy);
 }
 
 /* At a time: of more than these, producers would remove what is of the dead. */
@@ -398,7 +398,7 @@ static void what_lay_around_is_not_the_runs_business(void **state)
 		assert_int_equal(json_sums(json_pool(json, 1, "l1")).allocs, 6);
 		assert_int_equal(regions_left(), left);
 		assert_string_equal(TALLY("run", "--json", "/dev/null", "--", "true").err, "");
-		end_pushing(&healthy);
+		job_end_well(&healthy);
 		remove_regions();
 	}
 }

@@ -35,8 +35,8 @@ static void ps_shows_a_row_per_device_and_pool_and_per_process(void **state)
 	assert_string_equal(outcome.err, "");
 	assert_string_equal(row(outcome.out, "1 l1"), "1 l1 74 B 74 B 6 5 0 0");
 	assert_null(strstr(outcome.out, text("\n%d ", other.pid)));
-	end_pushing(&one);
-	end_pushing(&other);
+	job_end_well(&one);
+	job_end_well(&other);
 }
 
 static void ps_shows_no_process_that_ended_cleanly(void **state)
@@ -45,7 +45,7 @@ static void ps_shows_no_process_that_ended_cleanly(void **state)
 
 	(void)state;
 	assert_int_equal(TALLY("ps").status, 0);
-	end_pushing(&job);
+	job_end_well(&job);
 	assert_int_equal(TALLY("ps").status, 3);
 }
 

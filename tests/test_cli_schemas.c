@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/chip.h"
 #include "tests/scripted.h"
 
 static int documents;
@@ -20,13 +21,8 @@ static const char *keep(const char *document, const char *suffix)
 /* The JSON of a verb that may exit as it likes, but not without output. */
 static const char *kept(const char *const *words)
 {
-	const char *argv[16] = { built("tally") };
-	struct outcome outcome;
-	size_t i;
+	struct outcome outcome = run_tally(words);
 
-	for (i = 0; words[i]; i++)
-		argv[i + 1] = words[i];
-	outcome = run(&(struct command){ .argv = argv });
 	if (outcome.out_size == 0)
 		fail_msg("nothing was written by %s: %s", words[0], outcome.err);
 	return keep(outcome.out, ".json");
@@ -35,13 +31,9 @@ static const char *kept(const char *const *words)
 
 static void validate(const char *const *words)
 {
-	const char *argv[32] = { SOURCE_DIR "/tests/schemas/validate.py", "--strict" };
-	struct outcome outcome;
-	size_t i;
+	const char *const *first = LIST(SOURCE_DIR "/tests/schemas/validate.py", "--strict");
+	struct outcome outcome = run(&(struct command){ .argv = list_and(first, words) });
 
-	for (i = 0; words[i]; i++)
-		argv[i + 2] = words[i];
-	outcome = run(&(struct command){ .argv = argv });
 	if (outcome.status != 0)
 		fail_msg("%s%s", outcome.out, outcome.err);
 }
@@ -60,36 +52,48 @@ static void start_all(void)
 	idle = job_start(&(struct command){ .argv = LIST(prog("push_many"), "0", "wait"),
 					    .env = LIST("TALLY=1") });
 	assert_string_equal(job_line(&idle), "armed");
-	script_do(&rich, "describe 1 chip n300 serial-1 0 1000");
-	script_do(&rich, "describe 2 idle n300 serial-2 0 1000");
-	script_do(&rich, "name 9 scratch");
-	script_do(&rich, "tag layer-1");
-	script_do(&rich, "alloc 1 0 1 500");
-	script_do(&rich, "alloc 1 9 1 500");
-	script_do(&rich, "other 1 0 2 7");
-	script_do(&rich, "free 1 0 1 500");
-	script_do(&rich, "free 3 0 1 100"); /* below zero */
-	script_do(&rich, "failed 1 0 1000000");
-	script_do(&rich, "alloc 70000 0 1 1");
-	script_do(&lossy, "many 1 1 20 5");
-	script_do(&dead, "alloc 1 0 1 77");
-	script_kill(&dead);
+	job_do(&rich, "describe 1 chip n300 serial-1 0 1000");
+	job_do(&rich, "describe 2 idle n300 serial-2 0 1000");
+	job_do(&rich, "name 9 scratch");
+	job_do(&rich, "tag layer-1");
+	job_do(&rich, "alloc 1 0 1 500");
+	job_do(&rich, "alloc 1 9 1 500");
+	job_do(&rich, "thread alloc 1 0 2 7");
+	job_do(&rich, "free 1 0 1 500");
+	job_do(&rich, "free 3 0 1 100"); /* below zero */
+	job_do(&rich, "failed 1 0 1000000");
+	job_do(&rich, "alloc 70000 0 1 1");
+	job_do(&lossy, "alloc 1 1 1 5 20");
+	job_do(&dead, "alloc 1 0 1 77");
+	job_kill(&dead);
 	write_file(text("%s/tally-%u-1-0123456789abcdef", test_dir, (unsigned int)geteuid()),
 		   "no region at all", 16);
 }
 
 static void end_all(void)
 {
-	script_end(&rich);
-	script_end(&lossy);
+	job_end_well(&rich);
+	job_end_well(&lossy);
 	job_say(&idle, "");
-	script_end(&idle);
+	job_end_well(&idle);
 	remove_regions();
+}
+
+/* This process, as a runtime's own totals tell of it: on a device of its own, and on one that
+ * others describe. */
+static void tell_totals(void)
+{
+	struct chip_bytes alone = chip_new(4, 12, 7), shared = chip_new(2, 13, 1);
+
+	chip_slot(&alone, 0, (uint32_t)getpid(), "runtime", BYTES(1, 2, 3, 4, 5));
+	chip_slot(&shared, 0, (uint32_t)getpid(), "runtime", BYTES(1, 2));
+	chip_write(&alone, 12);
+	chip_write(&shared, 13);
 }
 
 static void snapshots_are_as_their_schema_says(void **state)
 {
-	const char *all, *of_rich, *of_lossy, *of_place;
+	const char *all, *of_rich, *of_lossy, *of_place, *mixed, *totals;
 	const char *done, *killed, *strange, *unfollowed = text("%s/unfollowed.json", test_tmp);
 
 	(void)state;
@@ -98,25 +102,32 @@ static void snapshots_are_as_their_schema_says(void **state)
 	of_rich = KEPT("ps", "--json", "-p", pid_of(&rich));
 	of_lossy = KEPT("ps", "--json", "-p", pid_of(&lossy), "-p", pid_of(&idle));
 	of_place = KEPT("ps", "--json", "-d", "2", "-d", "3");
+	tell_totals();
+	mixed = KEPT("ps", "--json");
+	totals = KEPT("ps", "--json", "-d", "7");
 	end_all();
 	done = KEPT("run", "--json", "-", "--", "sh", "-c", "sh -c : & wait");
 	killed = KEPT("run", "--json", "-", "--", "sh", "-c", "kill -TERM $$");
 	TALLY("run", "--json", unfollowed, "--", prog("static_hello"));
 	strange = KEPT("run", "--json", "-", "--", "sh", "-c", ":", "\xff\xfe\"\\\n\x01");
-	VALIDATE("snapshot", all, of_rich, of_lossy, of_place, done, killed, unfollowed, strange);
+	VALIDATE("snapshot", all, of_rich, of_lossy, of_place, mixed, totals, done, killed,
+		 unfollowed, strange);
 }
 
 static void devices_are_as_their_schema_says(void **state)
 {
-	const char *all, *of_lossy, *of_place;
+	const char *all, *of_lossy, *of_place, *mixed, *totals;
 
 	(void)state;
 	start_all();
 	all = KEPT("devices", "--json");
 	of_lossy = KEPT("devices", "--json", "-p", pid_of(&lossy));
 	of_place = KEPT("devices", "--json", "-d", "2", "-d", "3");
+	tell_totals();
+	mixed = KEPT("devices", "--json");
+	totals = KEPT("devices", "--json", "-d", "7");
 	end_all();
-	VALIDATE("devices", all, of_lossy, of_place);
+	VALIDATE("devices", all, of_lossy, of_place, mixed, totals);
 }
 
 static void buffers_are_as_their_schema_says(void **state)
@@ -125,8 +136,8 @@ static void buffers_are_as_their_schema_says(void **state)
 
 	(void)state;
 	start_all();
-	script_do(&rich, "tag a\\\"\xff\xfe-b");
-	script_do(&rich, "alloc 1 0 0 1");
+	job_do(&rich, "tag a\\\"\xff\xfe-b");
+	job_do(&rich, "alloc 1 0 0 1");
 	all = KEPT("buffers", "--json");
 	left = KEPT("buffers", "--json", "--leaks");
 	largest = KEPT("buffers", "--json", "--top", "1", "--older-than", "0s", "-d", "chip");
@@ -141,10 +152,10 @@ static void events_are_as_their_schema_says(void **state)
 
 	(void)state;
 	start_all();
-	script_do(&rich, "mark epoch");
-	script_do(&rich, "reset 1 9");
-	script_do(&rich, "tag a\\\"\xff\xfe-b");
-	script_do(&rich, "alloc 1 0 0 1");
+	job_do(&rich, "mark epoch");
+	job_do(&rich, "reset 1 9");
+	job_do(&rich, "tag a\\\"\xff\xfe-b");
+	job_do(&rich, "alloc 1 0 0 1");
 	one = keep(TALLY("events", "--json", "-n", "1", "-p", pid_of(&rich)).out, ".ndjson");
 	all = keep(TALLY("events", "--json", "-n", "11", "-p", pid_of(&rich)).out, ".ndjson");
 	end_all();
@@ -153,7 +164,7 @@ static void events_are_as_their_schema_says(void **state)
 
 static void checks_are_as_their_schema_says(void **state)
 {
-	const char *holds, *broken, *undecided;
+	const char *holds, *broken, *undecided, *totals;
 
 	(void)state;
 	start_all();
@@ -162,8 +173,11 @@ static void checks_are_as_their_schema_says(void **state)
 	broken = KEPT("check", "--json", "--max-live", "1:dram=1", "--max-percent", "1:dram=0.1",
 		      "--no-leaks", "--max-lost", "2");
 	undecided = KEPT("check", "--json", "--max-live", "99KiB", "--max-percent", "99");
+	tell_totals();
+	totals = KEPT("check", "--json", "--max-live", "99KiB", "--max-percent", "99", "--no-leaks",
+		      "--max-lost", "9");
 	end_all();
-	VALIDATE("check", holds, broken, undecided);
+	VALIDATE("check", holds, broken, undecided, totals);
 }
 
 static void gc_is_as_its_schema_says(void **state)

@@ -185,10 +185,9 @@ struct witness {
 /* Runs a command with libtruth.so behind the adapter and compares the two. */
 static void agrees(const char *const *argv, const char *input, const char *ring)
 {
-	const char *words[32] = { built("tally"), "run", "--json", NULL, "--" };
 	char *json_path = text("%s/report", test_tmp), *truth_path = text("%s/truth", test_tmp);
 	struct command command = {
-		.argv = words,
+		.argv = list_and(LIST(built("tally"), "run", "--json", json_path, "--"), argv),
 		.env = LIST(text("LD_PRELOAD=%s", prog("libtruth.so")),
 			    text("TRUTH_FILE=%s", truth_path), ring),
 		.input = input,
@@ -196,14 +195,10 @@ static void agrees(const char *const *argv, const char *input, const char *ring)
 	static const struct witness nothing;
 	struct outcome outcome;
 	struct witness witness;
-	size_t i;
 	json_t *json;
 
 	if (strncmp(argv[0], prog(""), strlen(prog(""))) != 0)
 		SKIP_EMULATED("the machine's own programs are not for this processor");
-	words[3] = json_path;
-	for (i = 0; argv[i]; i++)
-		words[5 + i] = argv[i];
 	write_file(truth_path, &nothing, sizeof(nothing));
 	outcome = run(&command);
 	if (outcome.status != 0)

@@ -18,7 +18,7 @@ static void keep_event(void *arg, const struct tally_event *event)
 {
 	assert_ptr_equal(arg, &event_count);
 	assert_true(event_count < EVENTS_MAX);
-	assert_string_equal(event->comm, "keeper");
+	assert_string_equal(event->comm, "scripted");
 	snprintf(tags[event_count], sizeof(tags[0]), "%s", event->tag);
 	snprintf(pools[event_count], sizeof(pools[0]), "%s", event->pool_name);
 	events[event_count++] = *event;
@@ -54,15 +54,15 @@ static void events_tell_what_happened(void **state)
 	uint64_t before_ns = now_ns();
 
 	(void)state;
-	keeper_do(&job, "name 9 mine");
-	keeper_do(&job, "alloc 1 0 7 1 4096");
-	keeper_do(&job, "tag layer");
-	keeper_do(&job, "alloc 2 9 8 1 77");
-	keeper_do(&job, "mark phase");
-	keeper_do(&job, "thread free 1 0 7 1");
-	keeper_do(&job, "fail 2 10 5");
-	keeper_do(&job, "alloc 2 33554438 9 1 1"); /* kernel, dispatch */
-	keeper_do(&job, "reset 2 9");
+	job_do(&job, "name 9 mine");
+	job_do(&job, "alloc 1 0 7 4096");
+	job_do(&job, "tag layer");
+	job_do(&job, "alloc 2 9 8 77");
+	job_do(&job, "mark phase");
+	job_do(&job, "thread free 1 0 7 0");
+	job_do(&job, "failed 2 10 5");
+	job_do(&job, "alloc 2 33554438 9 1"); /* kernel, dispatch */
+	job_do(&job, "reset 2 9");
 	keeper_look(consumer);
 	assert_int_equal(event_count, 7);
 	check_event(0, TALLY_KIND_ALLOC, 7, 4096, "dram", "");
@@ -82,7 +82,7 @@ static void events_tell_what_happened(void **state)
 	assert_int_not_equal(events[3].tid, job.pid);
 	assert_in_range(events[0].monotonic_ns, before_ns - 1000000, now_ns() + 1000000);
 	assert_true(events[0].realtime_ns > events[0].monotonic_ns);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static struct tally_consumer *to_stop;
@@ -102,12 +102,12 @@ static void thread_that_calls_back_is_not_stopped_from_there(void **state)
 	(void)state;
 	assert_int_equal(watch_open(&options, &to_stop), 0);
 	assert_int_equal(tally_consumer_start(to_stop, 1), 0);
-	keeper_do(&job, "alloc 1 0 1 1 10");
+	job_do(&job, "alloc 1 0 1 10");
 	WAIT_FOR(tally_load_acquire(&answer) != 0);
 	assert_int_equal(answer, EDEADLK);
 	assert_int_equal(tally_consumer_stop(to_stop), 0);
 	assert_int_equal(tally_consumer_stop(to_stop), -ESRCH);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void count_event(void *arg, const struct tally_event *event)
@@ -128,11 +128,11 @@ static void records_that_come_slowly_do_not_wait_for_the_next_look(void **state)
 	assert_int_equal(watch_open(&options, &consumer), 0);
 	assert_int_equal(tally_consumer_start(consumer, 3600000), 0);
 	for (n = 1; n <= 16; n++) { /* a pause that doubles each time takes a minute in the end */
-		keeper_do(&job, "alloc 1 0 1 1 10");
+		job_do(&job, "alloc 1 0 1 10");
 		WAIT_FOR(tally_load_relaxed(&count) >= n);
 	}
 	watch_close(consumer);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 /* Whatever was published before, of lanes and of the shared ring: nobody comes for the rest. */
@@ -154,13 +154,13 @@ static void stop_leaves_nothing_behind(void **state)
 		assert_int_equal(tally_consumer_poll(consumer), 0);
 		before = count;
 		assert_int_equal(tally_consumer_start(consumer, 3600000), 0);
-		keeper_do(&job, "alloc 1 0 1 100 10");
-		keeper_do(&job, "thread free 1 0 1 100");
+		job_do(&job, "alloc 1 0 1 10 100");
+		job_do(&job, "thread free 1 0 1 0 100");
 		assert_int_equal(tally_consumer_stop(consumer), 0);
 		assert_int_equal(count - before, 200);
 		watch_close(consumer);
 	}
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void rows_and_events_are_of_the_process_that_was_asked_for(void **state)
@@ -172,9 +172,9 @@ static void rows_and_events_are_of_the_process_that_was_asked_for(void **state)
 	size_t n;
 
 	(void)state;
-	keeper_do(&other, "alloc 1 0 1 3 20");
-	keeper_do(&one, "alloc 1 0 1 1 10");
-	keeper_do(&other, "thread free 1 0 1 1");
+	job_do(&other, "alloc 1 0 1 20 3");
+	job_do(&one, "alloc 1 0 1 10");
+	job_do(&other, "thread free 1 0 1 0");
 	keeper_look(table);
 	assert_int_equal(keeper_rows(table), 1);
 	assert_int_equal(keeper_row(one.pid, 1, 1)->size, 10);
@@ -185,8 +185,8 @@ static void rows_and_events_are_of_the_process_that_was_asked_for(void **state)
 	assert_int_equal(event_count, 1);
 	for (n = 0; n < event_count; n++)
 		assert_int_equal(events[n].pid, one.pid);
-	keeper_end(&other);
-	keeper_end(&one);
+	job_end_well(&other);
+	job_end_well(&one);
 	remove_regions();
 }
 
@@ -214,7 +214,7 @@ static void events_of_many_threads_come_in_order_of_time(void **state)
 	print_message("%zu of %zu late\n", late, event_count);
 	/* A thread that is stopped between taking the time and publishing is all there may be. */
 	assert_true(late < event_count / 1000);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- Nothing is lost without a word ---------------------------------------------------------- */
@@ -243,7 +243,7 @@ static void close_hands_over_what_waits(void **state)
 		assert_int_equal(count, read);
 	}
 	job_line(&job);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 static void limit_memory(size_t more)
@@ -275,7 +275,7 @@ static void record_without_memory_is_lost_and_counted(void **state)
 		SKIP("memory cannot be limited here");
 	SKIP_EMULATED("limited memory");
 	assert_int_equal(watch_open(&options, &consumer), 0);
-	keeper_do(&job, "alloc 1 0 1 100000 10");
+	job_do(&job, "alloc 1 0 1 10 100000");
 	limit_memory(1 << 20);
 	assert_int_equal(tally_consumer_poll(consumer), 0);
 	limit_memory(0);
@@ -287,14 +287,14 @@ static void record_without_memory_is_lost_and_counted(void **state)
 	assert_int_equal(now->processes[0].lost_overwritten, lost);
 	assert_true(now->processes[0].incomplete_until_realtime_ns > 0);
 	watch_put(now);
-	keeper_do(&job, "free 1 0 1 100");
+	job_do(&job, "free 1 0 1 0 100");
 	keeper_look(consumer);
 	now = watch_look(consumer);
 	assert_int_equal(count, 100000 - lost + 100);
 	assert_int_equal(now->records_read, count);
 	assert_int_equal(now->lost_records, lost);
 	watch_put(now);
-	keeper_end(&job);
+	job_end_well(&job);
 }
 
 int main(void)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Regions that come and go: seen at once, none missed, with inotify or without.
+/* Regions that come and go: seen at once, none missed.
  * sanitizers: address */
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <tally/atomic.h>
@@ -16,25 +15,6 @@
 
 /* So long that a test which waits for it to pass does not end. */
 #define NEVER_MS 4000000000u
-
-static size_t descriptors(void)
-{
-	size_t count = 0;
-	int fd;
-
-	for (fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
-
-static size_t process_count(struct tally_consumer *consumer)
-{
-	const struct tally_snapshot *now = watch_get(consumer);
-	size_t count = now->process_count;
-
-	watch_put(now);
-	return count;
-}
 
 static size_t running_count(struct tally_consumer *consumer)
 {
@@ -71,10 +51,10 @@ static void thread_sees_at_once_what_comes_and_goes(void **state)
 
 		for (n = 0; n < COUNT(jobs); n++) {
 			jobs[n] = start_pushing("11");
-			WAIT_FOR(process_count(consumer) == n + 1);
+			WAIT_FOR(watch_count(consumer) == n + 1);
 		}
 		for (n = 0; n < COUNT(jobs); n++) {
-			end_pushing(&jobs[n]);
+			job_end_well(&jobs[n]);
 			WAIT_FOR(running_count(consumer) == COUNT(jobs) - n - 1);
 		}
 		assert_int_equal(tally_consumer_stop(consumer), 0); /* at once, too */
@@ -98,7 +78,7 @@ static void thread_is_woken_by_a_rename_as_by_a_link(void **state)
 	consumer = start_thread(false);
 	for (n = 0; n < 2; n++) { /* the first may be found by its first look */
 		assert_int_equal(rename(hidden[n], rigs[n].region.path), 0);
-		WAIT_FOR(process_count(consumer) == n + 1);
+		WAIT_FOR(watch_count(consumer) == n + 1);
 	}
 	watch_close(consumer);
 	rig_free(&rigs[0]);
@@ -126,7 +106,7 @@ static void thread_looks_again_at_who_is_about_to_end(void **state)
 	assert_int_equal(rename(rigs[1].region.path, hidden), 0);
 	consumer = start_thread(false);
 	assert_int_equal(rename(hidden, rigs[1].region.path), 0);
-	WAIT_FOR(process_count(consumer) == 2); /* it follows, and waits */
+	WAIT_FOR(watch_count(consumer) == 2); /* it follows, and waits */
 	before_ns = look_time(consumer);
 	tally_store_relaxed(&region_process(rigs[0].region.base, &rigs[0].region.at, 0)->ended_ns,
 			    now_ns());
@@ -149,8 +129,8 @@ static void thread_ends_and_starts_again(void **state)
 		assert_int_equal(tally_consumer_stop(consumer), 0);
 		assert_int_equal(tally_consumer_stop(consumer), -ESRCH);
 		if (i == 0)
-			before = descriptors();
-		assert_int_equal(descriptors(), before);
+			before = descriptors_of(getpid());
+		assert_int_equal(descriptors_of(getpid()), before);
 		assert_int_equal(tally_consumer_start(consumer, NEVER_MS), 0);
 		assert_int_equal(tally_consumer_start(consumer, NEVER_MS), -EBUSY);
 	}
@@ -177,7 +157,7 @@ static void look_at_what_cannot_be_listed(void)
 	rig_free(&other);
 	for (i = 0; i < 3; i++) /* until it could be read, it has to be */
 		CHILD_CHECK(tally_consumer_poll(consumer) == -EIO);
-	CHILD_CHECK(process_count(consumer) == 2);
+	CHILD_CHECK(watch_count(consumer) == 2);
 	tally_consumer_close(consumer);
 	rig_free(&rig);
 }
@@ -219,7 +199,7 @@ static void joined_region_with_another_file_is_another(void **state)
 	munmap(regions[1].base, regions[1].at.size);
 	for (n = 0; n < 2; n++)
 		watch_put(watch_look(consumer));
-	assert_int_equal(process_count(consumer), 0);
+	assert_int_equal(watch_count(consumer), 0);
 	watch_close(consumer);
 }
 
@@ -243,12 +223,12 @@ static void directory_that_is_made_anew_is_followed(void **state)
 		assert_int_equal(region_create(&config, &region), 0);
 		assert_int_equal(region_publish(&region), 0);
 		watch_put(watch_look(consumer));
-		assert_int_equal(process_count(consumer), 1);
+		assert_int_equal(watch_count(consumer), 1);
 		region_unlink(&region);
 		munmap(region.base, region.at.size);
 		watch_put(watch_look(consumer));
 		watch_put(watch_look(consumer));
-		assert_int_equal(process_count(consumer), 0);
+		assert_int_equal(watch_count(consumer), 0);
 	}
 	watch_close(consumer);
 	rmdir(old);
@@ -290,7 +270,7 @@ static void nothing_is_left_of_thousands_that_came_and_went(void **state)
 	(void)state;
 	assert_int_equal(watch_open(&options, &consumer), 0);
 	watch_put(watch_look(consumer));
-	before = descriptors();
+	before = descriptors_of(getpid());
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
@@ -302,7 +282,7 @@ static void nothing_is_left_of_thousands_that_came_and_went(void **state)
 		size_t count;
 
 		watch_put(watch_look(consumer));
-		count = process_count(consumer);
+		count = watch_count(consumer);
 		assert_true(count > 0); /* ours is there all the time */
 		most = count > most ? count : most;
 	}
@@ -310,8 +290,8 @@ static void nothing_is_left_of_thousands_that_came_and_went(void **state)
 	assert_true(most > 1);
 	watch_put(watch_look(consumer));
 	watch_put(watch_look(consumer));
-	assert_int_equal(process_count(consumer), 1);
-	assert_int_equal(descriptors(), before);
+	assert_int_equal(watch_count(consumer), 1);
+	assert_int_equal(descriptors_of(getpid()), before);
 	watch_close(consumer);
 	rig_free(&rig);
 }
@@ -348,199 +328,6 @@ static void queue_that_overflows_counts_as_a_change(void **state)
 	assert_true(follow.urgent);
 	follow_end(&follow);
 	close(dir);
-}
-
-/* ---- Limits ---------------------------------------------------------------------------------- */
-
-static int refused_with, refused_times;
-
-static void note_refusal(void *arg, const struct tally_refusal *refusal)
-{
-	(void)arg;
-	refused_with = refusal->error;
-	refused_times++;
-}
-
-/* No descriptor is left from here on; what was allowed before. */
-static struct rlimit use_up_descriptors(void)
-{
-	struct rlimit before, none;
-
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	none = before;
-	none.rlim_cur = 0;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	return before;
-}
-
-/* The directory has not changed when there is room again. */
-static void region_without_a_descriptor_is_tried_again(void **state)
-{
-	struct tally_consumer_options options = { .refused = note_refusal };
-	struct rig rig = rig_make(6, 0);
-	char *hidden = text("%s/.hidden", test_dir);
-	const struct tally_snapshot *now;
-	struct tally_consumer *consumer;
-	struct rlimit before;
-	int looks, error = 0;
-
-	(void)state;
-	for (looks = 0; looks < 2; looks++) { /* without inotify, and with it */
-		refused_times = 0;
-		assert_int_equal(rename(rig.region.path, hidden), 0);
-		assert_int_equal(watch_open(&options, &consumer), 0);
-		if (looks > 0)
-			watch_put(watch_look(consumer));
-		assert_int_equal(rename(hidden, rig.region.path), 0);
-		before = use_up_descriptors();
-		error = tally_consumer_poll(consumer);
-		error = error ? error : tally_consumer_poll(consumer);
-		assert_int_equal(tally_consumer_start(consumer, 1), -EMFILE);
-		setrlimit(RLIMIT_NOFILE, &before);
-		assert_int_equal(error, 0);
-		assert_int_equal(refused_with, -EMFILE);
-		assert_int_equal(refused_times, 1);
-		now = watch_get(consumer);
-		assert_int_equal(now->refused_files, 1);
-		assert_false(now->complete);
-		watch_put(now);
-		now = watch_look(consumer);
-		assert_int_equal(now->process_count, 1);
-		assert_int_equal(now->refused_files, 0);
-		assert_true(now->complete);
-		watch_put(now);
-		watch_close(consumer);
-	}
-	rig_free(&rig);
-}
-
-/* Nothing else than that it takes an interval. */
-static void follow_without_inotify(void)
-{
-	struct tally_consumer_options options = { .read_records = true };
-	struct tally_consumer *consumer;
-	struct rig rig, other;
-	size_t before;
-	int i;
-
-	CHILD_CHECK(tally_consumer_open(&options, &consumer) == 0);
-	before = descriptors();
-	CHILD_CHECK(tally_consumer_poll(consumer) == 0);
-	CHILD_CHECK(descriptors() == before);
-	CHILD_CHECK(rig_try(&rig, 6, 0));
-	for (i = 0; i < 3; i++) {
-		CHILD_CHECK(tally_consumer_poll(consumer) == 0);
-		CHILD_CHECK(process_count(consumer) == 1);
-		CHILD_CHECK(descriptors() == before + 1); /* the region's */
-	}
-	CHILD_CHECK(tally_consumer_start(consumer, 20) == 0);
-	CHILD_CHECK(rig_try(&other, 6, 0));
-	while (process_count(consumer) != 2)
-		pause_a_moment();
-	rig_free(&rig);
-	rig_free(&other);
-	while (process_count(consumer) != 0)
-		pause_a_moment();
-	CHILD_CHECK(tally_consumer_stop(consumer) == 0);
-	tally_consumer_close(consumer);
-}
-
-static void follow_without_instances(void)
-{
-	if (!seccomp_fail(SYS_inotify_init1, EMFILE))
-		_exit(CANNOT);
-	follow_without_inotify();
-}
-
-static void follow_without_watches(void)
-{
-	if (!seccomp_fail(SYS_inotify_add_watch, ENOSPC))
-		_exit(CANNOT);
-	follow_without_inotify();
-}
-
-static void follow_on_an_old_kernel(void)
-{
-	if (!seccomp_fail(SYS_inotify_init1, ENOSYS))
-		_exit(CANNOT);
-	follow_without_inotify();
-}
-
-static void without_inotify_nothing_is_missed_either(void **state)
-{
-	(void)state;
-	in_child(follow_without_instances, "no seccomp filter may be set here");
-	in_child(follow_without_watches, "no seccomp filter may be set here");
-	in_child(follow_on_an_old_kernel, "no seccomp filter may be set here");
-}
-
-/* As daemons close it. */
-static void descriptor_that_is_closed_by_the_host_is_given_up(void **state)
-{
-	struct follow follow;
-	int dir = open_dir();
-
-	(void)state;
-	follow_open(&follow);
-	follow_begin(&follow, STDIN_FILENO); /* no directory */
-	assert_int_equal(follow.fd, -1);
-	follow_begin(&follow, dir);
-	assert_true(follow.fd >= 0);
-	close(follow.fd);
-	follow.changed = false;
-	follow_read(&follow, no_name, NULL);
-	assert_int_equal(follow.fd, -1);
-	assert_true(follow.changed);
-	close(dir);
-}
-
-/* The descriptor of a file that ends in `name`. */
-static int descriptor_of(const char *name)
-{
-	char path[256];
-	int fd;
-
-	for (fd = 0; fd < 1024; fd++) {
-		ssize_t length = readlink(text("/proc/self/fd/%d", fd), path, sizeof(path) - 1);
-
-		path[length > 0 ? length : 0] = '\0';
-		if (strstr(path, name))
-			return fd;
-	}
-	fail_msg("no descriptor of %s", name);
-	return -1;
-}
-
-/* A process must not seem dead because another file's locks are looked at. */
-static void descriptor_that_the_host_has_used_again_is_left_alone(void **state)
-{
-	struct tally_consumer_options options = { 0 };
-	struct job pusher = start_pushing("21");
-	struct tally_consumer *consumer;
-	const struct tally_snapshot *now;
-	struct stat before, after;
-	int fd, file = memfd_create("the host's own", MFD_CLOEXEC);
-
-	(void)state;
-	assert_true(file >= 0);
-	assert_int_equal(ftruncate(file, 1 << 30), 0);
-	assert_int_equal(watch_open(&options, &consumer), 0);
-	now = watch_get(consumer);
-	assert_int_equal(now->process_count, 1);
-	fd = descriptor_of(now->processes[0].region);
-	watch_put(now);
-	assert_int_equal(dup2(file, fd), fd);
-	now = watch_look(consumer);
-	assert_int_equal(now->process_count, 0);
-	assert_int_equal(now->refused_files, 1);
-	watch_put(now);
-	watch_close(consumer);
-	assert_int_equal(fstat(file, &before), 0);
-	assert_int_equal(fstat(fd, &after), 0);
-	assert_int_equal(before.st_ino, after.st_ino);
-	close(fd);
-	close(file);
-	assert_int_equal(job_end(&pusher).status, 0);
 }
 
 /* ---- Death ----------------------------------------------------------------------------------- */
@@ -581,15 +368,14 @@ static void what_a_killed_process_held_is_abandoned_within_one_look(void **state
 	assert_int_equal(now->process_count, 1);
 	watch_put(now);
 	watch_close(consumer);
-	end_pushing(&other);
+	job_end_well(&other);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* in children, which can have no consumer once their parent has had one */
+		/* in a child, which can have no consumer once its parent has had one */
 		TEST(directory_is_read_only_when_something_has_changed),
-		TEST(without_inotify_nothing_is_missed_either),
 		TEST(thread_sees_at_once_what_comes_and_goes),
 		TEST(thread_is_woken_by_a_rename_as_by_a_link),
 		TEST(thread_looks_again_at_who_is_about_to_end),
@@ -598,9 +384,6 @@ int main(void)
 		TEST(directory_that_is_made_anew_is_followed),
 		TEST(nothing_is_left_of_thousands_that_came_and_went),
 		TEST(queue_that_overflows_counts_as_a_change),
-		TEST(region_without_a_descriptor_is_tried_again),
-		TEST(descriptor_that_is_closed_by_the_host_is_given_up),
-		TEST(descriptor_that_the_host_has_used_again_is_left_alone),
 		TEST(what_a_killed_process_held_is_abandoned_within_one_look),
 	};
 

@@ -18,6 +18,8 @@
 
 #include "ring/cells.h"
 #include "ring/entries.h"
+#include "tests/child.h"
+#include "tests/cli.h"
 #include "tests/rig.h"
 #include "tests/support.h"
 #include "tests/watch.h"
@@ -63,35 +65,20 @@ static void place(const unsigned char *bytes, size_t size, unsigned int number)
 /* A sound process beside the forged ones, and its numbers. */
 static struct job start_sound(void)
 {
-	struct command command = { .argv = LIST(prog("push_many"), "1001"),
-				   .env = LIST("TALLY=1") };
-	struct job job = job_start(&command);
-
-	assert_string_equal(job_line(&job), "pushed");
-	return job;
+	return start_pushing("1001");
 }
 
 static void check_sound(const struct tally_snapshot *now, pid_t pid)
 {
-	size_t i, j, found = 0;
+	const struct tally_process_view *process = watch_process(now, pid);
 
-	for (i = 0; i < now->process_count; i++) {
-		const struct tally_process_view *process = &now->processes[i];
-
-		if (process->pid != (uint32_t)pid)
-			continue;
-		found++;
-		assert_int_equal(process->end, TALLY_RUNNING);
-		assert_int_equal(process->events, 1001);
-		assert_int_equal(process->records_read, 1001);
-		assert_int_equal(process->lost_records, 0);
-		assert_int_equal(process->pool_count, 1);
-		for (j = 0; j < process->pool_count; j++)
-			assert_int_equal(
-				now->process_pools[process->first_pool + j].totals.allocations,
-				501);
-	}
-	assert_int_equal(found, 1);
+	assert_non_null(process);
+	assert_int_equal(process->end, TALLY_RUNNING);
+	assert_int_equal(process->events, 1001);
+	assert_int_equal(process->records_read, 1001);
+	assert_int_equal(process->lost_records, 0);
+	assert_int_equal(process->pool_count, 1);
+	assert_int_equal(now->process_pools[process->first_pool].totals.allocations, 501);
 }
 
 static uint64_t refusals;
@@ -125,6 +112,17 @@ static struct tally_consumer *open_all(void)
 	refusals = 0;
 	assert_int_equal(watch_open(&options, &consumer), 0);
 	return consumer;
+}
+
+/* A sound process does not notice what there is beside it. */
+static void check_look(const struct job *sound)
+{
+	struct tally_consumer *consumer = open_all();
+	const struct tally_snapshot *now = watch_look(consumer);
+
+	check_sound(now, sound->pid);
+	watch_put(now);
+	watch_close(consumer);
 }
 
 /* ---- Lies ------------------------------------------------------------------------------------ */
@@ -172,8 +170,6 @@ static void counters_that_lie_cost_only_their_own_region(void **state)
 			at.process_at + offsetof(struct tally_process_header, cell_pages),
 			at.process_at + offsetof(struct tally_process_header, shared_events),
 		};
-		const struct tally_snapshot *now;
-		struct tally_consumer *consumer;
 
 		for (j = 0; j < COUNT(words); j++) {
 			uint64_t was = *word(bytes, words[j]);
@@ -182,11 +178,7 @@ static void counters_that_lie_cost_only_their_own_region(void **state)
 			place(bytes, size, (unsigned int)j);
 			*word(bytes, words[j]) = was;
 		}
-		consumer = open_all();
-		now = watch_look(consumer);
-		check_sound(now, sound.pid);
-		watch_put(now);
-		watch_close(consumer);
+		check_look(&sound);
 		for (j = 0; j < COUNT(words); j++)
 			unlink(text("%s/" FORGED, test_dir, geteuid(), (unsigned long long)j + 1));
 	}
@@ -206,9 +198,6 @@ static void regions_of_noise_cost_only_themselves(void **state)
 	noisy = malloc(size);
 	assert_non_null(noisy);
 	for (round = 0; round < 40; round++) {
-		const struct tally_snapshot *now;
-		struct tally_consumer *consumer;
-
 		for (i = 0; i < 4; i++) {
 			uint64_t seed = mix(round * 4 + i), changes = 1ull << (seed % 14), n;
 
@@ -223,11 +212,7 @@ static void regions_of_noise_cost_only_themselves(void **state)
 			}
 			place(noisy, size, i);
 		}
-		consumer = open_all();
-		now = watch_look(consumer);
-		check_sound(now, sound.pid);
-		watch_put(now);
-		watch_close(consumer);
+		check_look(&sound);
 	}
 	free(noisy);
 	assert_int_equal(job_end(&sound).status, 0);
@@ -245,16 +230,9 @@ static void regions_of_one_byte_cost_only_themselves(void **state)
 	(void)state;
 	bytes = make_sound(&size);
 	for (i = 0; i < COUNT(fills); i++) {
-		const struct tally_snapshot *now;
-		struct tally_consumer *consumer;
-
 		memset(bytes + 192, fills[i], size - 192);
 		place(bytes, size, 0);
-		consumer = open_all();
-		now = watch_look(consumer);
-		check_sound(now, sound.pid);
-		watch_put(now);
-		watch_close(consumer);
+		check_look(&sound);
 	}
 	assert_int_equal(job_end(&sound).status, 0);
 	remove_regions();
@@ -308,17 +286,10 @@ static void regions_of_one_word_cost_only_themselves(void **state)
 	(void)state;
 	bytes = make_sound(&size);
 	for (i = 0; i < COUNT(fills); i++) {
-		const struct tally_snapshot *now;
-		struct tally_consumer *consumer;
-
 		for (at = 192; at + 8 <= size; at += 8)
 			*word(bytes, at) = fills[i];
 		place(bytes, size, 0);
-		consumer = open_all();
-		now = watch_look(consumer);
-		check_sound(now, sound.pid);
-		watch_put(now);
-		watch_close(consumer);
+		check_look(&sound);
 	}
 	assert_int_equal(job_end(&sound).status, 0);
 	remove_regions();
@@ -443,45 +414,33 @@ static void region_that_is_cut_while_it_is_watched_is_refused_from_then_on(void 
 
 /* ---- Cut while the command reads it ---------------------------------------------------------- */
 
-/* Cuts its own region and makes it whole again, without end. */
-static pid_t hold_and_cut(void)
+static struct rig victim;
+
+static void hold(void *arg)
 {
-	int ready[2];
-	char byte;
-	pid_t pid;
+	struct lane_writer *writer;
+	uint32_t n;
 
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		struct lane_writer *writer;
-		struct rig rig;
-		off_t size;
-		uint32_t n;
+	(void)arg;
+	CHILD_CHECK(rig_try(&victim, 6, 2));
+	writer = rig_claim(&victim, 1, 0);
+	CHILD_CHECK(writer != NULL);
+	for (n = 0; n < 200; n++)
+		rig_alloc(writer, n, 2, n, 2);
+}
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (!rig_try(&rig, 6, 2) || !(writer = rig_claim(&rig, 1, 0)))
-			_exit(1);
-		for (n = 0; n < 200; n++)
-			rig_alloc(writer, n, 2, n, 2);
-		size = (off_t)rig.region.at.size;
-		if (write(ready[1], "r", 1) != 1)
-			_exit(2);
-		for (;;)
-			if (truncate(rig.region.path, 4096) != 0 ||
-			    truncate(rig.region.path, size) != 0)
-				_exit(3);
-	}
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	return pid;
+/* Cuts its own region and makes it whole again. */
+static void cut(void *arg)
+{
+	(void)arg;
+	CHILD_CHECK(truncate(victim.region.path, 4096) == 0);
+	CHILD_CHECK(truncate(victim.region.path, (off_t)victim.region.at.size) == 0);
 }
 
 static void region_that_is_cut_again_and_again_costs_itself_alone(void **state)
 {
 	struct job sound = start_sound();
-	pid_t pid = hold_and_cut();
+	pid_t pid = start_child(hold, cut, NULL);
 	int i;
 
 	(void)state;

@@ -95,16 +95,6 @@ static void owners_that_change_without_end_do_not_pile_up(void **state)
 	remove_regions();
 }
 
-static size_t descriptors(void)
-{
-	size_t count = 0;
-	int fd;
-
-	for (fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD, 0) >= 0;
-	return count;
-}
-
 /* A lane of an owner that is not there: nothing can be told of any row, and nobody will ever change
  * that. */
 static void dead_region_that_contradicts_itself_is_let_go_with_its_file(void **state)
@@ -122,10 +112,10 @@ static void dead_region_that_contradicts_itself_is_let_go_with_its_file(void **s
 	assert_true(join_name(name, "/liar"));
 	assert_int_equal(region_create(&config, &region), 0);
 	assert_int_equal(region_publish(&region), 0);
-	before = descriptors();
+	before = descriptors_of(getpid());
 	assert_int_equal(watch_open(&options, &consumer), 0);
 	watch_put(watch_look(consumer));
-	at_work = descriptors();
+	at_work = descriptors_of(getpid());
 	assert_in_range(at_work, before + 2, before + 3); /* directory, region, maybe inotify */
 	assert_int_equal(region_reserve(&region, region.at.lane_at, TALLY_PAGE), 0);
 	tally_store_relaxed(&region_lane(region.base, &region.at, 0)->owner,
@@ -133,11 +123,11 @@ static void dead_region_that_contradicts_itself_is_let_go_with_its_file(void **s
 	tally_store_relaxed(&region_state(region.base)->lanes_used, 1);
 	munmap(region.base, region.at.size);
 	watch_put(watch_look(consumer));
-	assert_int_equal(descriptors(), at_work); /* it is there to be read, still */
+	assert_int_equal(descriptors_of(getpid()), at_work); /* it is there to be read, still */
 	remove_regions();
 	for (i = 0; i < 2; i++)
 		watch_put(watch_look(consumer));
-	assert_int_equal(descriptors(), at_work - 1);
+	assert_int_equal(descriptors_of(getpid()), at_work - 1);
 	now = watch_look(consumer);
 	assert_int_equal(now->process_count, 0);
 	assert_true(now->complete);

@@ -13,6 +13,7 @@
 #include "ring/cells.h"
 #include "ring/entries.h"
 #include "ring/shared.h"
+#include "tests/child.h"
 #include "tests/rig.h"
 #include "tests/support.h"
 #include "tests/watch.h"
@@ -268,31 +269,34 @@ static void shared_ring_that_begins_within_a_group_is_read_once(void **state)
 
 /* ---- Timing ---------------------------------------------------------------------------------- */
 
+struct liar {
+	uint32_t flags;
+	void (*body)(struct region *region);
+	struct region region;
+};
+
+static void make_region(void *arg)
+{
+	struct liar *liar = arg;
+	struct region_config config = { .dir = test_dir, .lanes_log2 = 2, .flags = liar->flags };
+
+	CHILD_CHECK(region_create(&config, &liar->region) == 0);
+	CHILD_CHECK(region_publish(&liar->region) == 0);
+}
+
+static void lie(void *arg)
+{
+	struct liar *liar = arg;
+
+	liar->body(&liar->region);
+}
+
 /* A process that makes a region, then does `body` with it until it is killed. */
 static pid_t start_liar(uint32_t flags, void (*body)(struct region *region))
 {
-	int ready[2];
-	char byte;
-	pid_t pid;
+	struct liar liar = { .flags = flags, .body = body };
 
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		struct region_config config = { .dir = test_dir, .lanes_log2 = 2, .flags = flags };
-		struct region region;
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (region_create(&config, &region) != 0 || region_publish(&region) != 0 ||
-		    write(ready[1], "r", 1) != 1)
-			_exit(1);
-		for (;;)
-			body(&region);
-	}
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	return pid;
+	return start_child(make_region, lie, &liar);
 }
 
 static void end_liar(pid_t pid)

@@ -173,22 +173,27 @@ static void ids_that_are_never_used_again_take_no_room(void **state)
 	assert_int_equal(view.bytes, 4096);
 }
 
+static void use_and_drop(void)
+{
+	struct tally_ids *ids = NULL;
+	uint64_t n;
+
+	assert_int_equal(tally_ids_create(NULL, &ids), 0);
+	for (n = 0; n < 10000; n++)
+		ids_put(ids, n, n);
+	tally_ids_destroy(ids);
+}
+
 static void dropped_tables_leave_no_memory(void **state)
 {
-	uint64_t before, n;
+	uint64_t before;
 	int round;
 
 	(void)state;
+	use_and_drop(); /* a sanitizer maps memory of its own for it */
 	before = mappings();
-	for (round = 0; round < 20; round++) {
-		struct tally_ids *ids = NULL;
-
-		assert_int_equal(tally_ids_create(NULL, &ids), 0);
-		for (n = 0; n < 10000; n++)
-			ids_put(ids, n, n);
-		assert_true(mappings() > before);
-		tally_ids_destroy(ids);
-	}
+	for (round = 0; round < 20; round++)
+		use_and_drop();
 	assert_in_range(mappings(), 0, before + 2);
 }
 

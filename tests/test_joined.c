@@ -98,7 +98,7 @@ static void killed_process_leaves_the_region_to_the_next(void **state)
 	uint64_t generation;
 
 	(void)state;
-	kill_member(&dead);
+	job_kill(&dead.job);
 	assert_true(is_there("killed"));
 	look_at_regions();
 	assert_int_equal(row_count, 1);
@@ -125,7 +125,7 @@ static void last_one_to_leave_takes_the_name_along(void **state)
 	for (i = 0; i < COUNT(members); i++)
 		members[i] = start("stay", "3", "/last", NULL);
 	leave(&members[1]);
-	kill_member(&members[2]);
+	job_kill(&members[2].job);
 	leave(&members[0]);
 	assert_true(is_there("last"));
 	leave(&members[3]);

@@ -24,9 +24,9 @@ static void ps_of_one_process_shows_it_and_its_part_alone(void **state)
 	(void)state;
 	for (i = 0; i < COUNT(jobs); i++) {
 		jobs[i] = join_start(NULL);
-		join_do(&jobs[i], text("alloc %zu 100", i + 1));
+		job_do(&jobs[i], text("alloc %zu 100", i + 1));
 	}
-	join_kill(&jobs[0]);
+	job_kill(&jobs[0]);
 	jobs[0] = join_start(NULL); /* what the dead one left is not theirs */
 	for (i = 0; i < COUNT(jobs); i++) {
 		json = ps_of(jobs[i].pid);
@@ -43,7 +43,7 @@ static void ps_of_one_process_shows_it_and_its_part_alone(void **state)
 	}
 	assert_int_equal(TALLY("ps", "-p", text("%d", (int)getpid())).status, 3);
 	for (i = 0; i < COUNT(jobs); i++)
-		join_end(&jobs[i]);
+		job_end_well(&jobs[i]);
 }
 
 static void json_tells_processes_of_one_region_apart(void **state)
@@ -53,9 +53,9 @@ static void json_tells_processes_of_one_region_apart(void **state)
 	pid_t child;
 
 	(void)state;
-	join_do(&first, "alloc 1 10");
-	join_do(&second, "alloc 2 10");
-	child = join_do(&second, "fork");
+	job_do(&first, "alloc 1 10");
+	job_do(&second, "alloc 2 10");
+	child = job_do(&second, "fork");
 	json = json_parse(TALLY("ps", "--json").out);
 	assert_int_equal(json_processes(json, first.pid, &a), 1);
 	assert_int_equal(json_processes(json, second.pid, &b), 1);
@@ -64,9 +64,9 @@ static void json_tells_processes_of_one_region_apart(void **state)
 	assert_int_equal(json_processes(json, child, &a), 1);
 	assert_string_equal(json_text(a, "parent_region"), json_text(b, "image"));
 	assert_int_equal(json_number(json_pool(json, DEVICE, "dram"), "live_bytes"), 10 + 20 + 7);
-	join_kill(&second);
+	job_kill(&second);
 	join_kill_child(child);
-	join_kill(&first);
+	job_kill(&first);
 	remove_regions();
 }
 
@@ -76,8 +76,8 @@ static void ps_says_what_was_left_by_processes_it_does_not_show(void **state)
 	struct outcome outcome;
 
 	(void)state;
-	join_do(&dies, "alloc 5 1024");
-	join_kill(&dies);
+	job_do(&dies, "alloc 5 1024");
+	job_kill(&dies);
 	outcome = TALLY("ps");
 	assert_non_null(strstr(outcome.out, "gone"));
 	assert_non_null(strstr(outcome.out, "5.00 KiB"));
@@ -87,7 +87,7 @@ static void ps_says_what_was_left_by_processes_it_does_not_show(void **state)
 	assert_null(strstr(outcome.out, "gone"));
 	assert_non_null(strstr(outcome.out, "5.00 KiB"));
 	assert_non_null(strstr(outcome.err, "5.00 KiB of what was abandoned is of processes"));
-	join_end(&heir);
+	job_end_well(&heir);
 }
 
 static void name_that_is_not_usable_is_told(void **state)
@@ -116,7 +116,7 @@ static void region_that_is_broken_is_refused_and_its_joiner_told(void **state)
 	(void)state;
 	write_file(join_path(), "", 0);
 	job = join_start(NULL);
-	join_do(&job, "alloc 1 10");
+	job_do(&job, "alloc 1 10");
 	outcome = TALLY("ps");
 	assert_int_equal(outcome.status, 0);
 	assert_non_null(strstr(outcome.err, "could not be joined"));
@@ -126,7 +126,7 @@ static void region_that_is_broken_is_refused_and_its_joiner_told(void **state)
 	outcome = TALLY("ps", "-p", text("%d", (int)job.pid));
 	assert_int_equal(outcome.status, 0);
 	assert_null(strstr(outcome.err, join_file()));
-	join_end(&job);
+	job_end_well(&job);
 	unlink(join_path());
 }
 

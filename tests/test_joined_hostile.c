@@ -12,6 +12,7 @@
 #include "ring/geometry.h"
 #include "ring/region.h"
 #include "ring/slot.h"
+#include "tests/cli.h"
 #include "tests/joined.h"
 
 #define LOOKS 1500
@@ -107,20 +108,9 @@ static void spoiler_stop(struct spoiler *spoiler)
 	pthread_join(spoiler->thread, NULL);
 }
 
-/* A process with a region of its own, on device 1. */
-static struct job start_sound(void)
-{
-	struct command command = { .argv = LIST(prog("push_many"), "1001"),
-				   .env = LIST("TALLY=1") };
-	struct job job = job_start(&command);
-
-	assert_string_equal(job_line(&job), "pushed");
-	return job;
-}
-
 static void check_sound(const struct tally_snapshot *now, pid_t pid)
 {
-	const struct tally_process_view *row = join_row(now, pid);
+	const struct tally_process_view *row = watch_process(now, pid);
 
 	assert_non_null(row);
 	assert_int_equal(row->pool_count, 1);
@@ -140,9 +130,9 @@ static void owners_that_are_spoiled_while_read_cost_only_their_region(void **sta
 	(void)state;
 	for (i = 0; i < COUNT(jobs); i++) {
 		jobs[i] = join_start("TALLY_LANES=2");
-		join_do(&jobs[i], "alloc 900 10");
+		job_do(&jobs[i], "alloc 900 10");
 	}
-	sound = start_sound();
+	sound = start_pushing("1001"); /* a region of its own, on device 1 */
 	/* no pid of theirs is the sound one's, whatever is made of them */
 	consumer = join_watch();
 	spoiler_open(&spoiler);
@@ -173,7 +163,7 @@ static void owners_that_are_spoiled_while_read_cost_only_their_region(void **sta
 	}
 	munmap(spoiler.base, spoiler.at.size);
 	for (i = 0; i < COUNT(jobs); i++)
-		join_kill(&jobs[i]);
+		job_kill(&jobs[i]);
 	job_signal(&sound, SIGKILL);
 	job_end(&sound);
 	remove_regions();
@@ -190,17 +180,17 @@ struct pair {
 static void pair_open(struct pair *pair)
 {
 	pair->jobs[0] = join_start("TALLY_LANES=1");
-	join_do(&pair->jobs[0], "alloc 100 10");
+	job_do(&pair->jobs[0], "alloc 100 10");
 	pair->jobs[1] = join_start(NULL);
-	join_do(&pair->jobs[1], "alloc 100 1");
+	job_do(&pair->jobs[1], "alloc 100 1");
 	spoiler_open(&pair->spoiler);
 }
 
 static void pair_close(struct pair *pair)
 {
 	munmap(pair->spoiler.base, pair->spoiler.at.size);
-	join_kill(&pair->jobs[0]);
-	join_kill(&pair->jobs[1]);
+	job_kill(&pair->jobs[0]);
+	job_kill(&pair->jobs[1]);
 	remove_regions();
 }
 
@@ -225,11 +215,11 @@ static void record_of_an_owner_that_cannot_be_quarantines_the_shared_ring(void *
 		consumer = join_watch();
 		watch_put(watch_look(consumer));
 		now = watch_look(consumer);
-		assert_int_equal(join_row(now, pair.jobs[1].pid)->quarantined_lanes, 1);
-		assert_int_equal(join_totals(now, join_row(now, pair.jobs[1].pid))->live_bytes,
+		assert_int_equal(watch_process(now, pair.jobs[1].pid)->quarantined_lanes, 1);
+		assert_int_equal(join_totals(now, watch_process(now, pair.jobs[1].pid))->live_bytes,
 				 100);
 		/* the lane is read on */
-		assert_int_equal(join_row(now, pair.jobs[0].pid)->records_read, 100);
+		assert_int_equal(watch_process(now, pair.jobs[0].pid)->records_read, 100);
 		watch_put(now);
 		watch_close(consumer);
 		pair_close(&pair);
@@ -249,8 +239,8 @@ static void lane_of_an_owner_that_cannot_be_is_quarantined(void **state)
 	lane->owner = (uint64_t)TALLY_LANE_OWNED << 56 | 300ull << 32;
 	consumer = join_watch();
 	now = watch_look(consumer);
-	assert_int_equal(join_row(now, pair.jobs[1].pid)->quarantined_lanes, 1);
-	assert_int_equal(join_totals(now, join_row(now, pair.jobs[1].pid))->live_bytes, 100);
+	assert_int_equal(watch_process(now, pair.jobs[1].pid)->quarantined_lanes, 1);
+	assert_int_equal(join_totals(now, watch_process(now, pair.jobs[1].pid))->live_bytes, 100);
 	/* nobody's that lives: abandoned */
 	assert_int_equal(watch_pool(now, DEVICE, TALLY_POOL_DRAM)->totals.abandoned_bytes, 1000);
 	watch_put(now);
@@ -270,7 +260,7 @@ static void lane_of_an_owner_that_is_not_there_keeps_the_last_good_values(void *
 	consumer = join_watch();
 	lane = region_lane(pair.spoiler.base, &pair.spoiler.at, 0);
 	lane->owner = (uint64_t)TALLY_LANE_OWNED << 56 | 77ull << 32;
-	join_do(&pair.jobs[1], "alloc 1 1");
+	job_do(&pair.jobs[1], "alloc 1 1");
 	now = watch_look(consumer);
 	totals = &watch_pool(now, DEVICE, TALLY_POOL_DRAM)->totals;
 	assert_int_equal(totals->live_bytes, 1100);

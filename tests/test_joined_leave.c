@@ -62,7 +62,7 @@ static void child_of_a_fork_beside_one_who_joins_and_leaves_has_nothing_of_the_r
 	(void)state;
 	assert_true(turns_done(&job) > 0);
 	assert_int_equal(held_locks(path_of("beside")), 2);
-	kill_member(&keeper);
+	job_kill(&keeper.job);
 	assert_int_equal(held_locks(path_of("beside")), 1);
 	job_signal(&job, SIGKILL);
 	/* Its children live still; what they have of the file would be seen here. */

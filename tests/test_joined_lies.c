@@ -53,7 +53,7 @@ static void fill_up(void)
 static void make_lying(void)
 {
 	struct region_config config = {
-		.dir = test_dir, .name = file_of("lies"), .ring_log2 = 11, .lanes_log2 = 6
+		.dir = test_dir, .name = joined_file("lies"), .ring_log2 = 11, .lanes_log2 = 6
 	};
 	struct tally_lane_header *lane;
 	struct region region;

@@ -168,7 +168,9 @@ static void region_of_another_user_is_not_joined(void **state)
 /* Children that join and stay until they are killed. */
 static void fill_entries(pid_t *pids, size_t count)
 {
-	struct region_config config = { .dir = test_dir, .name = file_of("full"), .ring_log2 = 6 };
+	struct region_config config = { .dir = test_dir,
+					.name = joined_file("full"),
+					.ring_log2 = 6 };
 	size_t i;
 	int ends[2];
 
@@ -249,7 +251,7 @@ static void who_finds_a_remover_that_stands_still_gives_up_soon(void **state)
 	make_kept("gate");
 	fd = open(path_of("gate"), O_RDWR | O_CLOEXEC);
 	assert_int_equal(alive_lock_all(fd), 0); /* and then it was stopped */
-	config.name = file_of("gate");
+	config.name = joined_file("gate");
 	looks = 0;
 	assert_int_equal(join_region(&config, &region), -EBUSY);
 	assert_in_range(looks, 2, 10000);

@@ -32,21 +32,12 @@ static const char *const *namespace_way(void)
 static struct job begin(const char *const *before, const char *scenario, const char *number,
 			const char *name)
 {
-	const char *argv[16] = { NULL };
 	struct command command = {
-		.argv = argv,
+		.argv = list_and(before, LIST(prog("joined"), scenario, number)),
 		.env = LIST("TALLY=1", "TALLY_RING=64", "TALLY_LANES=64",
 			    text("TALLY_REGION=%s", name), "TALLY_KEEP=1"),
 	};
-	size_t n = 0;
 
-	while (before[n]) {
-		argv[n] = before[n];
-		n++;
-	}
-	argv[n++] = prog("joined");
-	argv[n++] = scenario;
-	argv[n++] = number;
 	return job_start(&command);
 }
 

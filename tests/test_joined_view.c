@@ -21,15 +21,15 @@ static void each_process_of_a_region_has_a_row_of_its_own(void **state)
 	(void)state;
 	for (i = 0; i < COUNT(jobs); i++) {
 		jobs[i] = join_start(NULL);
-		join_do(&jobs[i], text("alloc %zu 100", 10 * (i + 1)));
-		join_do(&jobs[i], text("free %zu 100", i + 1));
-		join_do(&jobs[i], "thread 5 1000");
+		job_do(&jobs[i], text("alloc %zu 100", 10 * (i + 1)));
+		job_do(&jobs[i], text("free %zu 100", i + 1));
+		job_do(&jobs[i], "thread 5 1000");
 	}
 	consumer = join_watch();
 	now = watch_look(consumer);
 	assert_int_equal(now->process_count, COUNT(jobs));
 	for (i = 0; i < COUNT(jobs); i++) {
-		const struct tally_process_view *row = join_row(now, jobs[i].pid);
+		const struct tally_process_view *row = watch_process(now, jobs[i].pid);
 		size_t other;
 
 		join_check(now, jobs[i].pid, TALLY_RUNNING, 10 * (i + 1) + 5,
@@ -37,12 +37,13 @@ static void each_process_of_a_region_has_a_row_of_its_own(void **state)
 		assert_int_equal(row->events, 11 * (i + 1) + 5);
 		assert_int_equal(row->lost_records, 0);
 		for (other = 0; other < i; other++)
-			assert_true(row->region_id != join_row(now, jobs[other].pid)->region_id);
+			assert_true(row->region_id !=
+				    watch_process(now, jobs[other].pid)->region_id);
 	}
 	join_check_all(now, 100 + 20, 9000 + 20000, 0);
 	watch_put(now);
 	for (i = 0; i < COUNT(jobs); i++)
-		join_end(&jobs[i]);
+		job_end_well(&jobs[i]);
 	now = watch_look(consumer);
 	for (i = 0; i < COUNT(jobs); i++)
 		join_check(now, jobs[i].pid, TALLY_EXITED, 10 * (i + 1) + 5,
@@ -81,36 +82,36 @@ static void dead_one_is_abandoned_once_whoever_looks_and_whoever_takes_its_place
 
 	(void)state;
 	stays = join_start(NULL);
-	join_do(&stays, "alloc 3 100");
+	job_do(&stays, "alloc 3 100");
 	dies = join_start(NULL);
 	dead = dies.pid;
-	join_do(&dies, "alloc 5 1000");
+	job_do(&dies, "alloc 5 1000");
 	early = join_watch();
 	now = watch_look(early);
 	join_check(now, dead, TALLY_RUNNING, 5, 5000);
 	join_check_all(now, 8, 5300, 0);
 	watch_put(now);
-	join_kill(&dies);
+	job_kill(&dies);
 	check_heirs(early, &stays, dead, NULL);
 	late = join_watch();
 	check_heirs(late, &stays, dead, NULL);
 	check_heirs(early, &stays, dead, NULL);
 	watch_close(late);
 	heir = join_start(NULL);
-	join_do(&heir, "alloc 2 4");
+	job_do(&heir, "alloc 2 4");
 	check_heirs(early, &stays, dead, &heir);
 	now = watch_get(early); /* the row of the dead one is not there any more */
-	assert_null(join_row(now, dead));
+	assert_null(watch_process(now, dead));
 	assert_int_equal(now->process_count, 2);
 	watch_put(now);
 	late = join_watch();
 	check_heirs(late, &stays, dead, &heir);
 	check_heirs(early, &stays, dead, &heir);
 	now = watch_get(late);
-	assert_null(join_row(now, dead));
+	assert_null(watch_process(now, dead));
 	watch_put(now);
-	join_end(&heir);
-	join_end(&stays);
+	job_end_well(&heir);
+	job_end_well(&stays);
 }
 
 static void owner_that_was_overtaken_between_two_looks_ends_once_and_goes(void **state)
@@ -122,14 +123,14 @@ static void owner_that_was_overtaken_between_two_looks_ends_once_and_goes(void *
 	pid_t dead = dies.pid;
 
 	(void)state;
-	join_do(&dies, "alloc 5 1000");
+	job_do(&dies, "alloc 5 1000");
 	consumer = join_watch();
-	join_do(&dies, "alloc 100 1"); /* after the look */
-	join_kill(&dies);
+	job_do(&dies, "alloc 100 1"); /* after the look */
+	job_kill(&dies);
 	heir = join_start(NULL);
-	join_do(&heir, "alloc 2 4");
+	job_do(&heir, "alloc 2 4");
 	now = watch_look(consumer);
-	row = join_row(now, dead); /* as far as it was known */
+	row = watch_process(now, dead); /* as far as it was known */
 	assert_non_null(row);
 	assert_int_equal(row->end, TALLY_GONE);
 	assert_int_equal(join_totals(now, row)->live_bytes, 5000);
@@ -138,14 +139,14 @@ static void owner_that_was_overtaken_between_two_looks_ends_once_and_goes(void *
 	assert_int_equal(row->events, row->records_read + row->lost_records);
 	join_check(now, heir.pid, TALLY_RUNNING, 2, 8);
 	join_check_all(now, 107, 8, 5100);
-	assert_int_equal(join_row(now, heir.pid)->lost_records, 0);
+	assert_int_equal(watch_process(now, heir.pid)->lost_records, 0);
 	watch_put(now);
 	now = watch_look(consumer);
-	assert_null(join_row(now, dead));
+	assert_null(watch_process(now, dead));
 	join_check_all(now, 107, 8, 5100);
 	watch_put(now);
-	join_end(&heir);
-	join_end(&stays);
+	job_end_well(&heir);
+	job_end_well(&stays);
 }
 
 /* ---- Lanes and the shared ring --------------------------------------------------------------- */
@@ -158,39 +159,39 @@ static void lane_of_the_dead_goes_on_as_its_heirs(void **state)
 
 	(void)state;
 	/* the only lane is taken by the first, then, after its death, by its heir */
-	join_do(&stays, "alloc 700 1");
+	job_do(&stays, "alloc 700 1");
 	early = join_watch();
-	join_kill(&stays);
-	join_do(&dies, "alloc 10 1000");
+	job_kill(&stays);
+	job_do(&dies, "alloc 10 1000");
 	now = watch_look(early);
 	join_check(now, stays.pid, TALLY_GONE, 700, 700);
 	watch_put(now);
 	heir = join_start(NULL);
-	join_do(&heir, "alloc 600 10");
+	job_do(&heir, "alloc 600 10");
 	now = watch_look(early);
 	join_check(now, heir.pid, TALLY_RUNNING, 600, 6000);
 	join_check(now, dies.pid, TALLY_RUNNING, 10, 10000);
-	assert_int_equal(join_row(now, heir.pid)->records_read, 600);
-	assert_int_equal(join_row(now, heir.pid)->events, 600);
+	assert_int_equal(watch_process(now, heir.pid)->records_read, 600);
+	assert_int_equal(watch_process(now, heir.pid)->events, 600);
 	join_check_all(now, 1310, 16000, 700);
 	watch_put(now);
 	/* of 1,300 records in that lane 1,024 are there still: the heir's, and some that are not */
 	late = join_watch();
 	now = watch_look(late);
 	join_check(now, heir.pid, TALLY_RUNNING, 600, 6000);
-	assert_int_equal(join_row(now, heir.pid)->records_read, 600);
-	assert_int_equal(join_row(now, heir.pid)->lost_records, 0);
+	assert_int_equal(watch_process(now, heir.pid)->records_read, 600);
+	assert_int_equal(watch_process(now, heir.pid)->lost_records, 0);
 	join_check_all(now, 1310, 16000, 700);
 	watch_put(now);
-	join_do(&heir, "alloc 2000 1"); /* laps */
-	join_kill(&heir);
+	job_do(&heir, "alloc 2000 1"); /* laps */
+	job_kill(&heir);
 	now = watch_look(early);
 	join_check(now, heir.pid, TALLY_GONE, 2600, 8000);
-	assert_int_equal(join_row(now, heir.pid)->events, 2600);
-	assert_true(join_row(now, heir.pid)->lost_records >= 2600 - 600 - 1024);
+	assert_int_equal(watch_process(now, heir.pid)->events, 2600);
+	assert_true(watch_process(now, heir.pid)->lost_records >= 2600 - 600 - 1024);
 	join_check_all(now, 3310, 10000, 8700);
 	watch_put(now);
-	join_end(&dies);
+	job_end_well(&dies);
 }
 
 static void records_of_the_shared_ring_are_each_their_process_s(void **state)
@@ -206,12 +207,12 @@ static void records_of_the_shared_ring_are_each_their_process_s(void **state)
 	consumer = join_watch();
 	for (round = 1; round <= 3; round++) {
 		for (i = 0; i < COUNT(jobs); i++)
-			join_do(&jobs[i], text("alloc %zu 1", 20 * (i + 1)));
+			job_do(&jobs[i], text("alloc %zu 1", 20 * (i + 1)));
 		now = watch_look(consumer); /* stays a few records behind who is moving, but ... */
 		watch_put(now);
 		now = watch_look(consumer); /* ... nobody is */
 		for (i = 0; i < COUNT(jobs); i++) {
-			const struct tally_process_view *row = join_row(now, jobs[i].pid);
+			const struct tally_process_view *row = watch_process(now, jobs[i].pid);
 
 			join_check(now, jobs[i].pid, TALLY_RUNNING, round * 20 * (i + 1),
 				   (int64_t)(round * 20 * (i + 1)));
@@ -221,31 +222,31 @@ static void records_of_the_shared_ring_are_each_their_process_s(void **state)
 		watch_put(now);
 	}
 	/* One dies, another takes its place: numbers go on, and are the heir's. */
-	join_do(&jobs[2], "alloc 50 1");
-	join_kill(&jobs[2]);
+	job_do(&jobs[2], "alloc 50 1");
+	job_kill(&jobs[2]);
 	now = watch_look(consumer);
 	join_check(now, jobs[2].pid, TALLY_GONE, 230, 230);
-	assert_int_equal(join_row(now, jobs[2].pid)->records_read, 230);
+	assert_int_equal(watch_process(now, jobs[2].pid)->records_read, 230);
 	watch_put(now);
 	jobs[2] = join_start(NULL);
-	join_do(&jobs[2], "alloc 70 1");
+	job_do(&jobs[2], "alloc 70 1");
 	watch_put(watch_look(consumer));
 	now = watch_look(consumer);
 	join_check(now, jobs[2].pid, TALLY_RUNNING, 70, 70);
-	assert_int_equal(join_row(now, jobs[2].pid)->records_read, 70);
-	assert_int_equal(join_row(now, jobs[2].pid)->lost_records, 0);
+	assert_int_equal(watch_process(now, jobs[2].pid)->records_read, 70);
+	assert_int_equal(watch_process(now, jobs[2].pid)->lost_records, 0);
 	join_check_all(now, 3 * 200 + 50 + 70, 600 + 50 + 70 - 230, 230);
 	watch_put(now);
 	/* One that comes now finds records of both in that entry, and knows them apart. */
 	late = join_watch();
 	now = watch_look(late);
 	join_check(now, jobs[2].pid, TALLY_RUNNING, 70, 70);
-	assert_int_equal(join_row(now, jobs[2].pid)->records_read, 70);
+	assert_int_equal(watch_process(now, jobs[2].pid)->records_read, 70);
 	join_check(now, jobs[1].pid, TALLY_RUNNING, 120, 120);
-	assert_int_equal(join_row(now, jobs[1].pid)->records_read, 120);
+	assert_int_equal(watch_process(now, jobs[1].pid)->records_read, 120);
 	watch_put(now);
 	for (i = 0; i < COUNT(jobs); i++)
-		join_end(&jobs[i]);
+		job_end_well(&jobs[i]);
 }
 
 static void what_was_lost_in_the_shared_ring_is_counted_to_its_process(void **state)
@@ -255,22 +256,22 @@ static void what_was_lost_in_the_shared_ring_is_counted_to_its_process(void **st
 	const struct tally_snapshot *now;
 
 	(void)state;
-	join_do(&first, "alloc 1 1"); /* has the lane */
+	job_do(&first, "alloc 1 1"); /* has the lane */
 	second = join_start(NULL);
-	join_do(&second, "alloc 5000 1"); /* in a shared ring of 1,024 */
+	job_do(&second, "alloc 5000 1"); /* in a shared ring of 1,024 */
 	consumer = join_watch();
 	now = watch_look(consumer);
 	join_check(now, second.pid, TALLY_RUNNING, 5000, 5000);
-	assert_true(join_row(now, second.pid)->lost_records >= 5000 - 1024);
-	assert_true(join_row(now, second.pid)->records_read > 0);
-	assert_int_equal(join_row(now, first.pid)->lost_records, 0);
+	assert_true(watch_process(now, second.pid)->lost_records >= 5000 - 1024);
+	assert_true(watch_process(now, second.pid)->records_read > 0);
+	assert_int_equal(watch_process(now, first.pid)->lost_records, 0);
 	watch_put(now);
-	join_kill(&second);
+	job_kill(&second);
 	now = watch_look(consumer);
 	join_check(now, second.pid, TALLY_GONE, 5000, 5000);
 	join_check_all(now, 5001, 1, 5000);
 	watch_put(now);
-	join_end(&first);
+	job_end_well(&first);
 }
 
 /* ---- Coming and going ------------------------------------------------------------------------ */
@@ -331,7 +332,7 @@ static void three_hundred_processes_pass_through_and_every_byte_is_told(void **s
 	int i;
 
 	(void)state;
-	join_do(&stays, "alloc 1 1");
+	job_do(&stays, "alloc 1 1");
 	early = join_watch();
 	assert_int_equal(tally_consumer_start(early, 1), 0);
 	for (i = 0; i < PASSING; i++) {
@@ -354,7 +355,7 @@ static void three_hundred_processes_pass_through_and_every_byte_is_told(void **s
 		join_check_all(now, 10 * PASSING + 1, 1, 10 * PASSING * (PASSING + 1) / 2);
 		watch_put(now);
 	}
-	join_end(&stays);
+	job_end_well(&stays);
 }
 
 /* A child that lets processes pass through, one after the other, each with 10,000 bytes. */
@@ -400,7 +401,7 @@ static void at_any_moment_the_dead_have_left_whole_balances(void **state)
 	size_t i, looks = 0;
 
 	(void)state;
-	join_do(&stays, "alloc 1 1");
+	job_do(&stays, "alloc 1 1");
 	for (i = 0; i < COUNT(passing); i++)
 		passing[i] = let_pass(path);
 	for (i = 0; i < COUNT(passing);) {
@@ -421,7 +422,7 @@ static void at_any_moment_the_dead_have_left_whole_balances(void **state)
 	join_check(now, stays.pid, TALLY_RUNNING, 1, 1);
 	join_check_all(now, 20 * (PASSING / 3) + 1, 1, 20000 * (PASSING / 3));
 	watch_put(now);
-	join_end(&stays);
+	job_end_well(&stays);
 }
 
 static void region_of_the_dead_is_joined_again_and_seen(void **state)
@@ -431,19 +432,19 @@ static void region_of_the_dead_is_joined_again_and_seen(void **state)
 	const struct tally_snapshot *now;
 
 	(void)state;
-	join_do(&job, "alloc 5 10");
-	join_kill(&job);
+	job_do(&job, "alloc 5 10");
+	job_kill(&job);
 	now = watch_look(consumer);
 	join_check(now, job.pid, TALLY_GONE, 5, 50);
 	watch_put(now);
 	watch_put(watch_look(consumer));
 	again = join_start(NULL);
-	join_do(&again, "alloc 1 1");
+	job_do(&again, "alloc 1 1");
 	now = watch_look(consumer);
 	join_check(now, again.pid, TALLY_RUNNING, 1, 1);
 	join_check_all(now, 6, 1, 50);
 	watch_put(now);
-	join_end(&again);
+	job_end_well(&again);
 	assert_int_equal(regions_left(), 0);
 }
 
@@ -454,21 +455,21 @@ static void name_that_has_another_file_by_now_is_followed_to_it(void **state)
 	const struct tally_snapshot *now;
 
 	(void)state;
-	join_do(&job, "alloc 5 10");
-	join_end(&job); /* and with it the file */
+	job_do(&job, "alloc 5 10");
+	job_end_well(&job); /* and with it the file */
 	again = join_start(NULL);
-	join_do(&again, "alloc 1 1");
+	job_do(&again, "alloc 1 1");
 	now = watch_look(consumer);
 	join_check(now, job.pid, TALLY_EXITED, 5, 50);
-	assert_non_null(join_row(now, again.pid));
+	assert_non_null(watch_process(now, again.pid));
 	join_check_all(now, 6, 1, 50);
 	watch_put(now);
 	now = watch_look(consumer);
-	assert_null(join_row(now, job.pid));
+	assert_null(watch_process(now, job.pid));
 	join_check(now, again.pid, TALLY_RUNNING, 1, 1);
 	join_check_all(now, 1, 1, 0);
 	watch_put(now);
-	join_end(&again);
+	job_end_well(&again);
 }
 
 static void file_is_removed_for_a_consumer_only_when_all_are_dead(void **state)
@@ -479,10 +480,10 @@ static void file_is_removed_for_a_consumer_only_when_all_are_dead(void **state)
 
 	(void)state;
 	assert_int_equal(watch_open(&options, &consumer), 0);
-	join_kill(&job);
+	job_kill(&job);
 	watch_put(watch_look(consumer));
 	assert_int_equal(access(join_path(), F_OK), 0);
-	join_kill(&other);
+	job_kill(&other);
 	watch_put(watch_look(consumer));
 	assert_int_equal(access(join_path(), F_OK), -1);
 }
@@ -496,17 +497,18 @@ static void what_a_fork_child_inherited_is_counted_once(void **state)
 	pid_t child;
 
 	(void)state;
-	join_do(&parent, "heap 4 1000");
-	child = join_do(&parent, "fork");
+	job_do(&parent, "heap 4 1000");
+	child = job_do(&parent, "fork");
 	consumer = join_watch();
 	now = watch_look(consumer);
 	join_check(now, child, TALLY_RUNNING, 1, 7);
-	assert_int_equal(join_row(now, child)->parent_id, join_row(now, parent.pid)->region_id);
+	assert_int_equal(watch_process(now, child)->parent_id,
+			 watch_process(now, parent.pid)->region_id);
 	heap = watch_pool(now, 0, TALLY_POOL_HEAP);
 	assert_int_equal(heap->totals.live_bytes, 4000);
 	assert_int_equal(heap->totals.inherited_bytes, 0);
 	watch_put(now);
-	join_kill(&parent);
+	job_kill(&parent);
 	now = watch_look(consumer); /* the dead parent abandons its own; the child's copy lives */
 	heap = watch_pool(now, 0, TALLY_POOL_HEAP);
 	assert_int_equal(heap->totals.abandoned_bytes, 4000);

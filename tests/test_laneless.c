@@ -70,7 +70,7 @@ static void what_a_small_shared_ring_loses_is_counted(void **state)
 
 	(void)state;
 	arm(64);
-	consumer = open_consumer();
+	consumer = watch_self();
 	each = 1000;
 	for (round = 1; round <= 3; round++) {
 		run_threads(push_each, THREADS);
@@ -318,5 +318,5 @@ int main(int argc, char **argv)
 	};
 
 	(void)argc;
-	return laneless_main(argv, tests, COUNT(tests));
+	return own_region_main(argv, false, tests, COUNT(tests));
 }

@@ -345,29 +345,50 @@ static bool fork_while_it_asks(void)
 	assert_int_equal(wait_status(forked), 0);
 	return true;
 }
+
+/* A fork before each instruction of a push that asks, in turn, on a thread that is made ready
+ * before each; all of that is counted. Returns how many instructions there were. */
+static int fork_wherever_it_asks(void (*ready)(void))
+{
+	struct sigaction action = { .sa_sigaction = fork_at_step, .sa_flags = SA_SIGINFO };
+	uint64_t pushes = 0;
+	struct account is;
+	bool again;
+
+	sigaction(SIGTRAP, &action, NULL);
+	for (fork_at = 1, again = true; again; fork_at++) {
+		ready();
+		pushes += push_until_it_asks() + 1;
+		again = fork_while_it_asks();
+	}
+	signal(SIGTRAP, SIG_DFL);
+	is = account();
+	assert_int_equal(is.sums.allocs, pushes);
+	assert_int_equal(is.events, 1 + pushes);
+	return fork_at;
+}
+
+static void check_laneless(void)
+{
+	assert_null(tally_thread.lane);
+}
+
+static void give_up_the_lane(void)
+{
+	assert_non_null(tally_thread.lane);
+	lane_leave(tally_thread.lane);
+	tally_thread.lane = NULL;
+	tally_thread.armed = ARMED_OFF;
+}
 #endif
 
 static void fork_wherever_a_lane_is_asked_for_in_vain_hurts_neither(void **state)
 {
 	(void)state;
 #ifdef __x86_64__
-	struct sigaction action = { .sa_sigaction = fork_at_step, .sa_flags = SA_SIGINFO };
-	uint64_t pushes = 0;
-	struct account is;
-	bool again;
-
 	arm_without_a_lane(64);
-	sigaction(SIGTRAP, &action, NULL);
-	for (fork_at = 1, again = true; again; fork_at++) {
-		pushes += push_until_it_asks() + 1;
-		again = fork_while_it_asks();
-		assert_null(tally_thread.lane);
-	}
-	signal(SIGTRAP, SIG_DFL);
-	assert_true(fork_at > 100);
-	is = account();
-	assert_int_equal(is.sums.allocs, pushes);
-	assert_int_equal(is.events, 1 + pushes);
+	assert_true(fork_wherever_it_asks(check_laneless) > 100);
+	check_laneless();
 	disarm_both();
 #else
 	SKIP("no single steps here");
@@ -379,26 +400,8 @@ static void fork_wherever_a_lane_is_found_at_last_hurts_neither(void **state)
 {
 	(void)state;
 #ifdef __x86_64__
-	struct sigaction action = { .sa_sigaction = fork_at_step, .sa_flags = SA_SIGINFO };
-	uint64_t pushes = 0;
-	struct account is;
-	bool again;
-
 	arm(64);
-	sigaction(SIGTRAP, &action, NULL);
-	for (fork_at = 1, again = true; again; fork_at++) {
-		assert_non_null(tally_thread.lane);
-		lane_leave(tally_thread.lane);
-		tally_thread.lane = NULL;
-		tally_thread.armed = ARMED_OFF;
-		pushes += push_until_it_asks() + 1;
-		again = fork_while_it_asks();
-	}
-	signal(SIGTRAP, SIG_DFL);
-	assert_true(fork_at > 50);
-	is = account();
-	assert_int_equal(is.sums.allocs, pushes);
-	assert_int_equal(is.events, 1 + pushes);
+	assert_true(fork_wherever_it_asks(give_up_the_lane) > 50);
 	disarm();
 #else
 	SKIP("no single steps here");
@@ -418,5 +421,5 @@ int main(int argc, char **argv)
 	};
 
 	(void)argc;
-	return laneless_main(argv, tests, COUNT(tests));
+	return own_region_main(argv, false, tests, COUNT(tests));
 }

@@ -323,18 +323,6 @@ static void region_of_another_user_is_refused(void **state)
 	unlink(path);
 }
 
-static size_t open_descriptors(void)
-{
-	DIR *fds = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	while (fds && readdir(fds))
-		count++;
-	if (fds)
-		closedir(fds);
-	return count;
-}
-
 static void refusal_leaves_no_descriptor_and_no_mapping(void **state)
 {
 	char why[REGION_WHY_MAX];
@@ -342,13 +330,13 @@ static void refusal_leaves_no_descriptor_and_no_mapping(void **state)
 
 	(void)state;
 	make_sound();
-	before = open_descriptors();
+	before = descriptors_of(getpid());
 	for (i = 0; i < 50; i++) {
 		open_bytes(sound, sound_size, why);
 		open_bytes(sound, i * 10, why);
 		open_bytes(sound, sound_size - 1, why);
 	}
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(descriptors_of(getpid()), before);
 }
 
 int main(void)

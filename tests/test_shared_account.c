@@ -152,13 +152,13 @@ static void slots_of_a_dead_process_hide_no_loss_of_a_living_one(void **state)
 	pid_t pid;
 
 	(void)state;
-	begin(file_of("slots"));
+	begin(joined_file("slots"));
 	consumer = watch_pid(0);
 	assert_int_equal(at_rest(consumer).events, 0);
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		claim_and_die(file_of("slots"));
+		claim_and_die(joined_file("slots"));
 	assert_int_equal(wait_status(pid), -SIGKILL);
 	push_events(500);
 	row = at_rest(consumer);

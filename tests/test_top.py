@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -50,7 +51,7 @@ class Producer:
         for line in lines:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
-            assert self.process.stdout.readline() == "done\n", line
+            assert self.process.stdout.readline() == "0\n", line
         return self
 
     def kill(self):
@@ -296,9 +297,9 @@ class Screens(Case):
 
 class Use(Case):
     def test_sorts_and_keeps_the_selection(self):
-        small = self.producer("small", "many 0 0 30 1024")
-        large = self.producer("large", "many 0 0 10 1048576")
-        same = self.producer("same", "many 0 0 30 1024")
+        small = self.producer("small", "alloc 0 0 1 1024 30")
+        large = self.producer("large", "alloc 0 0 1 1048576 10")
+        same = self.producer("same", "alloc 0 0 1 1024 30")
         names = ["small", "large", "same"]
         terminal = Terminal(self)
         pids = sorted([small, same], key=lambda p: p.pid)
@@ -391,9 +392,40 @@ class Use(Case):
         terminal.keys("Escape")
         terminal.wait("[1 main]")
 
+    def test_totals_of_a_runtime_are_shown_as_such(self):
+        other = self.producer("other", "alloc 0 0 1 5000")
+        runtime = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+        self.addCleanup(runtime.communicate)
+        chip = bytearray(8576)  # offsets by hand
+        struct.pack_into("<II", chip, 0, 4, 1)
+        struct.pack_into("<I", chip, 40, 5)
+        struct.pack_into("<Q", chip, 48, 3 * GIB)
+        struct.pack_into("<i4xQ", chip, 856, runtime.pid, 3 * GIB)
+        chip[912:919] = b"runtime"
+        struct.pack_into("<I", chip, 8536, 0x52454459)
+        with open(os.path.join(self.dir, "tt_device_7_memory"), "wb") as file:
+            file.write(chip)
+        terminal = Terminal(self)
+        text = terminal.wait("2 processes, 2 devices, 3.00 GiB held", "runtime",
+                             "exact; 1 process by a runtime's totals only")
+        self.assertRegex(text, r"(?m)^5 \(totals only\) ")
+        self.assertRegex(text, r"(?m)^  dram +3\.00 GiB +capacity unknown$")
+        self.assertRegex(text, rf"(?m)^>? *{runtime.pid} runtime +3\.00 GiB +- +- .*totals")
+        self.assertRegex(text, rf"(?m)^>? *{other.pid} other +4\.88 KiB +4\.88 KiB .*running")
+        terminal.resize(160, 30)
+        text = terminal.wait(re.compile(r"(?m)runtime +3\.00 GiB( +-){6} totals only +5$"))
+        self.assertRegex(text, r"(?m)^  dram +3\.00 GiB +capacity unknown +totals only$")
+        terminal.keys("Enter")
+        terminal.wait(f"{runtime.pid} runtime: totals only, 3.00 GiB held",
+                      "by what its runtime says in tt_device_7_memory: no counts",
+                      re.compile(r"(?m)^ +5 dram +3\.00 GiB +- +- +- +- +- +-$"))
+        runtime.kill()
+        runtime.wait()
+        terminal.wait("this process is not there any more")
+
     def test_buffers_view_lists_the_largest_or_oldest(self):
         first = self.producer("first", "tag layer1.attention", "alloc 0 1 171 5000", "untag")
-        second = self.producer("second", "many 2 0 1500 1048576", "free 2 0 7 1048576",
+        second = self.producer("second", "alloc 2 0 1 1048576 1500", "free 2 0 7 1048576",
                                f"alloc 2 7 161061273600 {GIB}")
         terminal = Terminal(self, arguments="-i 0.1", width=100)
         terminal.wait("second")
@@ -452,7 +484,7 @@ class Use(Case):
         terminal.wait(re.compile(r" x\?\]0;y\?g\?+h$", re.MULTILINE))
 
     def test_lost_records_make_the_list_unsure_and_it_says_so(self):
-        self.producer("late", "many 0 0 500 1024", TALLY_RING="64")
+        self.producer("late", "alloc 0 0 1 1024 500", TALLY_RING="64")
         terminal = Terminal(self)
         terminal.wait("late", "\nexact\n")
         terminal.keys("3")
@@ -462,7 +494,7 @@ class Use(Case):
         terminal.wait("500 KiB", "buffer list incomplete since")
 
     def test_cost_view_shows_losses_refusals_and_itself(self):
-        lost = self.producer("unheard", "many 0 0 40 16", TALLY_RING="0")
+        lost = self.producer("unheard", "alloc 0 0 1 16 40", TALLY_RING="0")
         strange = f"tally-{os.geteuid()}-1-0123456789abcdef"
         with open(os.path.join(self.dir, strange), "w") as file:
             file.write("nothing of the kind" * 1000)

@@ -13,44 +13,44 @@ static void id_allocated_again_as_another_moves_totals_by_the_difference(void **
 {
 	struct job job = client_start(state);
 
-	script_do(&job, "alloc 0 1000 0 77");
-	script_do(&job, "alloc 0 300 0 77");
+	job_do(&job, "alloc 0 1000 0 77");
+	job_do(&job, "alloc 0 300 0 77");
 	check_sums_of(job.pid, 0, TALLY_POOL_DRAM, 1300, 1000, 2, 1, 0);
-	script_do(&job, "alloc 0 64 1 77");
+	job_do(&job, "alloc 0 64 1 77");
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 0, 0);
 	check_live(job.pid, 0, TALLY_POOL_L1, 64, 1);
 	check_counts(&job, "2 0 0 0 0");
-	script_do(&job, "free 0 77");
+	job_do(&job, "free 0 77");
 	check_live(job.pid, 0, TALLY_POOL_L1, 0, 0);
 	check_cells(job.pid, 2, 0);
 	check_counts(&job, "2 0 0 0 0");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void circular_buffer_allocated_again_counts_once(void **state)
 {
 	struct job job = client_start(state);
 
-	script_do(&job, "times 1000 cb 3 4096 12");
+	job_do(&job, "times 1000 cb 3 4096 12");
 	check_live(job.pid, 3, TALLY_POOL_CB, 4096, 1);
-	script_do(&job, "cb 3 1024 12");
+	job_do(&job, "cb 3 1024 12");
 	check_live(job.pid, 3, TALLY_POOL_CB, 1024, 1);
 	check_counts(&job, "1000 0 0 0 0");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void kernel_loaded_again_counts_once(void **state)
 {
 	struct job job = client_start(state);
 
-	script_do(&job, "times 1000 kernel 3 8192 12 0");
+	job_do(&job, "times 1000 kernel 3 8192 12 0");
 	check_live(job.pid, 3, TALLY_POOL_KERNEL, 8192, 1);
-	script_do(&job, "kernel 3 1000 12 2");
+	job_do(&job, "kernel 3 1000 12 2");
 	check_live(job.pid, 3, TALLY_POOL_KERNEL, 1000, 1);
-	script_do(&job, "unkernel 3 0 12");
+	job_do(&job, "unkernel 3 0 12");
 	check_live(job.pid, 3, TALLY_POOL_KERNEL, 0, 0);
 	check_counts(&job, "1000 0 0 0 0");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- Frees ----------------------------------------------------------------------------------- */
@@ -59,63 +59,63 @@ static void free_of_an_unknown_circular_buffer_or_kernel_does_not_wrap_below_zer
 {
 	struct job job = client_start(state);
 
-	script_do(&job, "cb 0 100 1");
-	script_do(&job, "kernel 0 200 1 1");
-	script_do(&job, "uncb 0 5000 2");
-	script_do(&job, "uncb 1 5000 1");
-	script_do(&job, "unkernel 0 5000 2");
+	job_do(&job, "cb 0 100 1");
+	job_do(&job, "kernel 0 200 1 1");
+	job_do(&job, "uncb 0 5000 2");
+	job_do(&job, "uncb 1 5000 1");
+	job_do(&job, "unkernel 0 5000 2");
 	check_sums_of(job.pid, 0, TALLY_POOL_CB, 100, 0, 1, 0, 0);
 	check_sums_of(job.pid, 0, TALLY_POOL_KERNEL, 200, 0, 1, 0, 0);
 	check_cells(job.pid, 2, 0);
 	check_counts(&job, "0 3 0 0 0");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void size_that_a_free_carries_is_not_believed(void **state)
 {
 	struct job job = client_start(state);
 
-	script_do(&job, "cb 0 100 1");
-	script_do(&job, "cb 0 100 2");
-	script_do(&job, "kernel 0 300 1 0");
-	script_do(&job, "kernel 0 300 2 0");
-	script_do(&job, "uncb 0 0 1");
-	script_do(&job, "uncb 0 18446744073709551615 2");
-	script_do(&job, "unkernel 0 0 1");
-	script_do(&job, "unkernel 0 1 2");
+	job_do(&job, "cb 0 100 1");
+	job_do(&job, "cb 0 100 2");
+	job_do(&job, "kernel 0 300 1 0");
+	job_do(&job, "kernel 0 300 2 0");
+	job_do(&job, "uncb 0 0 1");
+	job_do(&job, "uncb 0 18446744073709551615 2");
+	job_do(&job, "unkernel 0 0 1");
+	job_do(&job, "unkernel 0 1 2");
 	check_sums_of(job.pid, 0, TALLY_POOL_CB, 200, 200, 2, 2, 0);
 	check_sums_of(job.pid, 0, TALLY_POOL_KERNEL, 600, 600, 2, 2, 0);
 	check_counts(&job, "0 0 0 0 0");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void buffer_freed_1062_times_too_often_is_freed_once(void **state)
 {
 	struct job job = client_start(state);
 
-	script_do(&job, "alloc 0 5000 0 1");
-	script_do(&job, "alloc 0 100 0 2");
-	script_do(&job, "times 1063 free 0 1");
+	job_do(&job, "alloc 0 5000 0 1");
+	job_do(&job, "alloc 0 100 0 2");
+	job_do(&job, "times 1063 free 0 1");
 	check_sums_of(job.pid, 0, TALLY_POOL_DRAM, 5100, 5000, 2, 1, 0);
 	check_counts(&job, "0 1062 0 0 0");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void ids_of_buffers_circular_buffers_and_kernels_and_of_devices_are_apart(void **state)
 {
 	struct job job = client_start(state);
 
-	script_do(&job, "alloc 0 1 0 5");
-	script_do(&job, "cb 0 10 5");
-	script_do(&job, "kernel 0 100 5 0");
-	script_do(&job, "alloc 1 1000 0 5");
-	script_do(&job, "free 0 5");
+	job_do(&job, "alloc 0 1 0 5");
+	job_do(&job, "cb 0 10 5");
+	job_do(&job, "kernel 0 100 5 0");
+	job_do(&job, "alloc 1 1000 0 5");
+	job_do(&job, "free 0 5");
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 0, 0);
 	check_live(job.pid, 0, TALLY_POOL_CB, 10, 1);
 	check_live(job.pid, 0, TALLY_POOL_KERNEL, 100, 1);
 	check_live(job.pid, 1, TALLY_POOL_DRAM, 1000, 1);
 	check_counts(&job, "0 0 0 0 0");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- Where it is booked ---------------------------------------------------------------------- */
@@ -126,36 +126,36 @@ static void each_buffer_type_has_its_own_pool_and_system_memory_is_not_l1_small(
 	int64_t type;
 
 	for (type = 0; type <= 4; type++)
-		script_do(&job, text("alloc 0 %d %d %d", 1 << type, (int)type, (int)type));
+		job_do(&job, text("alloc 0 %d %d %d", 1 << type, (int)type, (int)type));
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 1, 1);
 	check_live(job.pid, 0, TALLY_POOL_L1, 2, 1);
 	check_live(job.pid, 0, TALLY_POOL_SYSTEM, 4, 1);
 	check_live(job.pid, 0, TALLY_POOL_L1_SMALL, 8, 1);
 	check_live(job.pid, 0, TALLY_POOL_TRACE, 16, 1);
 	check_cells(job.pid, 5, 0);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void types_that_are_none_are_counted_and_booked_nowhere(void **state)
 {
 	struct job job = client_start(state);
 
-	script_do(&job, "alloc 0 100 0 9");
-	script_do(&job, "alloc 0 100 5 1");
-	script_do(&job, "alloc 0 100 6 2");
-	script_do(&job, "alloc 0 100 7 3");
-	script_do(&job, "alloc 0 100 255 4");
-	script_do(&job, "kernel 0 100 1 3");
+	job_do(&job, "alloc 0 100 0 9");
+	job_do(&job, "alloc 0 100 5 1");
+	job_do(&job, "alloc 0 100 6 2");
+	job_do(&job, "alloc 0 100 7 3");
+	job_do(&job, "alloc 0 100 255 4");
+	job_do(&job, "kernel 0 100 1 3");
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 100, 1);
 	check_cells(job.pid, 1, 5);
 	check_counts(&job, "0 0 0 5 0");
 	/* what the id was before has gone */
-	script_do(&job, "alloc 0 100 5 9");
+	job_do(&job, "alloc 0 100 5 9");
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 0, 0);
-	script_do(&job, "free 0 9");
+	job_do(&job, "free 0 9");
 	check_cells(job.pid, 1, 6);
 	check_counts(&job, "0 1 0 6 0");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void devices_above_7_are_devices_like_others(void **state)
@@ -165,12 +165,12 @@ static void devices_above_7_are_devices_like_others(void **state)
 	size_t i;
 
 	for (i = 0; i < COUNT(devices); i++)
-		script_do(&job, text("alloc %u %zu 0 1", devices[i], 100 + i));
+		job_do(&job, text("alloc %u %zu 0 1", devices[i], 100 + i));
 	for (i = 0; i < COUNT(devices); i++)
 		check_live(job.pid, devices[i], TALLY_POOL_DRAM, 100 + (int64_t)i, 1);
 	check_cells(job.pid, COUNT(devices), 0);
 	check_counts(&job, "0 0 0 0 0");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void devices_that_are_none_are_counted_and_booked_nowhere(void **state)
@@ -184,29 +184,29 @@ static void devices_that_are_none_are_counted_and_booked_nowhere(void **state)
 	struct job job = client_start(state);
 	size_t i;
 
-	script_do(&job, "alloc 0 7 0 1"); /* what -65536 and 65536 would be, if cut */
+	job_do(&job, "alloc 0 7 0 1"); /* what -65536 and 65536 would be, if cut */
 	for (i = 0; i < COUNT(lines); i++)
-		script_do(&job, lines[i]);
+		job_do(&job, lines[i]);
 	check_sums_of(job.pid, 0, TALLY_POOL_DRAM, 7, 0, 1, 0, 0);
 	check_cells(job.pid, 1, COUNT(lines));
 	check_counts(&job, text("0 0 %zu 0 0", COUNT(lines)));
 	/* and whoever looks is told */
 	check_contains(TALLY("ps").err, "10 events");
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void sizes_up_to_100_gib_are_exact(void **state)
 {
 	struct job job = client_start(state);
 
-	script_do(&job, text("alloc 0 %lld 0 1", 100 * GIB));
-	script_do(&job, text("alloc 0 %lld 0 2", 100 * GIB - 1));
-	script_do(&job, text("cb 0 %lld 1", 4 * GIB));
+	job_do(&job, text("alloc 0 %lld 0 1", 100 * GIB));
+	job_do(&job, text("alloc 0 %lld 0 2", 100 * GIB - 1));
+	job_do(&job, text("cb 0 %lld 1", 4 * GIB));
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 200 * GIB - 1, 2);
 	check_live(job.pid, 0, TALLY_POOL_CB, 4 * GIB, 1);
-	script_do(&job, "free 0 1");
+	job_do(&job, "free 0 1");
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 100 * GIB - 1, 1);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- Several processes ----------------------------------------------------------------------- */
@@ -216,10 +216,10 @@ static void two_processes_with_the_same_buffer_id_do_not_collide(void **state)
 	struct job a = client_start(state), b = client_start(state);
 	json_t *json;
 
-	script_do(&a, "alloc 0 1000 0 4096");
-	script_do(&b, "alloc 0 30 1 4096");
-	script_do(&a, "free 0 4096");
-	script_do(&a, "alloc 0 500 0 4096");
+	job_do(&a, "alloc 0 1000 0 4096");
+	job_do(&b, "alloc 0 30 1 4096");
+	job_do(&a, "free 0 4096");
+	job_do(&a, "alloc 0 500 0 4096");
 	check_live(a.pid, 0, TALLY_POOL_DRAM, 500, 1);
 	check_live(b.pid, 0, TALLY_POOL_L1, 30, 1);
 	check_counts(&a, "0 0 0 0 0");
@@ -227,8 +227,8 @@ static void two_processes_with_the_same_buffer_id_do_not_collide(void **state)
 	json = json_parse(TALLY("ps", "--json").out);
 	assert_int_equal(json_number(json_pool(json, 0, "dram"), "live_bytes"), 500);
 	assert_int_equal(json_number(json_pool(json, 0, "l1"), "live_bytes"), 30);
-	script_end(&b);
-	script_end(&a);
+	job_end_well(&b);
+	job_end_well(&a);
 }
 
 static void dead_process_takes_no_total_of_others_along(void **state)
@@ -236,13 +236,13 @@ static void dead_process_takes_no_total_of_others_along(void **state)
 	struct job a = client_start(state), b = client_start(state);
 	json_t *json;
 
-	script_do(&a, "alloc 0 1000 0 1");
-	script_do(&b, "alloc 0 30 0 1");
-	script_kill(&a);
+	job_do(&a, "alloc 0 1000 0 1");
+	job_do(&b, "alloc 0 30 0 1");
+	job_kill(&a);
 	json = json_parse(TALLY("ps", "--json").out);
 	assert_int_equal(json_number(json_pool(json, 0, "dram"), "live_bytes"), 30);
 	assert_int_equal(json_number(json_pool(json, 0, "dram"), "abandoned_bytes_total"), 1000);
-	script_end(&b);
+	job_end_well(&b);
 	remove_regions();
 }
 
@@ -264,9 +264,9 @@ static void kernels_have_their_kind_in_their_records(void **state)
 	struct tally_consumer *consumer = NULL;
 	uint32_t kinds[4] = { 0 };
 
-	script_do(&job, "kernel 0 100 1 0");
-	script_do(&job, "kernel 0 200 2 1");
-	script_do(&job, "kernel 0 400 3 2");
+	job_do(&job, "kernel 0 100 1 0");
+	job_do(&job, "kernel 0 200 2 1");
+	job_do(&job, "kernel 0 400 3 2");
 	options.pid = (uint32_t)job.pid;
 	assert_int_equal(watch_open(&options, &consumer), 0);
 	watch_put(watch_look(consumer));
@@ -275,7 +275,7 @@ static void kernels_have_their_kind_in_their_records(void **state)
 	assert_int_equal(kinds[2], 1 + (TALLY_KERNEL_FABRIC >> 24));
 	assert_int_equal(kinds[3], 1 + (TALLY_KERNEL_DISPATCH >> 24));
 	check_live(job.pid, 0, TALLY_POOL_KERNEL, 700, 3);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void described_devices_show_what_they_are(void **state)
@@ -310,7 +310,7 @@ static void described_devices_show_what_they_are(void **state)
 	}
 	device = json_device(json, 60); /* no number of bytes, and no number at all: unknown */
 	assert_null(json_object_get(json_get(device, "pools"), "dram"));
-	script_end(&job);
+	job_end_well(&job);
 }
 
 int main(void)

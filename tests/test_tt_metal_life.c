@@ -14,15 +14,15 @@ static void check_off(void **state, const char *const *settings)
 {
 	struct job job = client_start_with(state, settings);
 
-	script_do(&job, "alloc 0 1000 0 1");
-	script_do(&job, "cb 0 1000 1");
-	script_do(&job, "times 100 free 0 9");
-	script_do(&job, "alloc -1 1000 9 1");
+	job_do(&job, "alloc 0 1000 0 1");
+	job_do(&job, "cb 0 1000 1");
+	job_do(&job, "times 100 free 0 9");
+	job_do(&job, "alloc -1 1000 9 1");
 	assert_string_equal(client_ask(&job, "enabled"), "no");
 	assert_string_equal(client_ask(&job, "describe 0 3 8 1 1 1 1"), text("%d", -ENODEV));
 	check_counts(&job, "0 0 0 0 0");
 	assert_int_equal(regions_left(), 0);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void without_the_variable_nothing_is_counted_and_nothing_made(void **state)
@@ -44,9 +44,9 @@ static void check_on(void **state, const char *const *settings)
 	struct job job = client_start_with(state, settings);
 
 	assert_string_equal(client_ask(&job, "enabled"), "yes");
-	script_do(&job, "alloc 0 1000 0 1");
+	job_do(&job, "alloc 0 1000 0 1");
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 1000, 1);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void either_variable_switches_on(void **state)
@@ -61,9 +61,9 @@ static void first_report_of_all_counts(void **state)
 {
 	struct job job = client_start(state);
 
-	script_do(&job, "alloc 0 1000 0 1"); /* before anybody has asked whether it is on */
+	job_do(&job, "alloc 0 1000 0 1"); /* before anybody has asked whether it is on */
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 1000, 1);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- No server ------------------------------------------------------------------------------- */
@@ -84,7 +84,7 @@ static char *network_calls(const char *program)
 	if (outcome.status != 0 && strstr(outcome.err, "ptrace"))
 		SKIP("strace may not trace here");
 	assert_int_equal(outcome.status, 0);
-	check_contains(outcome.out, "\n0\ndone\ndone\n"); /* described, and all went well */
+	check_contains(outcome.out, "\n0\n0\n0\n"); /* described, and all went well */
 	remove_regions(); /* of the children, which end as killed ones do */
 	return read_file(path, NULL);
 }
@@ -127,7 +127,7 @@ static void eight_threads_at_once_give_exact_totals(void **state)
 	int64_t n, all = 0, kept = 0, last = 1000 + events - 1;
 	uint32_t pool;
 
-	script_do(&job, text("threads %d %d", (int)threads, (int)events));
+	job_do(&job, text("threads %d %d", (int)threads, (int)events));
 	for (n = 0; n < events; n++) {
 		all += 64 + n;
 		kept += n % 4 == 0 ? 64 + n : 0;
@@ -140,13 +140,13 @@ static void eight_threads_at_once_give_exact_totals(void **state)
 	assert_int_equal(sums.allocs, threads * events);
 	/* what they did to the same ids ends with nothing once these are freed */
 	for (n = 0; n < 8; n++)
-		script_do(&job, text("free 1 %d", (int)n));
+		job_do(&job, text("free 1 %d", (int)n));
 	for (pool = 0; pool <= TALLY_POOL_TRACE; pool++)
 		check_live(job.pid, 1, pool, 0, 0);
 	for (pool = 0, n = 0; pool <= TALLY_POOL_TRACE; pool++)
 		n += sums_of(job.pid, 1, pool).allocs;
 	assert_int_equal(n, threads * events);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- Forks ----------------------------------------------------------------------------------- */
@@ -156,23 +156,23 @@ static void fork_child_starts_with_nothing_and_frees_nothing_of_its_parents(void
 	struct job job = client_start(state);
 	int child;
 
-	script_do(&job, "alloc 0 1000 0 1");
-	script_do(&job, "alloc 0 50 0 2");
-	script_do(&job, "free 0 9");
+	job_do(&job, "alloc 0 1000 0 1");
+	job_do(&job, "alloc 0 50 0 2");
+	job_do(&job, "free 0 9");
 	check_counts(&job, "0 1 0 0 0");
 	assert_int_equal(sscanf(client_ask(&job, "fork"), "child %d", &child), 1);
 	assert_string_equal(client_ask(&job, "enabled"), "yes");
 	check_counts(&job, "0 0 0 0 0");
-	script_do(&job, "free 0 1");
-	script_do(&job, "alloc 0 7 0 2");
+	job_do(&job, "free 0 1");
+	job_do(&job, "alloc 0 7 0 2");
 	check_sums_of(child, 0, TALLY_POOL_DRAM, 7, 0, 1, 0, 0);
 	check_counts(&job, "0 1 0 0 0");
 	job_say(&job, "exit");
 	WAIT_FOR(kill(child, 0) != 0);
 	check_counts(&job, "0 1 0 0 0");
-	script_do(&job, "free 0 1");
+	job_do(&job, "free 0 1");
 	check_sums_of(job.pid, 0, TALLY_POOL_DRAM, 1050, 1000, 2, 1, 0);
-	script_end(&job);
+	job_end_well(&job);
 }
 
 static void children_forked_beside_threads_that_report_never_hang(void **state)
@@ -181,13 +181,13 @@ static void children_forked_beside_threads_that_report_never_hang(void **state)
 	uint32_t pool;
 	int64_t n;
 
-	script_do(&job, "storm 50");
+	job_do(&job, "storm 50");
 	/* and the parent's sums are its own */
 	for (n = 0; n < 8; n++)
-		script_do(&job, text("free 1 %d", (int)n));
+		job_do(&job, text("free 1 %d", (int)n));
 	for (pool = 0; pool <= TALLY_POOL_TRACE; pool++)
 		check_live(job.pid, 1, pool, 0, 0);
-	script_end(&job);
+	job_end_well(&job);
 	remove_regions(); /* of children, which end as killed ones do */
 }
 
@@ -200,17 +200,17 @@ static void ids_beyond_the_tables_limit_are_counted_and_booked_nowhere(void **st
 	unsigned long long untracked;
 	struct sums sums;
 
-	script_do(&job, text("many 0 16 0 %d", (int)more));
+	job_do(&job, text("many 0 16 0 %d", (int)more));
 	assert_int_equal(sscanf(client_ask(&job, "counts"), "0 0 0 0 %llu", &untracked), 1);
 	assert_in_range(untracked, 100000, 100000 + TALLY_IDS_ENTRIES / 8);
 	sums = sums_of(job.pid, 0, TALLY_POOL_DRAM);
 	assert_int_equal(sums.allocs, more - (int64_t)untracked);
 	assert_int_equal(sums.allocated_bytes, 16 * sums.allocs);
 	check_cells(job.pid, 1, untracked);
-	script_do(&job, text("unmany 0 %d", (int)more));
+	job_do(&job, text("unmany 0 %d", (int)more));
 	check_live(job.pid, 0, TALLY_POOL_DRAM, 0, 0);
 	check_counts(&job, text("0 %llu 0 0 %llu", untracked, untracked));
-	script_end(&job);
+	job_end_well(&job);
 }
 
 /* ---- As part of a site ----------------------------------------------------------------------- */

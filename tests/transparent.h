@@ -8,32 +8,6 @@
 #include "tests/cli.h"
 #include "tests/support.h"
 
-#define WORDS_MAX 64
-
-/* `before`, then `tally run --json ... --` if `tallied`, then `command`; good until the next. */
-static inline const char *const *joined(const char *const *before, bool tallied,
-					const char *const *command)
-{
-	static const char *words[WORDS_MAX + 1];
-	const char *const *parts[] = {
-		before,
-		tallied ? LIST(built("tally"), "run", "--json", report_path(), "--") : LIST(NULL),
-		command,
-	};
-	size_t count = 0, i;
-
-	for (i = 0; i < COUNT(parts); i++) {
-		const char *const *word;
-
-		for (word = parts[i]; *word; word++) {
-			assert_true(count < WORDS_MAX);
-			words[count++] = *word;
-		}
-	}
-	words[count] = NULL;
-	return words;
-}
-
 static inline void check_same_bytes(const char *what, const char *a, size_t a_size, const char *b,
 				    size_t b_size)
 {
@@ -50,13 +24,14 @@ static inline void check_same_bytes(const char *what, const char *a, size_t a_si
 /* Runs `before CMD` and `before tally run -- CMD`: both must do the same. The second's report. */
 static inline json_t *check_same_as(const char *const *before, const struct command *command)
 {
+	const char *const *tallied = LIST(built("tally"), "run", "--json", report_path(), "--");
 	struct command each = *command;
 	struct outcome without, with;
 	json_t *report;
 
-	each.argv = joined(before, false, command->argv);
+	each.argv = list_and(before, command->argv);
 	without = run(&each);
-	each.argv = joined(before, true, command->argv);
+	each.argv = list_and(before, list_and(tallied, command->argv));
 	with = run(&each);
 	check_same_bytes("stderr", without.err, without.err_size, with.err, with.err_size);
 	check_same_bytes("stdout", without.out, without.out_size, with.out, with.out_size);

@@ -87,6 +87,16 @@ static inline const struct tally_snapshot *watch_look(struct tally_consumer *con
 	return watch_get(consumer);
 }
 
+/* How many processes its snapshot has. */
+static inline size_t watch_count(struct tally_consumer *consumer)
+{
+	const struct tally_snapshot *now = watch_get(consumer);
+	size_t count = now->process_count;
+
+	watch_put(now);
+	return count;
+}
+
 /* Opens a consumer of this pid (0: of all) that reads records, from the first one on. */
 static inline struct tally_consumer *watch_pid(pid_t pid)
 {
@@ -112,6 +122,22 @@ static inline struct tally_consumer *watch_run(uint64_t run_id)
 	assert_int_equal(watch_open(&options, &consumer), 0);
 	assert_non_null(tally_consumer_lent_region(consumer));
 	return consumer;
+}
+
+/* The one row of that pid; NULL when there is none. */
+static inline const struct tally_process_view *watch_process(const struct tally_snapshot *now,
+							     pid_t pid)
+{
+	const struct tally_process_view *row = NULL;
+	size_t i;
+
+	for (i = 0; i < now->process_count; i++) {
+		if (now->processes[i].pid != (uint32_t)pid)
+			continue;
+		assert_null(row);
+		row = &now->processes[i];
+	}
+	return row;
 }
 
 static inline const struct tally_pool_view *watch_pool(const struct tally_snapshot *now,

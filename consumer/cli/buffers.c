@@ -6,11 +6,9 @@
  * tag, alloc_time, age_ns, ended, unsure}, listed, listed_bytes, ordered. Rows are written one by
  * one, each on its line.
  */
-#include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "buffers_order.h"
 #include "source.h"
 
 /* So many rows are put in order; a list that is longer is written as it is read. */
@@ -20,12 +18,6 @@
 
 enum { OPTION_JSON = 256, OPTION_STRICT, OPTION_LEAKS, OPTION_OLDER, OPTION_TOP };
 
-/* A row that is kept to be put in order. */
-struct kept {
-	struct tally_buffer buffer; /* with the texts below once it is written */
-	char comm[24], pool_name[24], tag[56];
-};
-
 struct list {
 	struct source source;
 	bool json, strict, leaks;
@@ -33,8 +25,7 @@ struct list {
 	size_t top; /* 0: all */
 
 	const struct tally_snapshot *snapshot;
-	struct kept *heap; /* the least of those that are kept is first */
-	size_t kept, heap_room;
+	struct order order;
 	bool unordered; /* too many: rows are written as they are read */
 	bool failed;	/* no memory */
 	size_t listed;
@@ -104,107 +95,24 @@ static void write_row(struct list *list, const struct tally_buffer *buffer)
 	list->listed_bytes += buffer->size;
 }
 
-/* ---- Rows in order: the largest, of these the oldest first ----------------------------------- */
-
-static int by_order(const void *left, const void *right)
-{
-	const struct tally_buffer *a = &((const struct kept *)left)->buffer;
-	const struct tally_buffer *b = &((const struct kept *)right)->buffer;
-
-	if (a->size != b->size)
-		return a->size > b->size ? -1 : 1;
-	if (a->alloc_monotonic_ns != b->alloc_monotonic_ns)
-		return a->alloc_monotonic_ns < b->alloc_monotonic_ns ? -1 : 1;
-	return (a->buffer_id > b->buffer_id) - (a->buffer_id < b->buffer_id);
-}
-
-static void keep(struct kept *row, const struct tally_buffer *buffer)
-{
-	row->buffer = *buffer;
-	snprintf(row->comm, sizeof(row->comm), "%s", buffer->comm);
-	snprintf(row->pool_name, sizeof(row->pool_name), "%s", buffer->pool_name);
-	snprintf(row->tag, sizeof(row->tag), "%s", buffer->tag);
-}
-
-static void swap(struct kept *a, struct kept *b)
-{
-	struct kept other = *a;
-
-	*a = *b;
-	*b = other;
-}
-
-/* The last of the heap goes up to its place. */
-static void sift_up(struct kept *heap, size_t n)
-{
-	for (; n > 0 && by_order(&heap[n], &heap[(n - 1) / 2]) > 0; n = (n - 1) / 2)
-		swap(&heap[n], &heap[(n - 1) / 2]);
-}
-
-/* The first goes down to its place. */
-static void sift_down(struct kept *heap, size_t count)
-{
-	size_t n = 0, child;
-
-	while ((child = 2 * n + 1) < count) {
-		if (child + 1 < count && by_order(&heap[child + 1], &heap[child]) > 0)
-			child++;
-		if (by_order(&heap[child], &heap[n]) <= 0)
-			return;
-		swap(&heap[n], &heap[child]);
-		n = child;
-	}
-}
-
-static bool make_room(struct list *list)
-{
-	size_t room = list->heap_room ? list->heap_room * 2 : 64;
-	struct kept *heap;
-
-	if (list->kept < list->heap_room)
-		return true;
-	heap = realloc(list->heap, room * sizeof(*heap));
-	list->failed = !heap;
-	if (!heap)
-		return false;
-	list->heap = heap;
-	list->heap_room = room;
-	return true;
-}
+/* ---- Rows that are chosen -------------------------------------------------------------------- */
 
 static void write_kept(struct list *list)
 {
 	size_t n;
 
-	for (n = 0; n < list->kept && !ferror(stdout); n++) {
-		struct kept *row = &list->heap[n];
-
-		row->buffer.comm = row->comm;
-		row->buffer.pool_name = row->pool_name;
-		row->buffer.tag = row->tag;
-		write_row(list, &row->buffer);
-	}
-	free(list->heap);
-	list->heap = NULL;
-	list->kept = 0;
-}
-
-static void keep_largest(struct list *list, const struct kept *row)
-{
-	if (by_order(row, &list->heap[0]) >= 0)
-		return;
-	list->heap[0] = *row;
-	sift_down(list->heap, list->kept);
+	for (n = 0; n < list->order.count && !ferror(stdout); n++)
+		write_row(list, order_at(&list->order, n));
+	order_free(&list->order);
 }
 
 static bool take(void *arg, const struct tally_buffer *buffer)
 {
 	struct list *list = arg;
-	struct kept row;
 
 	if (!takes(list, buffer))
 		return true;
-	if (!list->top && list->kept == ORDERED_MAX) {
+	if (!list->top && list->order.count == ORDERED_MAX) {
 		list->unordered = true;
 		write_kept(list);
 	}
@@ -212,16 +120,12 @@ static bool take(void *arg, const struct tally_buffer *buffer)
 		write_row(list, buffer);
 		return !ferror(stdout);
 	}
-	keep(&row, buffer);
-	if (list->top && list->kept == list->top) {
-		keep_largest(list, &row);
+	if (list->top && list->order.count == list->top) {
+		order_exchange(&list->order, buffer);
 		return true;
 	}
-	if (!make_room(list))
-		return false;
-	list->heap[list->kept] = row;
-	sift_up(list->heap, list->kept++);
-	return true;
+	list->failed = !order_add(&list->order, buffer);
+	return !list->failed;
 }
 
 /* ---- The list -------------------------------------------------------------------------------- */
@@ -278,11 +182,10 @@ static int show(struct list *list)
 	tally_buffers_each(list->source.consumer, take, list);
 	if (list->failed) {
 		say("no memory left to put buffers in order; try --top 100");
-		free(list->heap);
+		order_free(&list->order);
 		return EXIT_ERROR;
 	}
-	if (list->kept)
-		qsort(list->heap, list->kept, sizeof(*list->heap), by_order);
+	order_sort(&list->order);
 	write_kept(list);
 	write_foot(list);
 	status = output_flush();
@@ -379,6 +282,8 @@ static int buffers_main(int argc, char **argv)
 	output_long();
 	catch_up(&list);
 	status = source_look(&list.source, &list.snapshot);
+	if (!status)
+		status = source_check_records(&list.source, list.snapshot);
 	if (!status)
 		status = show(&list);
 	source_close(&list.source);

@@ -80,6 +80,26 @@ static void exact_bounds(char text[6 * TEXT_MAX], int64_t low, int64_t high)
 		snprintf(text, 6 * TEXT_MAX, "between %s and %s", from, to);
 }
 
+/* Behind a verdict: what a runtime's own totals do not tell. */
+static void add_unknown(struct rule *rule, const struct tally_snapshot *snapshot, const char *what)
+{
+	size_t used = strlen(rule->message), count = 0, n;
+
+	for (n = 0; n < snapshot->pool_count; n++)
+		count += snapshot->pools[n].totals_only &&
+			 !render_is_silent(&snapshot->pools[n].totals);
+	for (n = 0; n < snapshot->pool_count && count; n++) {
+		const struct tally_pool_view *pool = &snapshot->pools[n];
+
+		if (!pool->totals_only || render_is_silent(&pool->totals))
+			continue;
+		snprintf(rule->message + used, sizeof(rule->message) - used,
+			 "; device %" PRIu32 " %s%s is %s, so %s", pool->device, pool->pool_name,
+			 count > 1 ? " and more" : "", render_known(pool), what);
+		return;
+	}
+}
+
 /* ---- Bytes held ------------------------------------------------------------------------------ */
 
 static void judge_live(struct rule *rule, const struct tally_snapshot *snapshot)
@@ -97,6 +117,7 @@ static void judge_live(struct rule *rule, const struct tally_snapshot *snapshot)
 		conclude_unknown(rule, snapshot);
 	else if (!conclude_negative(rule, snapshot))
 		conclude(rule, VERDICT_HOLDS, "%s held, %s allowed", held, limit);
+	add_unknown(rule, snapshot, "this is what its runtime says");
 }
 
 /* Of so much: above zero also where next to nothing is held of a great deal. */
@@ -170,6 +191,7 @@ static void judge_percent(struct rule *rule, const struct tally_snapshot *snapsh
 		conclude_unknown(rule, snapshot);
 	else if (!conclude_negative(rule, snapshot))
 		conclude(rule, VERDICT_HOLDS, "%s", words);
+	add_unknown(rule, snapshot, "what is held there is what its runtime says");
 }
 
 /* ---- Leaks and losses ------------------------------------------------------------------------ */
@@ -255,6 +277,7 @@ static void judge_leaks(struct rule *rule, const struct tally_snapshot *snapshot
 		conclude_unknown(rule, snapshot);
 	else
 		conclude(rule, VERDICT_HOLDS, "nothing was left by a process that ended");
+	add_unknown(rule, snapshot, "what its dead processes left is not known");
 }
 
 static void judge_lost(struct rule *rule, const struct tally_snapshot *snapshot)
@@ -270,6 +293,7 @@ static void judge_lost(struct rule *rule, const struct tally_snapshot *snapshot)
 		conclude_unknown(rule, snapshot);
 	else
 		conclude(rule, VERDICT_HOLDS, "%s records lost, %s allowed", lost, limit);
+	add_unknown(rule, snapshot, "there are no records of it");
 }
 
 int rule_judge(struct rule *rule, const struct tally_snapshot *snapshot)

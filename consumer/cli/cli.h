@@ -174,6 +174,9 @@ bool render_is_lost(const struct tally_snapshot *snapshot);
 const struct tally_device_view *render_device(const struct tally_snapshot *snapshot,
 					      uint32_t device);
 
+/* What is known of a pool: everything; or, of a part or of all, a runtime's own totals only. */
+const char *render_known(const struct tally_pool_view *pool); /* "", "part totals only", ... */
+
 /* Nothing was ever done there. */
 bool render_is_silent(const struct tally_totals *totals);
 

@@ -2,8 +2,9 @@
 /* tally devices: what each device is, how full its pools are, and who is on it.
  *
  * JSON, schema tally.devices/1: time, complete, exactness, lost_records, devices[] {device, name,
- * arch, stable_id, described, remote, grid_x, grid_y, channels, pools{} as in tally.snapshot/1,
- * processes[] {pid, comm, alive, image, live_bytes, live_bytes_high, abandoned_bytes}}.
+ * arch, stable_id, described, totals_only, remote, grid_x, grid_y, channels, pools{} as in
+ * tally.snapshot/1, processes[] {pid, comm, alive, image, totals_only, live_bytes, live_bytes_high,
+ * abandoned_bytes}}.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -51,11 +52,15 @@ static void print_heading(const struct tally_device_view *device)
 		       device->channels == 1 ? "" : "s");
 	if (device->remote)
 		printf(", remote");
-	printf("%s\n", device->described || device->name[0] ? "" : ", not described");
+	printf("%s\n", device->totals_only		      ? ", totals only"
+		       : device->described || device->name[0] ? ""
+							      : ", not described");
 }
 
-static void print_pool(const struct tally_pool_view *pool, int width)
+/* part: not all of the device is totals only, which its heading says. */
+static void print_pool(const struct tally_pool_view *pool, int width, bool part)
 {
+	const char *known;
 	const struct tally_totals *totals = &pool->totals;
 	char used[TEXT_MAX], capacity[TEXT_MAX];
 
@@ -66,11 +71,13 @@ static void print_pool(const struct tally_pool_view *pool, int width)
 		text_bytes(capacity, pool->capacity_bytes > INT64_MAX
 					     ? INT64_MAX
 					     : (int64_t)pool->capacity_bytes);
-		printf(" of %s, %.1f %%\n", capacity,
+		printf(" of %s, %.1f %%", capacity,
 		       100 * (double)totals->live_bytes / (double)pool->capacity_bytes);
 	} else {
-		printf(", capacity unknown\n");
+		printf(", capacity unknown");
 	}
+	known = part ? render_known(pool) : "";
+	printf("%s%s\n", known[0] ? ", " : "", known);
 }
 
 static void print_processes(const struct tally_snapshot *snapshot, uint32_t device)
@@ -89,8 +96,9 @@ static void print_processes(const struct tally_snapshot *snapshot, uint32_t devi
 		if (process->guests)
 			printf("%" PRIu32 " without region", process->guests);
 		else
-			printf("%" PRIu32 " (%s%s)", process->pid, process->comm,
-			       process->end == TALLY_RUNNING ? "" : ", ended");
+			printf("%" PRIu32 " (%s%s%s)", process->pid, process->comm,
+			       process->end == TALLY_RUNNING ? "" : ", ended",
+			       process->totals_only ? ", totals only" : "");
 	}
 	if (count > NAMES_SHOWN)
 		printf(" and %zu more", count - NAMES_SHOWN);
@@ -112,7 +120,7 @@ static int print_text(const struct tally_snapshot *snapshot)
 			if ((int)strlen(pools[i].pool_name) > width)
 				width = (int)strlen(pools[i].pool_name);
 		for (i = 0; i < device->pool_count; i++)
-			print_pool(&pools[i], width);
+			print_pool(&pools[i], width, !device->totals_only);
 		print_processes(snapshot, device->device);
 		putchar('\n');
 	}
@@ -134,18 +142,20 @@ static json_t *processes_json(const struct tally_snapshot *snapshot, uint32_t de
 
 	for (n = 0; n < snapshot->process_count; n++) {
 		const struct tally_process_view *process = &snapshot->processes[n];
+		bool known = !process->totals_only;
 
 		if (sum_on_device(snapshot, process, device, &sum))
 			json_array_append_new(
 				processes,
-				json_pack("{s:I, s:o, s:b, s:o, s:I, s:I, s:I}", "pid",
+				json_pack("{s:I, s:o, s:b, s:o, s:b, s:I, s:I, s:o}", "pid",
 					  (json_int_t)process->pid, "comm",
 					  json_text_of(process->comm), "alive",
 					  process->end == TALLY_RUNNING, "image",
-					  json_image(process->region_id), "live_bytes",
-					  (json_int_t)sum.live_bytes, "live_bytes_high",
-					  (json_int_t)sum.live_bytes_high, "abandoned_bytes",
-					  (json_int_t)sum.abandoned_bytes));
+					  json_image(known ? process->region_id : 0), "totals_only",
+					  !known, "live_bytes", (json_int_t)sum.live_bytes,
+					  "live_bytes_high", (json_int_t)sum.live_bytes_high,
+					  "abandoned_bytes",
+					  known ? json_integer(sum.abandoned_bytes) : json_null()));
 	}
 	return processes;
 }
@@ -164,10 +174,11 @@ static json_t *device_json(const struct tally_snapshot *snapshot,
 
 	for (n = 0; n < device->pool_count; n++)
 		json_add_pool(pools, &snapshot->pools[device->first_pool + n]);
-	return json_pack("{s:I, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "device",
+	return json_pack("{s:I, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "device",
 			 (json_int_t)device->device, "name", json_known_text(device->name), "arch",
 			 json_known_text(device->arch), "stable_id",
-			 json_known_text(device->stable_id), "described", described, "remote",
+			 json_known_text(device->stable_id), "described", described, "totals_only",
+			 device->totals_only, "remote",
 			 described ? json_boolean(device->remote) : json_null(), "grid_x",
 			 known(described && device->grid_x, device->grid_x), "grid_y",
 			 known(described && device->grid_y, device->grid_y), "channels",
@@ -225,7 +236,9 @@ static const char help[] =
 	"Shows each device that a process has described or used: its name, architecture and\n"
 	"stable id, its grid of cores and memory channels, whether it is remote, what is held\n"
 	"in each pool of what there is, and the processes on it. A capacity that no process has\n"
-	"described is unknown. The last line says whether what is held is exact.\n"
+	"described is unknown. Of a device that is \"totals only\" the bytes that its runtime\n"
+	"publishes by itself are all that is known. The last line says whether what is held is\n"
+	"exact.\n"
 	"\n" FILTER_HELP "  --json             as JSON\n"
 	"\n"
 	"Exit status: 0; 2 usage; 3 nothing to attach to, or no such device or pool; 4 no\n"

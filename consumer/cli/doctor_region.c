@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The doctor makes a region, and looks at the files that have a region's name. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <tally/abi.h>
+#include <tally/chip_file.h>
 #include <unistd.h>
 
 #include "doctor.h"
@@ -86,6 +90,11 @@ static void refused(void *arg, const struct tally_refusal *refusal)
 	struct doctor *doctor = arg;
 	const char *more = advice(refusal);
 
+	if (refusal->error == -EAGAIN) { /* and may be so any time now */
+		doctor_find(doctor, FINDING_NOTE, "file", "%s/%s: %s", doctor->dir, refusal->name,
+			    refusal->message);
+		return;
+	}
 	if (!*more && !strchr(refusal->message, ';'))
 		doctor_find(doctor, FINDING_PROBLEM, "file", "%s/%s is refused: %s; %s",
 			    doctor->dir, refusal->name, refusal->message, remedy(refusal->error));
@@ -154,8 +163,36 @@ static void look_at_dead(struct doctor *doctor)
 			    counts[TALLY_GC_LIVES], dead, TALLY_GC_KEEP);
 }
 
+/* A runtime's own totals that are another user's: who is not root cannot read them, and root is not
+ * shown them unasked. */
+static void look_at_chips(struct doctor *doctor)
+{
+	DIR *dir = opendir(doctor->dir);
+	char again[TALLY_CHIP_FILE_NAME_MAX];
+	struct dirent *entry;
+	struct stat status;
+	unsigned long long id;
+
+	while (dir && (entry = readdir(dir))) {
+		if (sscanf(entry->d_name, TALLY_CHIP_FILE_FORMAT, &id) != 1)
+			continue;
+		snprintf(again, sizeof(again), TALLY_CHIP_FILE_FORMAT, id);
+		if (strcmp(again, entry->d_name) != 0 ||
+		    fstatat(dirfd(dir), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+		    status.st_uid == geteuid())
+			continue;
+		doctor_find(doctor, FINDING_NOTE, "totals",
+			    "%s/%s holds a runtime's totals and belongs to user %u: not shown; %s",
+			    doctor->dir, entry->d_name, (unsigned int)status.st_uid,
+			    geteuid() == 0 ? "look with --all-users" : "ask them, or be root");
+	}
+	if (dir)
+		closedir(dir);
+}
+
 void doctor_files(struct doctor *doctor)
 {
 	look_at_files(doctor);
+	look_at_chips(doctor);
 	look_at_dead(doctor);
 }

@@ -300,6 +300,7 @@ static int follow_all(struct follow *follow)
 {
 	struct tally_consumer_options options = { .event = take, .event_arg = follow };
 	struct sigaction action = { .sa_handler = note_interrupt };
+	const struct tally_snapshot *snapshot;
 	int status = resolve(&follow->source);
 
 	if (status)
@@ -309,7 +310,11 @@ static int follow_all(struct follow *follow)
 	status = source_open(&follow->source, &options);
 	if (status)
 		return status;
-	status = follow_records(follow);
+	snapshot = tally_snapshot_get(follow->source.consumer);
+	status = source_check_records(&follow->source, snapshot);
+	tally_snapshot_put(snapshot);
+	if (!status)
+		status = follow_records(follow);
 	source_close(&follow->source);
 	return status;
 }

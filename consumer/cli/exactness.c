@@ -41,15 +41,31 @@ static void add_count(struct words *words, uint64_t count, const char *one, cons
 	append(words, "%s %s", text, count == 1 ? one : many);
 }
 
+static bool is_between(const struct tally_pool_view *pool)
+{
+	return !pool->totals_only && pool->totals.live_bytes != pool->totals.live_bytes_high;
+}
+
 static bool is_between_bounds(const struct tally_snapshot *snapshot)
 {
 	size_t n;
 
 	for (n = 0; n < snapshot->pool_count; n++)
-		if (snapshot->pools[n].totals.live_bytes !=
-		    snapshot->pools[n].totals.live_bytes_high)
+		if (is_between(&snapshot->pools[n]))
+			return true;
+	for (n = 0; n < snapshot->process_pool_count; n++) /* beside a runtime's totals */
+		if (is_between(&snapshot->process_pools[n]))
 			return true;
 	return false;
+}
+
+static size_t count_totals_only(const struct tally_snapshot *snapshot)
+{
+	size_t count = 0, n;
+
+	for (n = 0; n < snapshot->process_count; n++)
+		count += snapshot->processes[n].totals_only;
+	return count;
 }
 
 static bool is_current(const struct tally_snapshot *snapshot)
@@ -102,6 +118,7 @@ bool render_exactness(char *text, size_t size, const struct tally_snapshot *snap
 	struct words words = { .text = text, .size = size };
 	uint64_t since_ns = snapshot->incomplete_since_realtime_ns;
 	bool lost = snapshot->lost_records != 0;
+	size_t totals_only = count_totals_only(snapshot);
 	char time[TEXT_MAX];
 
 	add_reasons(&words, snapshot);
@@ -115,6 +132,11 @@ bool render_exactness(char *text, size_t size, const struct tally_snapshot *snap
 	if (since_ns) {
 		render_time(time, since_ns);
 		append(&words, ": buffer list incomplete since %s", time);
+	}
+	if (totals_only) {
+		append(&words, "; ");
+		add_count(&words, totals_only, "process by a runtime's totals only",
+			  "processes by a runtime's totals only");
 	}
 	if (snapshot->buffers_left_out) {
 		append(&words, ", ");

@@ -121,6 +121,7 @@ static void add_pool(struct copy *copy, struct tally_pool_view *to,
 	add_rate(&to->allocated_bytes_per_s, from->allocated_bytes_per_s);
 	to->unmatched_frees += from->unmatched_frees;
 	to->double_allocations += from->double_allocations;
+	to->totals_only = to->totals_only || from->totals_only;
 	add_sizes(copy, to, from->sizes);
 }
 
@@ -132,6 +133,7 @@ static void restart_pool(struct tally_pool_view *pool)
 	pool->allocations_per_s = pool->frees_per_s = pool->allocated_bytes_per_s = 0;
 	pool->unmatched_frees = pool->double_allocations = 0;
 	pool->sizes = NULL;
+	pool->totals_only = false;
 }
 
 void copy_add_up(struct copy *copy, struct tally_pool_view *to)

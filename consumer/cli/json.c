@@ -3,19 +3,22 @@
  *
  *	schema, time, complete, exactness, lost_records, events_total, records_read,
  *	rejected_events, refused_files
- *	devices[]     device, name, arch, stable_id, pools{}
+ *	devices[]     device, name, arch, stable_id, totals_only, pools{}
  *	processes[]   pid, comm, alive, end, start_time, region, image, parent_region, guests,
  *	              events_total, records_read, lost_records, lost_overwritten,
  *	              lost_unrecorded, rejected_events, skipped_records, quarantined_lanes,
- *	              quarantine_reason, devices[]
+ *	              quarantine_reason, totals_only, devices[]
  *	pools{NAME}   capacity_bytes, live_bytes, live_bytes_high, peak_bytes, peak_bytes_high,
  *	              live_allocations, allocations_total, frees_total, allocated_bytes_total,
  *	              freed_bytes_total, failures_total, unmatched_frees_total,
- *	              abandoned_bytes_total, inherited_bytes, current
+ *	              abandoned_bytes_total, inherited_bytes, current, totals_only
  *	run           command[], pid, exit_status, signal, followed, reason, elapsed_ns
  *
  * region is a file's name, which processes of a joined region share; image is of one process image
  * alone, and parent_region the image that it was forked from.
+ *
+ * totals_only: of all of it, or of a part of a pool over all processes, what a runtime publishes by
+ * itself is all that is known: bytes held. The rest is null, and region is that file's name.
  *
  * The unit is in the key; numbers are numbers; what is not known is null; times are strings of
  * nanoseconds, as they do not fit a double.
@@ -35,6 +38,11 @@ json_t *json_count(uint64_t value)
 static json_t *known_count(bool known, uint64_t value)
 {
 	return known ? json_count(value) : json_null();
+}
+
+static json_t *known_number(bool known, int64_t value)
+{
+	return known ? json_integer(value) : json_null();
 }
 
 json_t *json_text_of(const char *value)
@@ -101,24 +109,29 @@ json_t *json_image(uint64_t region_id)
 static json_t *pool_json(const struct tally_pool_view *pool)
 {
 	const struct tally_totals *totals = &pool->totals;
+	bool known = !pool->totals_only;
 	json_t *json = json_object();
 
 	json_object_set_new(json, "capacity_bytes",
 			    known_count(pool->capacity_bytes != 0, pool->capacity_bytes));
 	json_object_set_new(json, "live_bytes", json_integer(totals->live_bytes));
 	json_object_set_new(json, "live_bytes_high", json_integer(totals->live_bytes_high));
-	json_object_set_new(json, "peak_bytes", json_integer(totals->peak_bytes));
-	json_object_set_new(json, "peak_bytes_high", json_integer(totals->peak_bytes_high));
-	json_object_set_new(json, "live_allocations", json_integer(totals->live_allocations));
-	json_object_set_new(json, "allocations_total", json_count(totals->allocations));
-	json_object_set_new(json, "frees_total", json_count(totals->frees));
-	json_object_set_new(json, "allocated_bytes_total", json_count(totals->allocated_bytes));
-	json_object_set_new(json, "freed_bytes_total", json_count(totals->freed_bytes));
-	json_object_set_new(json, "failures_total", json_count(totals->failures));
+	json_object_set_new(json, "peak_bytes", known_number(known, totals->peak_bytes));
+	json_object_set_new(json, "peak_bytes_high", known_number(known, totals->peak_bytes_high));
+	json_object_set_new(json, "live_allocations",
+			    known_number(known, totals->live_allocations));
+	json_object_set_new(json, "allocations_total", known_count(known, totals->allocations));
+	json_object_set_new(json, "frees_total", known_count(known, totals->frees));
+	json_object_set_new(json, "allocated_bytes_total",
+			    known_count(known, totals->allocated_bytes));
+	json_object_set_new(json, "freed_bytes_total", known_count(known, totals->freed_bytes));
+	json_object_set_new(json, "failures_total", known_count(known, totals->failures));
 	json_object_set_new(json, "unmatched_frees_total", json_null());
-	json_object_set_new(json, "abandoned_bytes_total", json_integer(totals->abandoned_bytes));
-	json_object_set_new(json, "inherited_bytes", json_integer(totals->inherited_bytes));
+	json_object_set_new(json, "abandoned_bytes_total",
+			    known_number(known, totals->abandoned_bytes));
+	json_object_set_new(json, "inherited_bytes", known_number(known, totals->inherited_bytes));
 	json_object_set_new(json, "current", json_boolean(totals->current));
+	json_object_set_new(json, "totals_only", json_boolean(pool->totals_only));
 	return json;
 }
 
@@ -142,6 +155,7 @@ static json_t *device_json(const struct tally_snapshot *snapshot, uint32_t devic
 	json_object_set_new(json, "name", json_known_text(view ? view->name : NULL));
 	json_object_set_new(json, "arch", json_known_text(view ? view->arch : NULL));
 	json_object_set_new(json, "stable_id", json_known_text(view ? view->stable_id : NULL));
+	json_object_set_new(json, "totals_only", json_boolean(view && view->totals_only));
 	json_object_set_new(json, "pools", json_object());
 	return json;
 }
@@ -185,29 +199,34 @@ static json_t *process_json(const struct tally_snapshot *snapshot,
 			    const struct tally_process_view *process, bool records_read)
 {
 	static const char *const ends[] = { "running", "exited", "gone" };
+	bool known = !process->totals_only;
 	json_t *json = json_object();
+
+	records_read = records_read && known;
 
 	json_object_set_new(json, "pid", json_integer(process->pid));
 	json_object_set_new(json, "comm", json_text_of(process->comm));
 	json_object_set_new(json, "alive", json_boolean(process->end == TALLY_RUNNING));
 	json_object_set_new(json, "end", json_string(ends[process->end]));
-	json_object_set_new(json, "start_time", json_time(process->start_realtime_ns));
+	json_object_set_new(json, "start_time",
+			    known ? json_time(process->start_realtime_ns) : json_null());
 	json_object_set_new(json, "region", json_text_of(process->region));
-	json_object_set_new(json, "image", json_image(process->region_id));
+	json_object_set_new(json, "image", json_image(known ? process->region_id : 0));
 	json_object_set_new(json, "parent_region", json_image(process->parent_id));
 	json_object_set_new(json, "guests", json_integer(process->guests));
-	json_object_set_new(json, "events_total", json_count(process->events));
+	json_object_set_new(json, "events_total", known_count(known, process->events));
 	json_object_set_new(json, "records_read", known_count(records_read, process->records_read));
-	json_object_set_new(json, "lost_records", json_count(process->lost_records));
+	json_object_set_new(json, "lost_records", known_count(known, process->lost_records));
 	json_object_set_new(json, "lost_overwritten",
 			    known_count(records_read, process->lost_overwritten));
-	json_object_set_new(json, "lost_unrecorded", json_count(process->lost_unrecorded));
-	json_object_set_new(json, "rejected_events", json_count(process->rejected_events));
+	json_object_set_new(json, "lost_unrecorded", known_count(known, process->lost_unrecorded));
+	json_object_set_new(json, "rejected_events", known_count(known, process->rejected_events));
 	json_object_set_new(json, "skipped_records",
 			    known_count(records_read, process->skipped_records));
 	json_object_set_new(json, "quarantined_lanes",
 			    known_count(records_read, process->quarantined_lanes));
 	json_object_set_new(json, "quarantine_reason", json_known_text(process->quarantine));
+	json_object_set_new(json, "totals_only", json_boolean(process->totals_only));
 	json_object_set_new(json, "devices",
 			    process_devices(snapshot, &snapshot->process_pools[process->first_pool],
 					    process->pool_count));

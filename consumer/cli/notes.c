@@ -37,7 +37,8 @@ static bool is_running(const struct tally_snapshot *snapshot, size_t n)
 
 static bool is_without_events(const struct tally_snapshot *snapshot, size_t n)
 {
-	return snapshot->processes[n].events == 0 && !render_is_replaced(snapshot, n);
+	return snapshot->processes[n].events == 0 && !snapshot->processes[n].totals_only &&
+	       !render_is_replaced(snapshot, n);
 }
 
 static bool has_bad_ring(const struct tally_snapshot *snapshot, size_t n)
@@ -144,7 +145,8 @@ static void note_inexact(const struct tally_snapshot *snapshot, const struct vie
 	for (n = 0; n < snapshot->process_pool_count; n++)
 		inexact = inexact || is_inexact(&snapshot->process_pools[n].totals);
 	for (n = 0; n < snapshot->pool_count; n++) {
-		inexact = inexact || is_inexact(&snapshot->pools[n].totals);
+		inexact = inexact || (!snapshot->pools[n].totals_only &&
+				      is_inexact(&snapshot->pools[n].totals));
 		current = current && snapshot->pools[n].totals.current;
 	}
 	if (inexact)
@@ -220,6 +222,28 @@ static void note_gone(const struct tally_snapshot *snapshot, const struct view *
 		}
 }
 
+/* What runtimes publish by themselves. */
+static void note_totals(const struct tally_snapshot *snapshot)
+{
+	bool any = false, rest = false;
+	size_t n;
+
+	for (n = 0; n < snapshot->pool_count; n++) {
+		const struct tally_pool_view *pool = &snapshot->pools[n];
+
+		any = any || (pool->totals_only && !render_is_silent(&pool->totals));
+		rest = rest || (pool->totals_only &&
+				pool->totals.live_bytes != pool->totals.live_bytes_high);
+	}
+	if (any)
+		say("totals only: what a runtime says of itself in %s/tt_device_<chip>_memory; "
+		    "counts, peaks and capacities are not known, and not in the sums",
+		    text_regions_dir());
+	if (rest)
+		say(">= of totals only: the runtime's total is higher than what its living "
+		    "processes account for");
+}
+
 void render_notes(const struct tally_snapshot *snapshot, const struct view *view)
 {
 	if (view->report)
@@ -230,6 +254,7 @@ void render_notes(const struct tally_snapshot *snapshot, const struct view *view
 	say_list(snapshot, has_inherited,
 		 "the fork's copy of the parent's memory is in what they hold");
 	note_gone(snapshot, view);
+	note_totals(snapshot);
 	note_past(snapshot);
 	note_guests(snapshot);
 	say_list(snapshot, is_without_events,

@@ -18,7 +18,18 @@ struct row {
 bool render_is_silent(const struct tally_totals *totals)
 {
 	return !totals->allocations && !totals->frees && !totals->failures && !totals->live_bytes &&
-	       !totals->abandoned_bytes;
+	       !totals->live_bytes_high && !totals->abandoned_bytes;
+}
+
+/* Counts come from regions alone. */
+const char *render_known(const struct tally_pool_view *pool)
+{
+	const struct tally_totals *totals = &pool->totals;
+
+	if (!pool->totals_only)
+		return "";
+	return totals->allocations || totals->frees || totals->failures ? "part totals only"
+									: "totals only";
 }
 
 /* What overflows wraps: nobody vouches for the numbers. */
@@ -57,9 +68,16 @@ struct tally_totals render_sum(const struct tally_pool_view *pools, size_t count
 }
 
 static void put_numbers(struct table *table, const struct tally_totals *totals, int64_t bytes,
-			bool peak_known)
+			bool peak_known, bool totals_only)
 {
 	table_bytes(table, bytes, totals->live_bytes != totals->live_bytes_high);
+	if (totals_only) {
+		table_none(table);
+		table_none(table);
+		table_none(table);
+		table_none(table);
+		return;
+	}
 	if (peak_known)
 		table_bytes(table, totals->peak_bytes,
 			    totals->peak_bytes != totals->peak_bytes_high);
@@ -90,12 +108,13 @@ const struct tally_device_view *render_device(const struct tally_snapshot *snaps
 
 /* ---- Devices --------------------------------------------------------------------------------- */
 
-static void put_device(struct table *table, const struct tally_device_view *device)
+static void put_device(struct table *table, const struct tally_device_view *device,
+		       const struct tally_pool_view *pool)
 {
-	if (device->name[0])
-		table_text(table, "%u %s", device->device, device->name);
-	else
-		table_text(table, "%u", device->device);
+	const char *known = render_known(pool);
+
+	table_text(table, "%u%s%s%s%s", device->device, device->name[0] ? " " : "", device->name,
+		   known[0] ? " " : "", known);
 }
 
 /* Bytes at the end of each process, or those held now: whichever the view is about. */
@@ -106,9 +125,9 @@ static int64_t bytes_of(const struct tally_totals *totals, const struct view *vi
 }
 
 static void put_pool(struct table *table, const struct tally_totals *totals, bool peak_known,
-		     const struct view *view, bool abandoned)
+		     const struct view *view, bool abandoned, bool totals_only)
 {
-	put_numbers(table, totals, bytes_of(totals, view), peak_known);
+	put_numbers(table, totals, bytes_of(totals, view), peak_known, totals_only);
 	if (abandoned)
 		table_bytes(table, totals->abandoned_bytes, false);
 }
@@ -139,9 +158,9 @@ static void render_devices(FILE *out, const struct tally_snapshot *snapshot,
 			if (render_is_silent(&pool->totals))
 				continue;
 			table_row(&table);
-			put_device(&table, at);
+			put_device(&table, at, pool);
 			table_text(&table, "%s", pool->pool_name);
-			put_pool(&table, &pool->totals, true, view, abandoned);
+			put_pool(&table, &pool->totals, true, view, abandoned, pool->totals_only);
 			shown++;
 		}
 	}
@@ -149,7 +168,7 @@ static void render_devices(FILE *out, const struct tally_snapshot *snapshot,
 		table_row(&table);
 		table_text(&table, "all");
 		table_none(&table);
-		put_pool(&table, &all, false, view, abandoned);
+		put_pool(&table, &all, false, view, abandoned, false);
 	}
 	/* Records know their pool, lost ones do not: only their number is known. */
 	table_count(&table, snapshot->lost_records);
@@ -175,6 +194,8 @@ const char *render_end(const struct tally_snapshot *snapshot, size_t n, const st
 
 	if (process->guests)
 		return "-";
+	if (process->totals_only)
+		return "totals only";
 	if (process->end == TALLY_RUNNING)
 		return "running";
 	if (process->end == TALLY_EXITED)
@@ -267,13 +288,14 @@ static void put_process_pools(struct table *table, const struct tally_pool_view 
 		table_row(table);
 		table_none(table);
 		table_text(table, " %u %s", pools[n].device, pools[n].pool_name);
-		put_numbers(table, &pools[n].totals, pools[n].totals.live_bytes, true);
+		put_numbers(table, &pools[n].totals, pools[n].totals.live_bytes, true,
+			    pools[n].totals_only);
 	}
 	if (left_out) {
 		table_row(table);
 		table_none(table);
 		table_text(table, " %zu more", left_out);
-		put_numbers(table, &rest, rest.live_bytes, false);
+		put_numbers(table, &rest, rest.live_bytes, false, pools[0].totals_only);
 	}
 	free(shown);
 }
@@ -292,8 +314,11 @@ static void put_process(struct table *table, const struct tally_snapshot *snapsh
 		table_text(table, "%u", process->pid);
 		table_text(table, "%s", process->comm);
 	}
-	put_numbers(table, &sum, sum.live_bytes, process->pool_count < 2);
-	table_count(table, process->lost_records);
+	put_numbers(table, &sum, sum.live_bytes, process->pool_count < 2, process->totals_only);
+	if (process->totals_only)
+		table_none(table);
+	else
+		table_count(table, process->lost_records);
 	table_text(table, "%s", render_end(snapshot, n, view));
 	if (process->pool_count > 1)
 		put_process_pools(table, &snapshot->process_pools[process->first_pool],

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,24 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "run.h"
 
 #define POLL_MS 100
 #define LINE_MS 1000
 #define GRACE_MS 50 /* for processes that CMD left behind while they were ending */
 #define GRACE_STEP_MS 5
-
-struct run {
-	char **command;
-	const char *json_name; /* NULL: none */
-	FILE *json;
-	uint64_t run_id;
-	struct tally_consumer *consumer;
-	struct child child;
-	uint64_t start_ns, elapsed_ns;
-	bool line_shown;
-	uint64_t line_allocs;
-};
 
 static uint64_t now_ns(void)
 {
@@ -61,16 +48,10 @@ static int open_json(struct run *run)
 	return EXIT_RUN_FAILED;
 }
 
-static bool may_draw(void)
-{
-	return isatty(STDERR_FILENO) && tcgetpgrp(STDERR_FILENO) == getpgrp();
-}
-
 /* On the consumer's thread, perhaps over the live line. */
 static void note_refusal(void *arg, const struct tally_refusal *refusal)
 {
-	if (may_draw())
-		fputs("\r\033[K", stderr);
+	run_clear_line();
 	say_refusal(arg, refusal);
 }
 
@@ -110,143 +91,6 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* ---- The live line --------------------------------------------------------------------------- */
-
-static void erase_line(struct run *run)
-{
-	if (run->line_shown) {
-		fputs("\r\033[K", stderr);
-		fflush(stderr);
-	}
-	run->line_shown = false;
-}
-
-static void draw_line(struct run *run)
-{
-	const struct tally_snapshot *snapshot;
-	struct tally_totals sum;
-	char held[TEXT_MAX], allocs[TEXT_MAX], rate[TEXT_MAX], line[256];
-	size_t living = 0, width, n;
-
-	if (!may_draw())
-		return;
-	snapshot = tally_snapshot_get(run->consumer);
-	sum = render_sum(snapshot->pools, snapshot->pool_count);
-	for (n = 0; n < snapshot->process_count; n++)
-		living += snapshot->processes[n].end == TALLY_RUNNING;
-	tally_snapshot_put(snapshot);
-	text_bytes(held, sum.live_bytes);
-	text_count(allocs, sum.allocations);
-	text_short_count(rate, sum.allocations - run->line_allocs);
-	run->line_allocs = sum.allocations;
-	snprintf(line, sizeof(line), "tally: %zu process%s hold%s %s, %s allocations, %s/s", living,
-		 living == 1 ? "" : "es", living == 1 ? "s" : "", held, allocs, rate);
-	width = table_width(STDERR_FILENO) - 1;
-	/* The cursor goes back, so that CMD's next line begins where it expects to. */
-	fprintf(stderr, "\r%.*s\033[K\r", (int)width, line);
-	fflush(stderr);
-	run->line_shown = true;
-}
-
-/* ---- The report ------------------------------------------------------------------------------ */
-
-static void describe_end(const struct run *run, char *text, size_t size)
-{
-	int status = run->child.status;
-	int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-	const char *name = number ? sigabbrev_np(number) : NULL;
-
-	if (name)
-		snprintf(text, size, "SIG%s", name);
-	else if (number)
-		snprintf(text, size, "signal %d", number);
-	else
-		snprintf(text, size, "status %d", WEXITSTATUS(status));
-}
-
-static bool is_followed(const struct tally_snapshot *snapshot, int pid)
-{
-	size_t n;
-
-	for (n = 0; n < snapshot->process_count; n++)
-		if (snapshot->processes[n].pid == (uint32_t)pid || snapshot->processes[n].guests)
-			return true;
-	return false;
-}
-
-/* Programs that took each other's place are one process. */
-static size_t count_processes(const struct tally_snapshot *snapshot)
-{
-	size_t count = 0, n;
-
-	for (n = 0; n < snapshot->process_count; n++)
-		if (snapshot->processes[n].guests)
-			count += snapshot->processes[n].guests;
-		else
-			count += !render_is_replaced(snapshot, n);
-	return count;
-}
-
-/* For people, on stderr: tables, and what is to be known of them. */
-static void report_tables(const struct run *run, const struct tally_snapshot *snapshot,
-			  const char *reason)
-{
-	char command[128], end[TEXT_MAX];
-	struct view view = { .report = true, .command_pid = (uint32_t)run->child.pid };
-	size_t count = count_processes(snapshot);
-
-	text_clean(command, sizeof(command), run->command[0]);
-	describe_end(run, end, sizeof(end));
-	view.command_end = end;
-	say("%s ended with %s after %.2f s, %zu process%s followed", command, end,
-	    (double)run->elapsed_ns / 1e9, count, count == 1 ? "" : "es");
-	if (count > 0) {
-		fputc('\n', stderr);
-		render_tables(stderr, snapshot, &view);
-		fputc('\n', stderr);
-	}
-	if (reason[0])
-		say("%s could not be followed: %s", command, reason);
-	render_notes(snapshot, &view);
-}
-
-static int report_json(const struct run *run, const struct tally_snapshot *snapshot,
-		       const char *reason)
-{
-	int status = run->child.status;
-	struct json_run facts = {
-		.command = run->command,
-		.pid = (uint32_t)run->child.pid,
-		.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0,
-		.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
-		.followed = reason[0] == '\0',
-		.reason = reason,
-		.elapsed_ns = run->elapsed_ns,
-	};
-	int error = json_write(run->json, snapshot, true, &facts);
-
-	if (error)
-		say("%s was not written: %s", run->json_name, strerror(-error));
-	return error;
-}
-
-/* True if the report was written whole. With --json stderr is CMD's alone. */
-static bool report(const struct run *run)
-{
-	const struct tally_snapshot *snapshot = tally_snapshot_get(run->consumer);
-	char reason[4608] = "";
-	bool whole = true;
-
-	if (!is_followed(snapshot, run->child.pid))
-		reach_reason(reason, sizeof(reason), run->command[0], text_regions_dir());
-	if (run->json)
-		whole = report_json(run, snapshot, reason) == 0;
-	else
-		report_tables(run, snapshot, reason);
-	tally_snapshot_put(snapshot);
-	return whole;
-}
-
 /* ---- Running --------------------------------------------------------------------------------- */
 
 /* Someone of the run lives on, or is between two programs: its region has gone with the old one,
@@ -279,7 +123,7 @@ static void follow(struct run *run)
 	if (tally_consumer_start(run->consumer, POLL_MS) != 0)
 		say("no thread to read records with: many will be lost, totals will be exact");
 	while (!child_wait(&run->child, LINE_MS))
-		draw_line(run);
+		run_draw_line(run);
 	run->elapsed_ns = now_ns() - run->start_ns;
 	if (tally_consumer_stop(run->consumer) != 0)
 		tally_consumer_poll(run->consumer);
@@ -289,7 +133,7 @@ static void follow(struct run *run)
 		nanosleep(&step, NULL);
 		tally_consumer_poll(run->consumer);
 	}
-	erase_line(run);
+	run_erase_line(run);
 }
 
 /* Where processes count that can make no region of their own; NULL when there is no room at all. */
@@ -322,7 +166,7 @@ static int run_command(struct run *run)
 	}
 	raise_descriptor_limit();
 	follow(run);
-	whole = report(run);
+	whole = run_report(run);
 	tally_consumer_close(run->consumer);
 	if (!whole)
 		return EXIT_RUN_FAILED;

@@ -109,6 +109,24 @@ int source_look(struct source *source, const struct tally_snapshot **ret_snapsho
 	return filter_check(&source->filter, source->all);
 }
 
+int source_check_records(const struct source *source, const struct tally_snapshot *snapshot)
+{
+	size_t without = 0, with = 0, n;
+
+	for (n = 0; n < snapshot->process_count; n++) {
+		const struct tally_process_view *process = &snapshot->processes[n];
+
+		if (!filter_takes_pid(&source->filter, process->pid))
+			continue;
+		without += process->totals_only;
+		with += !process->totals_only;
+	}
+	if (without)
+		say("%zu process%s by a runtime's totals only: there are no records of %s", without,
+		    without == 1 ? " is known" : "es are known", without == 1 ? "it" : "them");
+	return without && !with && source->filter.pid_count ? EXIT_NOTHING : 0;
+}
+
 void source_close(struct source *source)
 {
 	put_back(source);

@@ -27,6 +27,10 @@ int source_look(struct source *source, const struct tally_snapshot **ret_snapsho
 /* The same where that nothing is there, or not yet, is no error. */
 int source_look_again(struct source *source, const struct tally_snapshot **ret_snapshot);
 
+/* For verbs that show records: says how many of what is chosen have none, as a runtime's own totals
+ * are all that is known of them. 0, or EXIT_NOTHING if pids were chosen and it is all of these. */
+int source_check_records(const struct source *source, const struct tally_snapshot *snapshot);
+
 void source_close(struct source *source);
 
 #endif

@@ -52,8 +52,10 @@ static void draw_device(const struct top *top, const struct tally_snapshot *snap
 	text_bytes(held, bytes);
 	snprintf(number, sizeof(number), "%" PRIu32, device->device);
 	top_text(y, 0, x - (wide ? 33 : 12), LOOK_HEAD, "%s %s%s%s%s", number,
-		 device->name[0] ? device->name : "(not described)", device->arch[0] ? ", " : "",
-		 device->arch, device->remote ? ", remote" : "");
+		 device->name[0]       ? device->name
+		 : device->totals_only ? "(totals only)"
+				       : "(not described)",
+		 device->arch[0] ? ", " : "", device->arch, device->remote ? ", remote" : "");
 	if (wide)
 		top_text_right(y, x - 32, 31, LOOK_DIM, "%s in all  last 2 min", held);
 	else
@@ -105,7 +107,10 @@ static void draw_pool(const struct tally_pool_view *pool, int y, bool abandoned)
 	top_text_right(y, x, HELD_WIDTH, LOOK_PLAIN, "%s%s",
 		       totals->live_bytes != totals->live_bytes_high ? ">=" : "", bytes);
 	x += HELD_WIDTH + CAPACITY_WIDTH + 1 + PERCENT_WIDTH;
-	if (peak) {
+	if (peak && pool->totals_only) {
+		top_text_right(y, x, PEAK_WIDTH, LOOK_DIM, "%s", render_known(pool));
+		x += PEAK_WIDTH;
+	} else if (peak) {
 		text_bytes(bytes, totals->peak_bytes);
 		top_text_right(y, x, PEAK_WIDTH, LOOK_PLAIN, "peak %s%s",
 			       totals->peak_bytes != totals->peak_bytes_high ? ">=" : "", bytes);
@@ -160,7 +165,7 @@ static const struct top_column columns[COLUMN_COUNT] = {
 	[COLUMN_FREES] = { "FREES", 7, 0, false, 50 },
 	[COLUMN_FAILED] = { "FAILED", 7, 0, false, 45 },
 	[COLUMN_LOST] = { "LOST", 7, 0, false, 40 },
-	[COLUMN_STATE] = { "STATE", 8, 0, true, 95 },
+	[COLUMN_STATE] = { "STATE", 8, 11, true, 95 },
 	[COLUMN_DEVICES] = { "DEVICES", 8, 16, true, 55 },
 };
 
@@ -176,6 +181,25 @@ static void name_devices(char *text, size_t size, const struct tally_snapshot *s
 		if (n == 0 || pools[n].device != pools[n - 1].device)
 			used += (size_t)snprintf(text + used, size - used, "%s%" PRIu32,
 						 used ? " " : "", pools[n].device);
+}
+
+/* Of a process whose runtime's totals are all that is known there are none. */
+static void draw_counts(const struct top_table *table, const struct top_row *row,
+			const struct tally_process_view *process, int y)
+{
+	static const enum top_column_id unknown[] = { COLUMN_PEAK, COLUMN_ALLOCS, COLUMN_FREES,
+						      COLUMN_FAILED, COLUMN_LOST };
+	size_t n;
+
+	if (process->totals_only) {
+		for (n = 0; n < sizeof(unknown) / sizeof(unknown[0]); n++)
+			top_cell(table, (int)unknown[n], y, LOOK_PLAIN, "-");
+		return;
+	}
+	top_cell_count(table, COLUMN_ALLOCS, y, row->sum.allocations);
+	top_cell_count(table, COLUMN_FREES, y, row->sum.frees);
+	top_cell_count(table, COLUMN_FAILED, y, row->sum.failures);
+	top_cell_count(table, COLUMN_LOST, y, process->lost_records);
 }
 
 static void draw_process(const struct top *top, const struct tally_snapshot *snapshot, size_t n,
@@ -202,8 +226,9 @@ static void draw_process(const struct top *top, const struct tally_snapshot *sna
 			       row->sum.live_bytes != row->sum.live_bytes_high);
 	else
 		top_cell(table, COLUMN_HELD, y, LOOK_PLAIN, "-");
-	top_cell_bytes(table, COLUMN_PEAK, y, row->sum.peak_bytes,
-		       !row->peak_known || row->sum.peak_bytes != row->sum.peak_bytes_high);
+	if (!process->totals_only)
+		top_cell_bytes(table, COLUMN_PEAK, y, row->sum.peak_bytes,
+			       !row->peak_known || row->sum.peak_bytes != row->sum.peak_bytes_high);
 	if (row->sum.abandoned_bytes)
 		top_cell_bytes(table, COLUMN_ABANDONED, y, row->sum.abandoned_bytes, false);
 	if (row->rate < 0) {
@@ -212,11 +237,9 @@ static void draw_process(const struct top *top, const struct tally_snapshot *sna
 		text_short_count(text, (uint64_t)(row->rate + 0.5));
 		top_cell(table, COLUMN_RATE, y, LOOK_PLAIN, "%s", text);
 	}
-	top_cell_count(table, COLUMN_ALLOCS, y, row->sum.allocations);
-	top_cell_count(table, COLUMN_FREES, y, row->sum.frees);
-	top_cell_count(table, COLUMN_FAILED, y, row->sum.failures);
-	top_cell_count(table, COLUMN_LOST, y, process->lost_records);
-	top_cell(table, COLUMN_STATE, y, LOOK_PLAIN, "%s",
+	draw_counts(table, row, process, y);
+	top_cell(table, COLUMN_STATE, y, LOOK_PLAIN, "%.*s",
+		 process->totals_only && table->width[COLUMN_STATE] < 11 ? 6 : 40,
 		 render_end(snapshot, row->process, &view));
 	name_devices(text, sizeof(text), snapshot, process);
 	top_cell(table, COLUMN_DEVICES, y, LOOK_PLAIN, "%s", text);

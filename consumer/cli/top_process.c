@@ -66,6 +66,7 @@ static void draw_pool(const struct top_table *table, const struct tally_pool_vie
 				      ? totals->attach_peak_bytes
 				      : totals->live_bytes;
 	char text[TEXT_MAX];
+	int n;
 
 	top_cell(table, POOL_DEVICE, y, LOOK_PLAIN, "%" PRIu32, pool->device);
 	top_cell(table, POOL_NAME, y, LOOK_PLAIN, "%s", pool->pool_name);
@@ -74,6 +75,11 @@ static void draw_pool(const struct top_table *table, const struct tally_pool_vie
 	else
 		top_cell_bytes(table, POOL_HELD, y, totals->live_bytes,
 			       totals->live_bytes != totals->live_bytes_high);
+	if (pool->totals_only) {
+		for (n = POOL_START; n <= POOL_RATE; n++)
+			top_cell(table, n, y, LOOK_PLAIN, "-");
+		return;
+	}
 	top_cell_bytes(table, POOL_START, y, totals->peak_bytes,
 		       totals->peak_bytes != totals->peak_bytes_high);
 	top_cell_bytes(table, POOL_ATTACH, y, attach_peak, true);
@@ -142,6 +148,8 @@ static void draw_tags(const struct top *top, size_t *line, const struct tally_sn
 	size_t n;
 	int y;
 
+	if (process->totals_only)
+		return;
 	if (!top->feed.options.read_buffers) {
 		top_line(list, line, LOOK_DIM,
 			 "Tags: not known; records are read once the buffers were shown (3)");
@@ -182,6 +190,15 @@ static void draw_head(const struct top *top, size_t *line, const struct tally_sn
 	top_line(list, line, LOOK_HEAD, "%" PRIu32 " %s: %s, %s %s", process->pid, process->comm,
 		 render_end(snapshot, n, &view), bytes,
 		 process->end == TALLY_RUNNING ? "held" : "abandoned");
+	if (process->totals_only) {
+		top_line(list, line, LOOK_PLAIN,
+			 "user %" PRIu32
+			 ", by what its runtime says in %s: no counts, peaks, tags, "
+			 "buffers",
+			 process->uid, process->region);
+		top_line(list, line, LOOK_PLAIN, "%s", "");
+		return;
+	}
 	top_line(list, line, LOOK_PLAIN, "user %" PRIu32 ", %s events, %s records lost",
 		 process->uid, events, lost);
 	top_line(list, line, LOOK_PLAIN,

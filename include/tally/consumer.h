@@ -127,6 +127,8 @@ struct tally_pool_view {
 	uint64_t unmatched_frees;    /* of a buffer that was not seen allocated */
 	uint64_t double_allocations; /* of a buffer that was not seen freed */
 	const uint64_t *sizes;	     /* allocations by size, TALLY_SIZES of them; NULL: not known */
+	/* Of this, or of a part of it, a runtime's own totals are all that is known, see below. */
+	bool totals_only;
 };
 
 /* sizes[0] counts allocations of 0 bytes, sizes[n] those of 2^(n-1) .. 2^n - 1. */
@@ -147,6 +149,8 @@ struct tally_device_view {
 	char name[40], arch[16], stable_id[32]; /* "" when not known; printable */
 	uint32_t grid_x, grid_y, channels;
 	size_t first_pool, pool_count; /* in the snapshot's pools */
+	bool totals_only;	       /* of all of it: no region describes or uses the device */
+	bool totals_file;	       /* a living process is in a runtime's own totals of it */
 };
 
 enum tally_process_end {
@@ -186,10 +190,23 @@ struct tally_process_view {
 	/* Records of it were lost, or gone before the consumer came, up to then; what was allocated
 	 * earlier may be missing in the table, or have been freed. 0: none. */
 	uint64_t incomplete_until_realtime_ns;
+	/* It has no region, or none that says what is here: region is the file of a runtime's own
+	 * totals, its first if there are several, uid that file's owner, end TALLY_RUNNING, and
+	 * region_id stands for the pid alone. */
+	bool totals_only;
 };
 
+/* Totals that a runtime publishes by itself, in files tt_device_<chip>_memory beside the regions
+ * (chip_file.h), are shown with everything of a user, with everybody's and with one pid. They tell
+ * bytes per process in the pools dram, l1, l1_small, trace and cb, and nothing else: of what is
+ * totals_only, live_bytes and live_bytes_high mean something, and attach_peak_bytes; counts, rates
+ * and peaks are of the rest, if there is any. Over all processes live_bytes is the sum over those
+ * that live, and live_bytes_high has what the file's total holds beyond all of its slots. A process
+ * whose region tells of a device is taken from there, and left out of that device's files. Parts
+ * that a file assigns to chips (chips[] in it) are in its totals, and not shown apart. */
+
 /* Constant from its publication until it is put back. Arrays are ordered by device, pool and
- * (start, pid). */
+ * (start, pid); processes that are totals_only come last, ordered by pid. */
 struct tally_snapshot {
 	uint64_t realtime_ns;  /* when it was taken, since the epoch */
 	uint64_t monotonic_ns; /* likewise, CLOCK_MONOTONIC */

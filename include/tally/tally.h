@@ -71,7 +71,8 @@ enum tally_pool {
 /* `size` bytes were allocated under the name `buffer_id` (an address or handle). */
 void tally_alloc(uint32_t device, uint32_t pool, uint64_t buffer_id, uint64_t size);
 
-/* They were freed. `size` is what tally_alloc() was told; any thread may free. */
+/* They were freed. `size` is what tally_alloc() was told (who is not told it at a free keeps it in
+ * a table: ids.h); any thread may free. */
 void tally_free(uint32_t device, uint32_t pool, uint64_t buffer_id, uint64_t size);
 
 /* tally_free() with the time taken by tally_now() before the block was really given back, so that

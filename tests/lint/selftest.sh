@@ -154,10 +154,9 @@ see() # include path of producer/
 {
 	CC=${CC:-gcc} SEE_ring=-Iinclude SEE_consumer=-I. SEE_bench=-I. SEE_tests=-I. \
 		SEE_tests_fuzz=-I. SEE_producer_adapters_malloc=-Iring \
-		SEE_producer_adapters_tt_metal=-Iring \
-		SEE_consumer_cli=-Iring SEE_consumer_gateway=-Iring \
-		SEE_tests_prog=-Iring SEE_producer=$1 "$here/floors.sh" \
-		>out 2>&1
+		SEE_producer_adapters_tt_metal=-Iring SEE_consumer_cli=-Iring \
+		SEE_consumer_gateway=-Iring SEE_tests_prog=-Iring SEE_producer=$1 \
+		"$here/floors.sh" >out 2>&1
 }
 see -Iinclude || { echo 'floors.sh finds fault with a sound tree:'; cat out; status=1; }
 ! see -I. || { echo 'floors.sh passes though producer/ sees consumer/'; status=1; }

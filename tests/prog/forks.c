@@ -148,6 +148,39 @@ static void *fork_often(void *arg)
 	return arg;
 }
 
+/* The first push of all comes when a fork is under way, on another thread. */
+static void *push_first(void *arg)
+{
+	tally_alloc(0, TALLY_POOL_HEAP, 1, 1000000);
+	return arg;
+}
+
+static void push_beside(void)
+{
+	pthread_t thread;
+
+	CHECK(pthread_create(&thread, NULL, push_first, NULL) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+}
+
+static int corner_first_push_beside_a_fork(const char *argument)
+{
+	pid_t pid;
+
+	(void)argument;
+	CHECK(pthread_atfork(push_beside, NULL, NULL) == 0);
+	pid = fork();
+	if (pid == 0) {
+		tally_alloc(0, TALLY_POOL_HEAP, 2, 5);
+		_exit(0);
+	}
+	CHECK(ended_well(pid));
+	printf("1\n");
+	fflush(stdout);
+	getchar();
+	return 0;
+}
+
 static int corner_forks_at_once(const char *argument)
 {
 	pthread_t threads[FORKING_THREADS];
@@ -260,6 +293,7 @@ int main(int argc, char **argv)
 		{ "fork-at-instruction", corner_fork_at_instruction },
 #endif
 		{ "forks-at-once", corner_forks_at_once },
+		{ "first-push-beside-a-fork", corner_first_push_beside_a_fork },
 		{ "pool-reset", corner_pool_reset },
 		{ "plugin", corner_plugin },
 		{ NULL, NULL },

@@ -15,7 +15,7 @@
  *	                               itself
  *	fork                           "child PID": it has the next lines, until "exit"
  *
- * All else is answered by "done". It exits when its stdin ends.
+ * All else is answered by 0. It exits when its stdin ends.
  */
 #include <allocation_client.hpp>
 #include <cstdio>
@@ -31,6 +31,25 @@ namespace
 {
 
 typedef unsigned long long number;
+
+/* What the runtime's callers were compiled against. */
+[[maybe_unused]] constexpr struct {
+	bool (*is_enabled)();
+	void (*report_allocation)(int, uint64_t, uint8_t, uint64_t);
+	void (*report_deallocation)(int, uint64_t);
+	void (*report_cb_allocation)(int, uint64_t, uint64_t);
+	void (*report_cb_deallocation)(int, uint64_t, uint64_t);
+	void (*report_kernel_load)(int, uint64_t, uint64_t, uint8_t);
+	void (*report_kernel_unload)(int, uint64_t, uint64_t);
+} calls = {
+	AllocationClient::is_enabled,
+	AllocationClient::report_allocation,
+	AllocationClient::report_deallocation,
+	AllocationClient::report_cb_allocation,
+	AllocationClient::report_cb_deallocation,
+	AllocationClient::report_kernel_load,
+	AllocationClient::report_kernel_unload,
+};
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 
@@ -232,7 +251,7 @@ void answer(const char *line)
 	} else if (std::strcmp(line, "exit\n") == 0) {
 		std::exit(0);
 	} else if (!describe(line)) {
-		std::puts(act(line) ? "done" : "what?");
+		std::puts(act(line) ? "0" : "what?");
 	}
 	std::fflush(stdout);
 }

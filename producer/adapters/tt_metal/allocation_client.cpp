@@ -278,8 +278,6 @@ int AllocationClient::describe_device(int device_id, const DeviceDescription &de
 					   : product(description.grid_x, description.grid_y);
 	tally_device_info info = {};
 
-	if (!is_device(device_id))
-		return -EINVAL;
 	if (!enabled())
 		return -ENODEV;
 	info.name = description.name;

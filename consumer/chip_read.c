@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One file of a runtime's totals: opened, read, and not believed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <tally/abi.h>
+#include <unistd.h>
+
+#include "consumer/chips.h"
+#include "ring/entries.h"
+
+/* ---- What it says ---------------------------------------------------------------------------- */
+
+/* Another user's process is alive too, which kill() says by EPERM. */
+static bool is_alive(uint32_t pid)
+{
+	return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+}
+
+static void read_slot(const struct tally_chip_slot *slot, struct chip_slot *ret_slot)
+{
+	size_t n;
+
+	ret_slot->pid = tally_chip_low(slot->pid);
+	entries_printable(ret_slot->comm, sizeof(ret_slot->comm), (const char *)slot->name,
+			  sizeof(slot->name));
+	for (n = 0; n < TALLY_CHIP_POOLS; n++)
+		ret_slot->bytes[n] = (int64_t)slot->bytes[n];
+}
+
+/* The part of a total that is in no slot is that of processes that found none free, or was counted
+ * between two reads. Where nobody lives it was left by the dead; where the gateway counts, Tally
+ * knows better; and below zero it says that increments were lost. */
+static int64_t rest_of(const struct tally_chip_file *file, size_t pool)
+{
+	uint64_t sum = 0;
+	int64_t rest;
+	size_t n;
+
+	for (n = 0; n < TALLY_CHIP_SLOTS; n++)
+		if (tally_chip_low(file->slots[n].pid))
+			sum += file->slots[n].bytes[pool];
+	rest = (int64_t)(file->bytes[pool] - sum);
+	return rest > 0 ? rest : 0;
+}
+
+static void take(const struct tally_chip_file *file, struct chip_said *said)
+{
+	bool kept = file->mark == TALLY_CHIP_MARK;
+	size_t n;
+
+	said->device = tally_chip_low(file->device_id);
+	for (n = 0; n < TALLY_CHIP_SLOTS; n++) {
+		uint32_t pid = tally_chip_low(file->slots[n].pid);
+
+		/* Not a process group, nor everybody, to kill(). */
+		if ((int32_t)pid > 0 && file->slots[n].pid != tally_chip_slot_word(pid) &&
+		    is_alive(pid))
+			read_slot(&file->slots[n], &said->slots[said->slot_count++]);
+	}
+	for (n = 0; n < TALLY_CHIP_POOLS && said->slot_count && !kept; n++)
+		said->rest[n] = rest_of(file, n);
+	said->idle = kept && said->slot_count == 0;
+}
+
+/* ---- Whether it is one ----------------------------------------------------------------------- */
+
+static int not_ready(char why[CHIP_WHY_MAX], const char *how)
+{
+	snprintf(why, CHIP_WHY_MAX,
+		 "%s: a runtime's totals that are not ready yet; look again, and if they stay so, "
+		 "remove it when no runtime is starting",
+		 how);
+	return -EAGAIN;
+}
+
+static int check_version(uint32_t version, char why[CHIP_WHY_MAX])
+{
+	if (version == 0)
+		return not_ready(why, "version 0");
+	if (version == 1)
+		snprintf(
+			why, CHIP_WHY_MAX,
+			"version 1 of a runtime's totals, which this tally does not read (it reads "
+			"%d to %d); update the runtime, then remove the file",
+			TALLY_CHIP_VERSION_MIN, TALLY_CHIP_VERSION_MAX);
+	else if (version < TALLY_CHIP_VERSION_MIN || version > TALLY_CHIP_VERSION_MAX)
+		snprintf(why, CHIP_WHY_MAX,
+			 "version %" PRIu32
+			 " of a runtime's totals, which this tally does not read "
+			 "(it reads %d to %d); update tally, or remove the file if no runtime uses "
+			 "it",
+			 version, TALLY_CHIP_VERSION_MIN, TALLY_CHIP_VERSION_MAX);
+	else
+		return 0;
+	return -EPROTO;
+}
+
+static int check(const struct tally_chip_file *file, size_t size, char why[CHIP_WHY_MAX])
+{
+	uint32_t version = tally_chip_low(file->version);
+	int error = size < sizeof(version) ? not_ready(why, "empty") : check_version(version, why);
+
+	if (error)
+		return error;
+	if (size != sizeof(*file)) {
+		snprintf(why, CHIP_WHY_MAX,
+			 "version %" PRIu32 " of a runtime's totals has %zu bytes, this has %s%zu; "
+			 "remove it if no runtime uses it",
+			 version, sizeof(*file), size > sizeof(*file) ? "more than " : "",
+			 size > sizeof(*file) ? sizeof(*file) : size);
+		return -EBADMSG;
+	}
+	if (version >= TALLY_CHIP_VERSION_READY &&
+	    tally_chip_low(file->init_state) != TALLY_CHIP_READY)
+		return not_ready(why, "version 4");
+	if (tally_chip_low(file->device_id) >= TALLY_DEVICES) {
+		snprintf(why, CHIP_WHY_MAX,
+			 "a runtime's totals of device %" PRIu32 ", which is none; remove it if no "
+			 "runtime uses it",
+			 tally_chip_low(file->device_id));
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+/* All of it and a byte more, if there is one. */
+static int read_whole(int fd, struct tally_chip_file *file, size_t *ret_size)
+{
+	struct {
+		struct tally_chip_file file;
+		char more;
+	} room;
+	size_t size = 0;
+
+	memset(&room, 0, sizeof(room));
+	while (size < sizeof(room.file) + 1) {
+		ssize_t got = pread(fd, (char *)&room + size, sizeof(room.file) + 1 - size,
+				    (off_t)size);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		size += (size_t)got;
+	}
+	*file = room.file;
+	*ret_size = size;
+	return 0;
+}
+
+static int open_file(int dir_fd, const char *name, bool all_users, struct stat *ret_status,
+		     char why[CHIP_WHY_MAX])
+{
+	bool others;
+	int fd;
+
+	if (fstatat(dir_fd, name, ret_status, AT_SYMLINK_NOFOLLOW) != 0)
+		return -ENOENT;
+	others = ret_status->st_uid != geteuid();
+	if (others && !all_users)
+		return -ENOENT;
+	if (!S_ISREG(ret_status->st_mode)) {
+		snprintf(why, CHIP_WHY_MAX, "%s; remove it if nobody needs it",
+			 S_ISLNK(ret_status->st_mode) ? "a symbolic link" : "not a regular file");
+		return -EBADMSG;
+	}
+	fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	if (errno == EACCES && others)
+		snprintf(why, CHIP_WHY_MAX, "belongs to user %u; ask them, or be root",
+			 (unsigned int)ret_status->st_uid);
+	else if (errno == EACCES)
+		snprintf(why, CHIP_WHY_MAX, "its rights keep it from being read; chmod 600 it");
+	else
+		snprintf(why, CHIP_WHY_MAX, "%s", strerror(errno));
+	return -errno;
+}
+
+/* It may be another file than the one that was looked at. */
+static bool is_same(int fd, const struct stat *status)
+{
+	struct stat now;
+
+	return fstat(fd, &now) == 0 && now.st_dev == status->st_dev &&
+	       now.st_ino == status->st_ino && now.st_uid == status->st_uid && S_ISREG(now.st_mode);
+}
+
+int chip_read(int dir_fd, const char *name, bool all_users, struct chip_said *ret_said,
+	      char why[CHIP_WHY_MAX])
+{
+	struct tally_chip_file file;
+	struct stat status;
+	size_t size = 0;
+	int fd, error;
+
+	why[0] = '\0';
+	fd = open_file(dir_fd, name, all_users, &status, why);
+	if (fd < 0)
+		return fd;
+	if (!is_same(fd, &status))
+		error = -ENOENT; /* the next look knows more */
+	else
+		error = read_whole(fd, &file, &size);
+	close(fd);
+	if (!error)
+		error = check(&file, size, why);
+	else if (error != -ENOENT)
+		snprintf(why, CHIP_WHY_MAX, "%s", strerror(-error));
+	if (error)
+		return error;
+	memset(ret_said, 0, sizeof(*ret_said));
+	ret_said->uid = status.st_uid;
+	chips_parse(name, &ret_said->chip_id);
+	take(&file, ret_said);
+	return 0;
+}
