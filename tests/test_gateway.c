@@ -408,12 +408,12 @@ static void answers_are_about_ring_producers_too(void **state)
 	(void)state;
 	legacy_alloc(fd, 72, 5, 0, 1, 1000);
 	for (n = 1; n <= 20; n++) {
-		script_do(&script, text("alloc 5 0 %d 1", n));
+		job_do(&script, text("alloc 5 0 %d 1", n));
 		WAIT_FOR(legacy_ask(fd, 72, 5).dram == 1000 + (uint64_t)n);
 	}
 	legacy_alloc(fd, 72, 5, 0, 2, 500);
 	assert_int_equal(legacy_ask(fd, 72, 5).dram, 1520);
-	script_end(&script);
+	job_end_well(&script);
 	WAIT_FOR(legacy_ask(fd, 72, 5).dram == 1500);
 	close(fd);
 	gateway_end(&gateway);
@@ -434,7 +434,7 @@ static void device_info_is_what_processes_have_described(void **state)
 	size_t n;
 
 	(void)state;
-	script_do(&script, "describe 2 n300 Wormhole_B0 serial 0 12884901888");
+	job_do(&script, "describe 2 n300 Wormhole_B0 serial 0 12884901888");
 	for (n = 1; n < 4; n++) {
 		unsigned int layout = legacy_layouts[n], at = legacy_info_at(layout);
 		int fd = gateway_connect();
@@ -457,7 +457,7 @@ static void device_info_is_what_processes_have_described(void **state)
 		assert_int_equal(legacy_u32(reply, at + 32), 0);
 		close(fd);
 	}
-	script_end(&script);
+	job_end_well(&script);
 	gateway_end(&gateway);
 }
 

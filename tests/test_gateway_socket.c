@@ -266,7 +266,7 @@ static void what_a_killed_gateway_leaves_is_seen_and_another_takes_its_place(voi
 	legacy_alloc(fd, 112, 1, 0, 1, 7);
 	assert_int_equal(legacy_ask(fd, 112, 1).dram, 7);
 	close(fd);
-	end_pushing(&ring);
+	job_end_well(&ring);
 	gateway_end(&gateway);
 	remove_regions();
 }
