@@ -5,11 +5,20 @@
 #include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gateway.h"
 #include "source.h"
 
-enum { OPTION_SOCKET = 256, OPTION_MODE, OPTION_GROUP, OPTION_LOG }; /* have no letter */
+/* These have no letter. */
+enum {
+	OPTION_SOCKET = 256,
+	OPTION_MODE,
+	OPTION_GROUP,
+	OPTION_LOG,
+	OPTION_PUBLISH,
+	OPTION_PUBLISH_VERSION,
+};
 
 static bool parse_mode(const char *text, mode_t *ret_mode)
 {
@@ -54,6 +63,16 @@ static int parse_option(struct gateway_options *gateway, int option, char **argv
 	case OPTION_LOG:
 		gateway->log = true;
 		return 0;
+	case OPTION_PUBLISH:
+		if (!gateway->publish_version)
+			gateway->publish_version = 4;
+		return 0;
+	case OPTION_PUBLISH_VERSION:
+		if (strcmp(optarg, "3") != 0 && strcmp(optarg, "4") != 0)
+			return usage_error("gateway", "--publish-version is 3 or 4, not \"%s\"",
+					   optarg);
+		gateway->publish_version = (uint32_t)(*optarg - '0');
+		return 0;
 	case ':':
 		return usage_error("gateway", "%s needs a value", argv[optind - 1]);
 	default:
@@ -68,6 +87,8 @@ static int gateway_main(int argc, char **argv)
 		{ "group", required_argument, NULL, OPTION_GROUP },
 		{ "log", no_argument, NULL, OPTION_LOG },
 		{ "mode", required_argument, NULL, OPTION_MODE },
+		{ "publish", no_argument, NULL, OPTION_PUBLISH },
+		{ "publish-version", required_argument, NULL, OPTION_PUBLISH_VERSION },
 		{ "socket", required_argument, NULL, OPTION_SOCKET },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -95,6 +116,7 @@ static int gateway_main(int argc, char **argv)
 
 static const char help[] =
 	"usage: tally gateway [-a] [--socket PATH] [--mode MODE] [--group GROUP] [--log]\n"
+	"                     [--publish] [--publish-version 3|4]\n"
 	"\n"
 	"Serves programs that report to the allocation server by its socket, as they are: Tally\n"
 	"then shows each of them as a process that holds what it has reported, for as long as it\n"
@@ -106,6 +128,10 @@ static const char help[] =
 	"  --mode MODE      who may connect, in octal; default 0600, this user alone\n"
 	"  --group GROUP    the socket's group, with --mode 0660\n"
 	"  --log            print each event on stdout, as the allocation server did\n"
+	"  --publish        write what Tally sees into /dev/shm/tt_device_<chip>_memory, for readers\n"
+	"                   of the runtime's totals; never where a live runtime does it itself\n"
+	"  --publish-version 3|4\n"
+	"                   the same, in that version; default 4\n"
 	"\n"
 	"Exit status: 0 when ended by SIGTERM, 130 by SIGINT; 2 usage; 3 no such directory; 4 no\n"
 	"permission; 1 another server listens there, or another error.\n";

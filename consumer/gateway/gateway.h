@@ -28,6 +28,7 @@ struct gateway_options {
 	gid_t group; /* -1: as it comes */
 	bool log;
 	bool all_users;
+	uint32_t publish_version; /* 3 or 4; 0: totals are not published */
 };
 
 /* Serves until it is told to end by SIGINT, SIGTERM or SIGHUP: returns that signal's number. A

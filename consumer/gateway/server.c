@@ -194,6 +194,11 @@ static void say_begin(struct gateway *gateway)
 		gateway->options->path);
 }
 
+static void say_refused(void *gateway, const char *line)
+{
+	log_say(gateway, "not published: %s", line);
+}
+
 /* What was opened is closed by the caller. */
 static int begin(struct gateway *gateway)
 {
@@ -223,6 +228,12 @@ static int begin(struct gateway *gateway)
 		log_say(gateway, "%s", why);
 	else
 		error = watch(gateway, gateway->place.fd, &gateway->place);
+	if (error || !options->publish_version)
+		return error;
+	error = publishing_begin(options->publish_version, options->all_users, say_refused, gateway,
+				 &gateway->publishing);
+	if (error)
+		log_say(gateway, "totals cannot be published: %s", strerror(-error));
 	return error;
 }
 
@@ -232,6 +243,7 @@ static void end(struct gateway *gateway)
 		socket_remove(&gateway->place);
 	while (gateway->clients)
 		client_close(gateway->clients);
+	publishing_end(gateway->publishing);
 	if (gateway->aggregate.consumer)
 		aggregate_close(&gateway->aggregate);
 	tally_proxy_close(gateway->proxy);

@@ -12,6 +12,7 @@
 
 #include "aggregate.h"
 #include "gateway.h"
+#include "publishing.h"
 #include "socket.h"
 #include "spool.h"
 #include "wire.h"
@@ -54,6 +55,7 @@ struct gateway {
 	struct tally_proxy *proxy;
 	struct aggregate aggregate;
 	struct spool *out, *err;
+	struct publishing *publishing; /* or NULL */
 
 	struct client *clients;
 	struct client *waiting, *last_waiting; /* for a moment to pass; the first waits longest */

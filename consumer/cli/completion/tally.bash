@@ -11,7 +11,7 @@ _tally_options()
 	buffers) echo '-a --all-users -d --device -p --pid -P --pool --leaks --older-than --top --strict --json' ;;
 	events) echo '-a --all-users -d --device -p --pid -P --pool --min-size --max-size -n --count --strict --json' ;;
 	check) echo '-a --all-users -d --device -p --pid -P --pool --max-live --max-percent --no-leaks --max-lost --json' ;;
-	gateway) echo '-a --all-users --socket --mode --group --log' ;;
+	gateway) echo '-a --all-users --socket --mode --group --log --publish --publish-version' ;;
 	gc) echo '-n --dry-run --keep --json' ;;
 	doctor) echo '--json' ;;
 	esac

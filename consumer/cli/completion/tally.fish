@@ -43,5 +43,7 @@ complete -c tally -n '__fish_seen_subcommand_from gateway' -l socket -r -F -d 'W
 complete -c tally -n '__fish_seen_subcommand_from gateway' -l mode -x -d 'Who may connect'
 complete -c tally -n '__fish_seen_subcommand_from gateway' -l group -x -a '(__fish_complete_groups)' -d 'The group of the socket'
 complete -c tally -n '__fish_seen_subcommand_from gateway' -l log -d 'Print each event'
+complete -c tally -n '__fish_seen_subcommand_from gateway' -l publish -d 'Write totals for their readers'
+complete -c tally -n '__fish_seen_subcommand_from gateway' -l publish-version -x -a '3 4' -d 'Of the format'
 complete -c tally -n '__fish_seen_subcommand_from gc' -s n -l dry-run -d 'Remove nothing'
 complete -c tally -n '__fish_seen_subcommand_from gc' -l keep -x -d 'The newest of each user'
