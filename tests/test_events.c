@@ -262,11 +262,9 @@ static void limit_memory(size_t more)
 
 static void record_without_memory_is_lost_and_counted(void **state)
 {
-	struct job job = keeper_start("TALLY_RING=131072", "TALLY_LANES=1");
+	struct job job;
 	uint64_t count = 0, lost;
-	struct tally_consumer_options options = { .pid = (uint32_t)job.pid,
-						  .event = count_event,
-						  .event_arg = &count };
+	struct tally_consumer_options options = { .event = count_event, .event_arg = &count };
 	struct tally_consumer *consumer = NULL;
 	const struct tally_snapshot *now;
 
@@ -274,6 +272,8 @@ static void record_without_memory_is_lost_and_counted(void **state)
 	if (UNDER_ASAN)
 		SKIP("memory cannot be limited here");
 	SKIP_EMULATED("limited memory");
+	job = keeper_start("TALLY_RING=131072", "TALLY_LANES=1");
+	options.pid = (uint32_t)job.pid;
 	assert_int_equal(watch_open(&options, &consumer), 0);
 	job_do(&job, "alloc 1 0 1 10 100000");
 	limit_memory(1 << 20);
