@@ -3,9 +3,11 @@
 #include "consumer/chips.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "consumer/attach.h"
@@ -24,23 +26,64 @@ bool chips_parse(const char *name, uint64_t *ret_chip_id)
 	return true;
 }
 
-static struct chip *find(const struct chips *chips, const char *name)
+/* Where it is, or would be. */
+static size_t find(const struct chips *chips, uint64_t id)
 {
-	size_t n;
+	size_t first = 0, end = chips->count;
 
-	for (n = 0; n < chips->count; n++)
-		if (strcmp(chips->all[n]->name, name) == 0)
-			return chips->all[n];
-	return NULL;
+	while (first < end) {
+		size_t middle = (first + end) / 2;
+
+		if (chips->all[middle]->id < id)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first;
 }
 
-int chips_note(struct chips *chips, const char *name, uint64_t look)
+/* Root who asks for a process asks for it whosever it is. */
+static bool is_everybodys(const struct attach *attach)
 {
-	struct chip *chip = find(chips, name);
-	struct chip **all;
+	return attach->options.all_users || (attach->options.pid != 0 && geteuid() == 0);
+}
 
-	if (chip) {
-		chip->look = look;
+static bool is_strange(const struct attach *attach, const char *name)
+{
+	struct stat status;
+
+	return !is_everybodys(attach) &&
+	       (fstatat(dirfd(attach->dir), name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+		status.st_uid != geteuid());
+}
+
+static void refuse_more(const struct attach *attach, struct chips *chips, const char *name)
+{
+	struct tally_refusal refusal = {
+		.name = name,
+		.error = -ENOSPC,
+		.message = "is one of more than 1,024 such files; not all are read",
+	};
+
+	if (!chips->full && attach->options.refused)
+		attach->options.refused(attach->options.refused_arg, &refusal);
+	chips->full = true;
+}
+
+int chips_note(struct attach *attach, const char *name, uint64_t id)
+{
+	struct chips *chips = &attach->chips;
+	size_t at = find(chips, id);
+	struct chip *chip, **all;
+
+	if (at < chips->count && chips->all[at]->id == id) {
+		chips->all[at]->look = attach->look;
+		return 0;
+	}
+	if (is_strange(attach, name))
+		return 0;
+	if (chips->count == CHIPS_MAX) {
+		refuse_more(attach, chips, name);
 		return 0;
 	}
 	all = known_room(chips->all, chips->count, &chips->room);
@@ -51,9 +94,12 @@ int chips_note(struct chips *chips, const char *name, uint64_t look)
 	if (!chip)
 		return -ENOMEM;
 	snprintf(chip->name, sizeof(chip->name), "%s", name);
-	chip->look = look;
+	chip->id = id;
+	chip->look = attach->look;
 	chip->error = -ENOENT; /* nothing is known yet */
-	chips->all[chips->count++] = chip;
+	memmove(&all[at + 1], &all[at], (chips->count - at) * sizeof(*all));
+	all[at] = chip;
+	chips->count++;
 	return 0;
 }
 
@@ -89,10 +135,8 @@ static void refuse(const struct attach *attach, struct chip *chip, const char *w
 
 void chips_look(struct attach *attach)
 {
-	/* Root who asks for a process asks for it whosever it is. Whether a file that cannot be
-	 * read has something of it nobody can say. */
-	bool one = attach->options.pid != 0;
-	bool all_users = attach->options.all_users || (one && geteuid() == 0);
+	/* Whether a file that cannot be read has something of that one process nobody can say. */
+	bool one = attach->options.pid != 0, all_users = is_everybodys(attach);
 	struct chips *chips = &attach->chips;
 	char why[CHIP_WHY_MAX];
 	size_t n;

@@ -39,6 +39,7 @@ struct chip_said {
 
 struct chip {
 	char name[TALLY_CHIP_FILE_NAME_MAX];
+	uint64_t id;   /* of its name */
 	uint64_t look; /* the last one that saw it in the directory */
 	int error;     /* of the last look; 0: `said` is of it */
 	int told;      /* the error that the host was told of */
@@ -55,9 +56,10 @@ struct chip_part {
 };
 
 struct chips {
-	bool on; /* they are asked for */
-	struct chip **all;
+	bool on;	   /* they are asked for */
+	struct chip **all; /* in order of their ids */
 	size_t count, room;
+	bool full; /* the host was told */
 	struct chip_part *parts;
 	size_t part_count, part_room;
 };
@@ -67,8 +69,12 @@ struct attach; /* consumer/attach.h */
 /* Whether a name is that of such a file; which chip's. */
 bool chips_parse(const char *name, uint64_t *ret_chip_id);
 
+/* So many files are read, and of those of other users who were not asked for no note is taken:
+ * anybody may make files of such names. */
+#define CHIPS_MAX 1024
+
 /* The directory has a file of that name, at this look. 0 or -ENOMEM. */
-int chips_note(struct chips *chips, const char *name, uint64_t look);
+int chips_note(struct attach *attach, const char *name, uint64_t id);
 void chips_forget(struct chips *chips, uint64_t look);
 
 /* Reads all of them. Those that are refused are told of once. */

@@ -75,7 +75,7 @@ static int visit(struct attach *attach, const char *name, uint64_t ino)
 	uint64_t chip_id;
 
 	if (attach->chips.on && chips_parse(name, &chip_id))
-		return chips_note(&attach->chips, name, attach->look);
+		return chips_note(attach, name, chip_id);
 	if (known) {
 		known->look = attach->look;
 		if (known->state != KNOWN_LATER && known->state != KNOWN_EMPTY &&

@@ -208,6 +208,61 @@ static void a_file_that_comes_and_goes_is_followed(void **state)
 	end();
 }
 
+static size_t told, told_of_more;
+
+static void count_refusals(void *arg, const struct tally_refusal *refusal)
+{
+	(void)arg;
+	told++;
+	told_of_more += strstr(refusal->message, "more than 1,024") != NULL;
+}
+
+/* Files of so many names, that are no totals; uid: whose, 0: ours. */
+static void make_files(int from, int until, uid_t uid)
+{
+	for (; from < until; from++) {
+		char *path = chip_path((uint64_t)from);
+
+		write_file(path, "x", 1);
+		if (uid)
+			assert_int_equal(chown(path, uid, uid), 0);
+	}
+}
+
+/* Anybody can make files of such names; they cost neither time nor memory without an end. */
+static void files_by_the_thousand_are_not_all_taken_note_of(void **state)
+{
+	struct tally_consumer_options options = { .refused = count_refusals };
+	struct tally_consumer *other;
+
+	(void)state;
+	told = told_of_more = 0;
+	make_files(0, 1100, 0);
+	assert_int_equal(watch_open(&options, &other), 0);
+	assert_int_equal(told, 1025);
+	assert_int_equal(told_of_more, 1);
+	watch_put(watch_look(other));
+	assert_int_equal(told, 1025);
+	watch_close(other);
+}
+
+static void other_users_files_take_no_room(void **state)
+{
+	struct tally_consumer_options options = { .refused = count_refusals };
+	struct tally_consumer *other;
+
+	(void)state;
+	if (geteuid() != 0)
+		SKIP("no files of others can be made");
+	told = told_of_more = 0;
+	make_files(0, 1100, 65534);
+	make_files(1100, 1103, 0);
+	assert_int_equal(watch_open(&options, &other), 0);
+	assert_int_equal(told, 3);
+	assert_int_equal(told_of_more, 0);
+	watch_close(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +270,8 @@ int main(void)
 		TEST(a_file_that_is_cut_and_grows_while_it_is_read_is_no_fault),
 		TEST(what_is_no_file_is_refused_and_not_waited_for),
 		TEST(a_file_that_comes_and_goes_is_followed),
+		TEST(files_by_the_thousand_are_not_all_taken_note_of),
+		TEST(other_users_files_take_no_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

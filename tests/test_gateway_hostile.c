@@ -364,6 +364,24 @@ static void without_descriptors_who_comes_is_turned_away_and_who_is_there_is_ser
 	gateway_end(&gateway);
 }
 
+/* There is no room for what it becomes; what it was is gone all the same. */
+static void id_that_becomes_what_is_not_counted_is_no_longer_what_it_was(void **state)
+{
+	struct job gateway = gateway_start(NULL);
+	int client = gateway_connect(), device;
+
+	(void)state;
+	for (device = 64; device < 64 + 576; device++)
+		legacy_alloc(client, 72, device, 0, 5, 10);
+	assert_int_equal(legacy_ask(client, 72, 70).dram, 10);
+	legacy_alloc(client, 72, 70, 1, 5, 10);
+	assert_int_equal(legacy_ask(client, 72, 70).dram, 0);
+	assert_int_equal(legacy_ask(client, 72, 70).l1, 0);
+	assert_int_equal(legacy_ask(client, 72, 71).dram, 10);
+	close(client);
+	gateway_end(&gateway);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +397,7 @@ int main(void)
 		TEST(the_limits_on_clients_are_said_and_harm_nobody),
 		TEST(a_client_of_all_devices_takes_none_from_the_next),
 		TEST(without_descriptors_who_comes_is_turned_away_and_who_is_there_is_served),
+		TEST(id_that_becomes_what_is_not_counted_is_no_longer_what_it_was),
 	};
 
 	return cmocka_run_group_tests_name("gateway hostile", tests, NULL, NULL);

@@ -74,6 +74,25 @@ static void totals_of_a_live_runtime_are_left_to_it(void **state)
 	unlink(text("%s/tt_device_4_memory", test_dir));
 }
 
+/* Numbers that a client sends make no files without an end. */
+static void of_very_many_devices_some_are_published(void **state)
+{
+	struct job gateway = gateway_start(LIST("--publish"));
+	int client = gateway_connect(), device, files = 0;
+
+	(void)state;
+	for (device = 0; device < 300; device++)
+		legacy_alloc(client, 72, device, 0, 1, 10);
+	assert_int_equal(legacy_ask(client, 72, 299).dram, 10);
+	WAIT_FOR(strstr(gateway_said(&gateway), "nor are others: 256 are, the most"));
+	WAIT_FOR(published(200, DRAM_AT) == 10);
+	for (device = 0; device < 300; device++)
+		files += unlink(text("%s/tt_device_%d_memory", test_dir, device)) == 0;
+	assert_int_equal(files, 256);
+	close(client);
+	gateway_end(&gateway);
+}
+
 static void versions_that_are_none_are_refused(void **state)
 {
 	struct outcome outcome = run_tally(LIST("gateway", "--publish-version", "2"));
@@ -88,6 +107,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(totals_of_clients_are_published_as_they_move),
 		TEST(totals_of_a_live_runtime_are_left_to_it),
+		TEST(of_very_many_devices_some_are_published),
 		TEST(versions_that_are_none_are_refused),
 	};
 

@@ -374,6 +374,9 @@ static void a_runtime_that_came_and_was_killed_between_two_looks_leaves_nothing(
 	assert_int_equal(json_number(json, "totals/dram"), 71);
 	assert_int_equal(json_number(json, "reference_count"), 1);
 	assert_int_equal(json_array_size(json_get(json, "processes")), 1);
+	publish_dram(3, 100001, 72);
+	json = publish_read(3);
+	assert_int_equal(json_number(json_array_get(json_get(json, "chips"), 0), "dram"), 72);
 	publish_end();
 }
 

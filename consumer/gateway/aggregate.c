@@ -189,11 +189,7 @@ static void look(struct aggregate *aggregate)
 
 static void freshen(struct aggregate *aggregate)
 {
-	uint64_t old_ns = aggregate->look_ns * LOOK_SHARE;
-
-	if (old_ns > GATEWAY_FRESH_MS * 1000000ull)
-		old_ns = GATEWAY_FRESH_MS * 1000000ull;
-	if (now_ns() - aggregate->looked_ns > old_ns)
+	if (now_ns() - aggregate->looked_ns > aggregate->look_ns * LOOK_SHARE)
 		look(aggregate);
 }
 

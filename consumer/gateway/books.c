@@ -125,8 +125,13 @@ static void allocated(struct client *client, const struct wire_message *message)
 	struct tally_id_entry was;
 	int known = aggregate_admit(&client->gateway->aggregate, entry.device, entry.pool & 255);
 
-	if (!known)
+	if (!known) {
 		known = put(client, &entry, &was);
+	} else if (tally_ids_take(client->ids, entry.device, (enum tally_id_kind)entry.kind,
+				  entry.id, &was) == 1) {
+		client->reallocations++;
+		release(client, &was); /* what it was is gone, wherever it is now */
+	}
 	if (known < 0) {
 		if (client->untracked++ == 0)
 			log_about(client,

@@ -181,14 +181,16 @@ static uint32_t raise_slots(struct tally_chip_file *file, const struct digest *d
 static bool move_total(struct chip_hold *hold, size_t pool, uint64_t value)
 {
 	struct tally_chip_file *file = hold->file;
-	uint64_t old = hold->last[pool], part = old;
+	uint64_t before = hold->last[pool], old = before, part = before;
 
 	while (!swap(&file->bytes[pool], &old, value))
-		if (old > hold->last[pool] || get(&file->reference_count) != hold->references)
+		if (old > before || get(&file->reference_count) != hold->references)
 			return false;
 	hold->last[pool] = value;
-	/* It is all on this chip. Should somebody have counted there, it shows in the total. */
-	swap(&file->chips[0].bytes[pool], &part, value);
+	/* It is all on this chip, whatever readers have taken off there. Should somebody have
+	 * counted there, it shows in the total. */
+	while (!swap(&file->chips[0].bytes[pool], &part, value) && part <= before)
+		;
 	return true;
 }
 

@@ -31,6 +31,7 @@ struct publish {
 	void *say_arg;
 	struct chip **chips; /* in the order of their appearance */
 	size_t count, room;
+	bool full; /* said */
 };
 
 int publish_open(const char *dir, uint32_t version, publish_say say, void *say_arg,
@@ -69,6 +70,18 @@ static struct chip *find(const struct publish *publish, const struct digest *dig
 		    publish->chips[n]->chip_id == digest->chip_id)
 			return publish->chips[n];
 	return NULL;
+}
+
+static void say_full(struct publish *publish, const struct digest *digest)
+{
+	char line[CHIP_LINE_MAX];
+
+	if (publish->full || !publish->say)
+		return;
+	publish->full = true;
+	snprintf(line, sizeof(line), "device %u is not published, nor are others: %d are, the most",
+		 digest->device, PUBLISH_CHIPS_MAX);
+	publish->say(publish->say_arg, line);
 }
 
 static struct chip *add(struct publish *publish, const struct digest *digest)
@@ -218,6 +231,10 @@ int publish_update(struct publish *publish, const struct tally_snapshot *snapsho
 	for (n = 0; n < digests.count; n++) {
 		struct chip *chip = find(publish, &digests.all[n]);
 
+		if (!chip && publish->count == PUBLISH_CHIPS_MAX) {
+			say_full(publish, &digests.all[n]);
+			continue;
+		}
 		if (!chip)
 			chip = add(publish, &digests.all[n]);
 		if (!chip) {

@@ -24,6 +24,9 @@
 #include <stdint.h>
 #include <tally/consumer.h>
 
+/* So many files at most; devices beyond are refused, with a line about the first. */
+#define PUBLISH_CHIPS_MAX 256
+
 struct publish;
 
 /* Told once each time that the reason becomes another: "device 3: ...", one line. */

@@ -3,6 +3,7 @@
 #include "spool.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -40,7 +41,9 @@ static void write_all(int fd, const char *bytes, size_t size)
 	while (size) {
 		ssize_t done = write(fd, bytes, size);
 
-		if (done < 0 && errno != EINTR && errno != EAGAIN)
+		if (done < 0 && errno == EAGAIN) /* others have made it so */
+			poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1);
+		else if (done < 0 && errno != EINTR)
 			return;
 		if (done < 0)
 			continue;
