@@ -15,8 +15,8 @@
  *
  * One thread at a time uses a proxy and its clients. Not for fork children: a child must neither
  * use nor close what its parent opened, and as long as one lives that has not called exec the
- * clients live, too, whatever became of the server. Nothing is printed, errno is kept; calls return 0 or a
- * negative errno, outputs are untouched on failure.
+ * clients live, too, whatever became of the server. Nothing is printed, errno is kept; calls return
+ * 0 or a negative errno, outputs are untouched on failure.
  */
 #ifndef TALLY_PROXY_H
 #define TALLY_PROXY_H
