@@ -195,6 +195,38 @@ static void after_a_loss_rows_are_unsure_until_new_ones_come(void **state)
 	job_end_well(&job);
 }
 
+static bool note_first(void *arg, const struct tally_buffer *buffer)
+{
+	if (buffer->buffer_id == 1)
+		*(bool *)arg = buffer->unsure;
+	return true;
+}
+
+static bool is_first_unsure(struct tally_consumer *consumer)
+{
+	bool unsure = false;
+
+	tally_buffers_each(consumer, note_first, &unsure);
+	return unsure;
+}
+
+/* However far the next look is. */
+static void loss_is_known_of_rows_as_soon_as_it_is_met(void **state)
+{
+	struct job job = keeper_start("TALLY_RING=64", NULL);
+	struct tally_consumer *consumer = keeper_watch(job.pid);
+
+	(void)state;
+	job_do(&job, "alloc 1 0 1 10");
+	keeper_look(consumer);
+	assert_int_equal(tally_consumer_start(consumer, 3600000), 0);
+	assert_false(is_first_unsure(consumer));
+	do
+		job_do(&job, "alloc 1 0 1000 10 5000");
+	while (!is_first_unsure(consumer)); /* or the test runs out of time */
+	job_end_well(&job);
+}
+
 /* What was there before the first event, and what is given back to nobody's knowledge, is none of
  * the count's business: the latest record by time tells. */
 static void rows_go_by_the_latest_record_also_where_others_are_missing(void **state)
@@ -338,6 +370,7 @@ int main(void)
 		TEST(who_comes_late_says_what_is_incomplete),
 		TEST(who_comes_before_the_first_event_misses_nothing),
 		TEST(after_a_loss_rows_are_unsure_until_new_ones_come),
+		TEST(loss_is_known_of_rows_as_soon_as_it_is_met),
 		TEST(rows_go_by_the_latest_record_also_where_others_are_missing),
 		TEST(what_finds_no_room_is_counted),
 		TEST(tags_and_sizes_are_added_up),
