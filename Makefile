@@ -10,8 +10,9 @@
 #	consumer/*.c                  libtally-consumer.a, libtally-consumer.so
 #	consumer/cli/*.c              tally
 #	consumer/gateway/*.c          part of tally
-#	bench/NAME.c                  bench/NAME, each with bench/harness.c and bench/pair.c
+#	bench/NAME.c                  bench/NAME, each with bench/harness/*.c
 #	bench/NAME.cpp                likewise, with libtally-tt-metal.a
+#	bench/contenders/NAME.c, .cpp bench/contenders/NAME.so, if what it needs is installed
 #	tests/test_NAME.c             tests/test_NAME, each with tests/support*.c: cmocka programs
 #	tests/crash_NAME.c            tests/crash_NAME, likewise: death at every instruction
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
@@ -44,7 +45,8 @@ Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format bench install
+.PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format install
+.PHONY: bench bench-deps
 .PHONY: crash crash-long model model-long fuzz fuzz-run campaign-shared clean help
 all:
 
@@ -61,12 +63,14 @@ FLOORS.consumer/cli :=
 FLOORS.consumer/gateway :=
 FLOORS.consumer/example :=
 FLOORS.bench := ring producer consumer bench
+FLOORS.bench/harness := bench
+FLOORS.bench/contenders := ring bench
 FLOORS.tests := ring producer consumer tests
 FLOORS.tests/prog := tests
 FLOORS.tests/fuzz := ring producer consumer tests
 FOLDERS := ring producer producer/adapters/malloc producer/adapters/tt_metal consumer consumer/cli \
 	consumer/gateway \
-	consumer/example bench tests tests/prog tests/fuzz
+	consumer/example bench bench/harness bench/contenders tests tests/prog tests/fuzz
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
 # Internal calls to exported functions stay calls within the library. Other linkers than that of
@@ -98,6 +102,8 @@ FLAGS.consumer/cli := -fPIE -Iconsumer/cli -Iconsumer/gateway
 FLAGS.consumer/gateway := -fPIE -Iconsumer/gateway
 FLAGS.consumer/example := -fPIC
 FLAGS.bench := -fPIE $(PLACES)
+FLAGS.bench/harness := -fPIE $(PLACES)
+FLAGS.bench/contenders := -fPIC
 FLAGS.tests := -fPIE $(PLACES)
 FLAGS.tests/prog := -fPIC $(PLACES)
 FLAGS.tests/fuzz := -fPIE
@@ -118,8 +124,8 @@ comma := ,
 # A goal that is a job installs what it needs before anything is compiled; `make` alone does not.
 jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
-	bench crash crash-long fuzz campaign-shared),deps)
-DEPS := build $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
+	bench bench-deps crash crash-long fuzz campaign-shared),deps)
+DEPS := build $(if $(call jobs,bench bench-deps),bench) $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
 	$(if $(call jobs,check-asan check-tsan fuzz),san) \
 	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
@@ -239,7 +245,7 @@ $(foreach f,ring producer consumer consumer/gateway,$(eval $(call inside,$(f))))
 TALLY := $(BUILD)/tally
 MAN_PAGES := $(patsubst consumer/cli/%.scd,$(BUILD)/man/%,$(wildcard consumer/cli/*.scd))
 names = $(patsubst %.c,$(BUILD)/%,$(call sources,$(1)))
-BENCHES := $(filter-out %/harness %/pair,$(call names,bench))
+BENCHES := $(call names,bench)
 TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/test_*.c)))
 CRASHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/crash_*.c)))
 PROG_STATIC := $(filter $(BUILD)/tests/prog/static_%,$(call names,tests/prog))
@@ -250,6 +256,8 @@ names_cxx = $(if $(ARM64),,$(patsubst %.cpp,$(BUILD)/%,$(call cxx_sources,$(1)))
 PROGS_CXX := $(call names_cxx,tests/prog)
 PROGS_CLANG := $(PROGS_CXX:%=%_clang)
 BENCHES_CXX := $(call names_cxx,bench)
+CONTENDERS := $(patsubst %,$(BUILD)/%.so,$(sort $(basename $(wildcard bench/contenders/*.c \
+	bench/contenders/*.cpp))))
 ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS) $(EXAMPLES) $(PROGS_CXX) $(PROGS_CLANG)
 
 all: $(LIBRARIES) $(TALLY) $(MAN_PAGES)
@@ -273,10 +281,24 @@ $(TALLY): $(call objects,consumer/cli) $(call objects,consumer/gateway) $(LIB).a
 		-ljansson -lncursesw -ltinfo)
 
 # As an application uses it: the push goes through libtally.so.
-$(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(LIB).so $(INSIDE) \
-		$(filter %/harness.o %/pair.o,$(call objects,bench))
+$(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(call objects,bench/harness) $(LIB).so $(INSIDE)
 	$(call link,-pie $(rpath_bench),$(LIB).so $(OBJ)/consumer.a \
-		$(OBJ)/ring.a $(LIBS_CONSUMER) -lm)
+		$(OBJ)/ring.a $(LIBS_CONSUMER) -ljansson -lm)
+
+# Those whose package is not installed leave NAME.absent, and are tried again by the next make.
+contender = CONTENDER_RING=$(OBJ)/ring.a bench/contenders/build.sh $< $@
+contender_flags = -MMD -MP -MF $(@:.so=.d) -MT $@
+$(BUILD)/bench/contenders/%.so: bench/contenders/%.c bench/contenders/build.sh Makefile \
+		$(OBJ)/ring.a | $(READY) $(floor_links)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(contender) $(compile) $(contender_flags)
+$(BUILD)/bench/contenders/%.so: bench/contenders/%.cpp bench/contenders/build.sh Makefile \
+		| $(READY) $(floor_links)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(contender) $(CXX) $(compile_cxx) $(contender_flags)
+-include $(CONTENDERS:.so=.d)
 
 $(TESTS) $(CRASHES): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(INSIDE) \
 		$(filter $(OBJ)/tests/support%,$(call objects,tests))
@@ -301,9 +323,9 @@ $(PROGS_CLANG): $(BUILD)/%_clang: %.cpp $(call cxx_sources,$(TT)) $(LIB).so \
 	$(Q)clang++ $(compile_cxx) $(LINK) -pie $(rpath_prog) $(LDFLAGS) -o $@ $(filter %.cpp,$^) \
 		$(LIB).so
 $(BENCHES_CXX): private CC := $(CXX)
-$(BENCHES_CXX): $(BUILD)/bench/%: $(PLAIN)/bench/%.o $(LIB).so $(TT_LIB) \
-		$(filter %/harness.o,$(call objects,bench))
-	$(call link,-pie $(rpath_bench),$(TT_LIB) $(LIB).so -lm)
+$(BENCHES_CXX): $(BUILD)/bench/%: $(PLAIN)/bench/%.o $(call objects,bench/harness) $(LIB).so \
+		$(TT_LIB)
+	$(call link,-pie $(rpath_bench),$(TT_LIB) $(LIB).so -ljansson -lm)
 
 # Figures of a long run, on any machine.
 CAMPAIGN := $(BUILD)/tests/campaign_shared
@@ -382,9 +404,15 @@ lint: all
 format: deps
 	$(Q)tests/lint/format.sh -i
 
-bench: $(BENCHES) $(BENCHES_CXX) $(TALLY)
-	$(Q)status=0; for b in $(BENCHES) $(BENCHES_CXX); do \
-		echo "== $$b"; $$b || status=1; done; exit $$status
+# Packages of the contenders.
+bench-deps: deps
+
+# Figures as tables, and all of them in $(BUILD)/bench/results.json. BENCH='push throughput' runs
+# these alone, BENCH_FLAGS=--quick in seconds.
+BENCH ?= $(notdir $(BENCHES) $(BENCHES_CXX))
+BENCH_FLAGS ?=
+bench: $(BENCHES) $(BENCHES_CXX) $(CONTENDERS) $(TALLY)
+	$(Q)BUILD=$(BUILD) bench/run.sh $(BENCH_FLAGS) -- $(BENCH)
 
 PUSHES ?= 100000000
 campaign-shared: $(CAMPAIGN)
@@ -432,7 +460,8 @@ help:
 	@echo 'make fuzz       fuzz targets on their corpus, then FUZZ_S seconds on new inputs'
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C and C++ sources'
-	@echo 'make bench      build and run the benchmarks'
+	@echo 'make bench      install the contenders, build and run the benchmarks'
+	@echo 'make bench-deps install the contenders, and nothing else'
 	@echo 'make campaign-shared   load the shared ring with PUSHES=100000000 and print figures'
 	@echo 'make install    to PREFIX ($(PREFIX)), under DESTDIR'
 	@echo 'make deps       install missing packages, and nothing else'

@@ -10,9 +10,8 @@
 #include <tally/ids.h>
 #include <tally/tally.h>
 
-extern "C" {
-#include "bench/harness.h"
-}
+#include "bench/harness/figure.h"
+#include "bench/harness/print.h"
 
 using tt::tt_metal::AllocationClient;
 
@@ -22,11 +21,11 @@ namespace
 constexpr uint64_t PAIRS = 4000;  /* so few that a sample is seldom interrupted */
 constexpr uint64_t HELD = 100000; /* live meanwhile, in the last figure */
 
-figure off = { "report pair when off", "ns", {}, {}, 0 };
-figure bare = { "bare pair: tally_alloc, tally_free", "ns", {}, {}, 0 };
-figure table = { "bare pair of the table: put, take", "ns", {}, {}, 0 };
-figure pair = { "report pair", "ns", {}, {}, 0 };
-figure pair_held = { "report pair, 100,000 others live, random ids", "ns", {}, {}, 0 };
+figure off = { "report pair when off", "ns", {}, nullptr, 0, 0, 0 };
+figure bare = { "bare pair: tally_alloc, tally_free", "ns", {}, nullptr, 0, 0, 0 };
+figure table = { "bare pair of the table: put, take", "ns", {}, nullptr, 0, 0, 0 };
+figure pair = { "report pair", "ns", {}, nullptr, 0, 0, 0 };
+figure pair_held = { "report pair, 100,000 others live, random ids", "ns", {}, nullptr, 0, 0, 0 };
 
 tally_ids *ids;
 

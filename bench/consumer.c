@@ -19,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/harness.h"
+#include "bench/harness/figure.h"
+#include "bench/harness/print.h"
 #include "bench/push_pairs.h"
 
 #define RING 65536u

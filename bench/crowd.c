@@ -19,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/harness.h"
+#include "bench/harness/figure.h"
+#include "bench/harness/print.h"
 
 #define PROCESSES 256
 #define DEVICES 64

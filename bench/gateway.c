@@ -15,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/harness.h"
+#include "bench/harness/figure.h"
+#include "bench/harness/print.h"
 
 #define LAYOUT 128
 #define CONNECTIONS 1000

@@ -2,8 +2,7 @@
 /* What a push costs, and how fast a lane is drained: the first question about a ring.
  *
  * Everything is measured in each round, one after the other on one processor, so that ratios hold
- * whatever the machine is doing. The floor is what any recorder has to pay: reading a timestamp and
- * storing 64 bytes, into a ring of the same size as a lane's.
+ * whatever the machine is doing. The floor is that of bench/floor.h.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -12,25 +11,33 @@
 #include <sys/mman.h>
 #include <tally/tally.h>
 
-#include "bench/harness.h"
+#include "bench/floor.h"
+#include "bench/harness/result.h"
 #include "bench/push_pairs.h"
-#include "ring/clock.h"
 #include "ring/lane.h"
 #include "ring/region.h"
 
 #define CALLS 50000
-#define FLOOR_SLOTS 2048 /* a default lane's */
 #define DRAIN_LOG2 16	 /* records per drain */
 #define DRAINS 51
 
-static struct figure empty = { .name = "empty call", .unit = "ns" };
-static struct figure off = { .name = "push when off", .unit = "ns" };
-static struct figure store = { .name = "floor: timestamp and 64-byte store", .unit = "ns" };
-static struct figure push = { .name = "push", .unit = "ns" };
-static struct figure push_given = { .name = "push, timestamp given", .unit = "ns" };
-static struct figure push_devices = { .name = "push, 64 devices in turn", .unit = "ns" };
-static struct figure drain = { .name = "drain of a lane another core filled",
-			       .unit = "M records/s" };
+static const struct question cost = { .id = "push_cost",
+				      .words = "What does a push cost?",
+				      .unit = "ns",
+				      .base = FLOOR };
+static const struct question draining = { .id = "lane_drain",
+					  .words = "How fast is a lane drained that another "
+						   "processor has filled?",
+					  .unit = "M records/s",
+					  .more = true };
+
+static struct figure empty = { .name = "empty call" };
+static struct figure off = { .name = "push when off" };
+static struct figure store = { .name = FLOOR };
+static struct figure push = { .name = "push" };
+static struct figure push_given = { .name = "push, timestamp given" };
+static struct figure push_devices = { .name = "push, 64 devices in turn" };
+static struct figure drain = { .name = "drain" };
 
 /* ---- One processor --------------------------------------------------------------------------- */
 
@@ -93,18 +100,13 @@ static double time_push_devices(void)
 
 static double time_floor(void)
 {
-	static uint64_t slots[FLOOR_SLOTS][8] __attribute__((aligned(64)));
+	static struct floor_ring ring;
 	enum tally_clock clock = clock_choose();
 	double start = now_ns();
-	uint64_t i, word;
+	uint64_t i;
 
-	for (i = 0; i < CALLS; i++) {
-		volatile uint64_t *slot = slots[i & (FLOOR_SLOTS - 1)];
-
-		slot[0] = clock_ticks(clock);
-		for (word = 1; word < 8; word++)
-			slot[word] = i;
-	}
+	for (i = 0; i < CALLS; i++)
+		floor_store(&ring, clock, i);
 	return (now_ns() - start) / CALLS;
 }
 
@@ -123,6 +125,30 @@ static void round_of_pushes(void)
 	time_push_devices();
 	figure_time(&push_devices, time_push_devices);
 	tally_shutdown();
+}
+
+static void rounds_of_pushes(void)
+{
+	size_t rounds = bench_rounds(ROUNDS), i;
+
+	for (i = 0; i < rounds; i++) {
+		bench_progress("rounds of pushes", i, rounds);
+		round_of_pushes();
+	}
+	result_figure(&cost, &empty);
+	result_figure(&cost, &store);
+	result_figure(&cost, &off);
+	result_figure(&cost, &push);
+	result_figure(&cost, &push_given);
+	result_figure(&cost, &push_devices);
+	result_goal(&cost, &(struct goal){ .words = "push when off - empty call",
+					   .value = figure_difference(&off, &empty),
+					   .unit = "ns",
+					   .limit = 1 });
+	result_goal(&cost, &(struct goal){ .words = "push - floor",
+					   .value = figure_difference(&push, &store),
+					   .unit = "ns",
+					   .limit = 4 });
 }
 
 /* ---- Two processors -------------------------------------------------------------------------- */
@@ -168,57 +194,44 @@ static double time_drain(void)
 static void rounds_of_drain(void)
 {
 	struct region_config config = { .dir = "/dev/shm", .ring_log2 = DRAIN_LOG2 };
+	size_t rounds = bench_rounds(DRAINS), i;
 	pthread_t thread;
-	int i;
 
+	if (processors() < 2) {
+		result_absent(&draining, drain.name, NULL, "needs a second processor");
+		return;
+	}
 	if (region_create(&config, &filled.region) != 0) {
 		fprintf(stderr, "bench/push: no room for a ring of 4 MiB in /dev/shm\n");
 		exit(1);
 	}
-	for (i = 0; i < DRAINS; i++) {
+	for (i = 0; i < rounds; i++) {
+		bench_progress("drains", i, rounds);
 		pthread_create(&thread, NULL, fill, NULL);
 		pthread_join(thread, NULL);
 		filled.reader.header = filled.lane->header;
 		filled.reader.slots = filled.lane->slots;
 		figure_time(&drain, time_drain);
 	}
-	if (filled.reader.seen != (uint64_t)DRAINS << DRAIN_LOG2 ||
-	    filled.sum != filled.reader.seen * 64) {
-		fprintf(stderr, "bench/push: drained %llu records, not all of them\n",
-			(unsigned long long)filled.reader.seen);
-		exit(1);
-	}
+	if (filled.reader.seen != (uint64_t)rounds << DRAIN_LOG2 ||
+	    filled.sum != filled.reader.seen * 64)
+		bench_fail("drained %llu records, not all of them",
+			   (unsigned long long)filled.reader.seen);
 	region_discard(&filled.region);
+	result_figure(&draining, &drain);
+	result_goal(&draining, &(struct goal){ .words = "drain",
+					       .value = figure_median(&drain),
+					       .unit = draining.unit,
+					       .limit = 20,
+					       .at_least = true });
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	int i;
-
+	bench_begin(argc, argv, "push");
 	need_off("push", "it measures both off and on");
 	pin(0);
-	machine_print();
-	for (i = 0; i < ROUNDS; i++)
-		round_of_pushes();
-	figure_print(&empty);
-	figure_print(&off);
-	figure_print(&store);
-	figure_print(&push);
-	figure_print(&push_given);
-	figure_print(&push_devices);
-	if (processors() > 1) {
-		rounds_of_drain();
-		figure_print(&drain);
-	} else {
-		printf("%-44s needs a second processor: absent\n", drain.name);
-	}
-	printf("off - empty call  %6.2f ns     goal: at most 1\n", figure_difference(&off, &empty));
-	printf("push - floor      %6.2f ns     goal: at most 4\n",
-	       figure_difference(&push, &store));
-	printf("push / floor      %6.2f\n", figure_ratio(&push, &store));
-	printf("push / off        %6.2f\n", figure_ratio(&push, &off));
-	if (drain.count)
-		printf("drain             %6.1f M records/s     goal: at least 20\n",
-		       figure_median(&drain));
-	return 0;
+	rounds_of_pushes();
+	rounds_of_drain();
+	return bench_end();
 }

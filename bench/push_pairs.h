@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <tally/tally.h>
 
-#include "bench/harness.h"
+#include "bench/harness/figure.h"
 
 static inline void push_pairs(uint64_t calls)
 {

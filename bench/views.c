@@ -23,8 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/harness.h"
-#include "bench/pair.h"
+#include "bench/harness/figure.h"
+#include "bench/harness/print.h"
+#include "bench/harness/pair.h"
 #include "bench/push_pairs.h"
 #include "ring/lane.h"
 #include "ring/region.h"

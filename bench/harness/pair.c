@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two processes in step: a page between them, ping-pongs around each sample. */
-#include "bench/pair.h"
+#include "bench/harness/pair.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,7 +14,7 @@
 #include <tally/atomic.h>
 #include <unistd.h>
 
-#include "bench/harness.h"
+#include "bench/harness/figure.h"
 
 #define PINGS 2000
 #define AGREE 1.5 /* ping-pongs before and after differ by less than this factor */
@@ -152,7 +152,7 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double quantile(struct pair_figure *figure, size_t place, double part)
+static double pair_quantile(struct pair_figure *figure, size_t place, double part)
 {
 	size_t count = figure->counts[place];
 
@@ -172,8 +172,8 @@ void pair_print(struct pair_figure *figure)
 		if (figure->counts[place])
 			printf("%-38s %7.2f M/s         %7.2f to %.2f in %zu rounds, round trip "
 			       "%s\n",
-			       figure->name, quantile(figure, place, 0.5),
-			       quantile(figure, place, 0.25), quantile(figure, place, 0.75),
+			       figure->name, pair_quantile(figure, place, 0.5),
+			       pair_quantile(figure, place, 0.25), pair_quantile(figure, place, 0.75),
 			       figure->counts[place], places[place]);
 	if (figure->dropped)
 		printf("%-38s         %zu rounds dropped: the processors moved meanwhile\n", "",
@@ -186,7 +186,7 @@ double pair_median(struct pair_figure *figure)
 
 	for (place = 0; place < PAIR_PLACES; place++)
 		if (figure->counts[place] >= ROUNDS_MIN)
-			return quantile(figure, place, 0.5);
+			return pair_quantile(figure, place, 0.5);
 	return 0;
 }
 
@@ -196,6 +196,6 @@ double pair_ratio(struct pair_figure *a, struct pair_figure *b)
 
 	for (place = 0; place < PAIR_PLACES; place++)
 		if (a->counts[place] >= ROUNDS_MIN && b->counts[place] >= ROUNDS_MIN)
-			return quantile(a, place, 0.5) / quantile(b, place, 0.5);
+			return pair_quantile(a, place, 0.5) / pair_quantile(b, place, 0.5);
 	return 0;
 }

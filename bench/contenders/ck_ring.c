@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ConcurrencyKit's ring with one producer.
+ *
+ *	package: libck-dev
+ *	header: ck_ring.h
+ */
+#include "bench/contenders/ck_ring.h"
+
+static void send(void *ring, struct sender *sender)
+{
+	ck_send(ring, sender, ck_ring_enqueue_spsc_payload);
+}
+
+static void receive(void *ring, struct checker *checker, uint64_t until)
+{
+	ck_receive(ring, checker, until, ck_ring_dequeue_spsc_payload);
+}
+
+const struct contender contender = {
+	.what = "ConcurrencyKit, one producer",
+	.can = CONTENDER_PROCESSES,
+	.make = ck_make,
+	.destroy = ck_destroy,
+	.send = send,
+	.receive = receive,
+};

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tally's shared ring, each producer being a process that has joined the region; records, the time
+ * being given, and their numbers, without the sums that the library adds up beside the ring.
+ *
+ *	flags: $CONTENDER_RING
+ */
+#include "bench/contenders/tally.h"
+#include "ring/shared.h"
+
+struct shared {
+	struct region region;
+	struct pace pace[CONTENDER_PRODUCERS];
+	struct {
+		uint64_t ticket, lost;
+	} __attribute__((aligned(128))) own[CONTENDER_PRODUCERS];
+	struct shared_reader reader;
+	uint64_t window; /* so many records of a producer are under way at most */
+};
+
+static void *make(uint32_t records, uint32_t producers, const char **why)
+{
+	struct region_config config = { .dir = "/dev/shm",
+					.name = "bench-of-tally",
+					.ring_log2 = (uint32_t)__builtin_ctz(records),
+					.processes_log2 = CONTENDER_PRODUCERS_LOG2 };
+	struct shared *shared = contender_memory(sizeof(*shared));
+	struct shared_ring ring;
+	uint32_t i;
+
+	*why = "no region in /dev/shm";
+	if (!shared || region_create(&config, &shared->region) != 0)
+		return NULL;
+	ring = shared_of(&shared->region, 0);
+	for (i = 0; i < CONTENDER_PRODUCERS; i++)
+		if (region_reserve(&shared->region,
+				   shared->region.at.process_at +
+					   i * shared->region.at.process_stride,
+				   TALLY_PAGE) != 0)
+			return NULL;
+	if (!shared_reserve(&ring) ||
+	    shared_reader_open(&shared->reader, shared->region.base, &shared->region.at) != 0)
+		return NULL;
+	/* what is pushed while the consumer goes round once must find room, too */
+	shared->window = records / (2 * producers);
+	return shared;
+}
+
+static void destroy(void *arg)
+{
+	struct shared *shared = arg;
+
+	shared_reader_close(&shared->reader);
+	region_discard(&shared->region);
+	munmap(shared, sizeof(*shared));
+}
+
+static void send(void *arg, struct sender *sender)
+{
+	struct shared *shared = arg;
+	uint32_t me = (uint32_t)sender->producer;
+	struct shared_ring ring = shared_of(&shared->region, me);
+	uint64_t ticket = shared->own[me].ticket, i;
+
+	for (i = sender->first; i < sender->first + sender->count; i++) {
+		struct payload payload = tally_payload(me, i);
+		struct shared_event event = { .time = payload.check,
+					      .kind = TALLY_KIND_ALLOC,
+					      .buffer_id = payload.sequence,
+					      .size = payload.size,
+					      .where = payload.device << 48 | me };
+
+		if (!pace_keep(&shared->pace[me], i, shared->window, sender))
+			break;
+		shared->own[me].lost += !shared_push(&ring, &event, &ticket);
+	}
+	shared->own[me].ticket = ticket;
+}
+
+static void receive(void *arg, struct checker *checker, uint64_t until)
+{
+	struct shared *shared = arg;
+	struct taker taker = { .checker = checker, .pace = shared->pace };
+	uint32_t i;
+
+	while (checker->taken < until) {
+		uint64_t before = checker->taken;
+
+		shared_drain(&shared->reader, false, false, take, &taker);
+		for (i = 0; i < CONTENDER_PRODUCERS; i++)
+			pace_say(&shared->pace[i], checker->next[i]);
+		if (checker->taken == before && !wait_more(&checker->patience))
+			return;
+	}
+}
+
+static uint64_t lost(void *arg)
+{
+	const struct shared *shared = arg;
+	uint64_t sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < CONTENDER_PRODUCERS; i++)
+		sum += shared->own[i].lost;
+	return sum;
+}
+
+const struct contender contender = {
+	.what = "the shared ring, many producers",
+	.can = CONTENDER_MANY,
+	.make = make,
+	.destroy = destroy,
+	.send = send,
+	.receive = receive,
+	.lost = lost,
+};

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Samples, quiet and disturbed, and medians of them. */
+#include "bench/harness/figure.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Quiet and disturbed --------------------------------------------------------------------- */
+
+#define PROBE_STEPS 20000
+#define PROBE_QUIET 1.15 /* times the quickest probe of the run */
+
+static double quickest = 1e18;
+
+/* How long a fixed number of independent additions takes. */
+double probe(void)
+{
+	uint64_t a = 1, b = 2, c = 3, d = 4, e = 5, f = 6;
+	double start = now_ns();
+	double took;
+	int i;
+
+	for (i = 0; i < PROBE_STEPS; i++) {
+		a += b;
+		c += d;
+		e += f;
+		b += 7;
+		d += 7;
+		f += 7;
+		__asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f));
+	}
+	took = now_ns() - start;
+	if (took < quickest)
+		quickest = took;
+	return took;
+}
+
+bool probe_quiet(double probe_ns)
+{
+	return probe_ns <= quickest * PROBE_QUIET;
+}
+
+/* ---- Samples --------------------------------------------------------------------------------- */
+
+static void *need(void *memory)
+{
+	if (!memory) {
+		fprintf(stderr, "bench: out of memory\n");
+		exit(1);
+	}
+	return memory;
+}
+
+void figure_add(struct figure *figure, const struct sample *sample)
+{
+	if (figure->count == figure->room) {
+		figure->room = figure->room ? figure->room * 2 : 64;
+		figure->samples = (struct sample *)need(
+			realloc(figure->samples, figure->room * sizeof(*figure->samples)));
+	}
+	figure->samples[figure->count++] = *sample;
+}
+
+void figure_time(struct figure *figure, double (*measure)(void))
+{
+	double before = probe();
+	struct sample sample = { .value = measure(), .round = (uint32_t)figure->count };
+	double after = probe();
+
+	sample.probe_ns = before > after ? before : after;
+	figure_add(figure, &sample);
+}
+
+/* ---- Medians --------------------------------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double quantile(double *values, size_t count, double part)
+{
+	if (count == 0)
+		return 0;
+	qsort(values, count, sizeof(double), ascending);
+	return values[(size_t)(part * (double)(count - 1) + 0.5)];
+}
+
+struct summary figure_summary(const struct figure *figure, enum place place)
+{
+	double *quiet = need(malloc((figure->count + 1) * 2 * sizeof(double)));
+	double *loud = quiet + figure->count + 1;
+	struct summary summary = { .count = 0 };
+	size_t i;
+
+	for (i = 0; i < figure->count; i++) {
+		const struct sample *sample = &figure->samples[i];
+
+		if (sample->place != place)
+			continue;
+		if (probe_quiet(sample->probe_ns))
+			quiet[summary.count++] = sample->value;
+		else
+			loud[summary.disturbed++] = sample->value;
+	}
+	summary.median_disturbed = quantile(loud, summary.disturbed, 0.5);
+	if (summary.count < ROUNDS_MIN) {
+		memcpy(quiet + summary.count, loud, summary.disturbed * sizeof(double));
+		summary.count += summary.disturbed;
+	}
+	summary.median = quantile(quiet, summary.count, 0.5);
+	summary.lower = quantile(quiet, summary.count, 0.25);
+	summary.upper = quantile(quiet, summary.count, 0.75);
+	free(quiet);
+	return summary;
+}
+
+static size_t count_at(const struct figure *figure, enum place place)
+{
+	size_t count = 0, i;
+
+	for (i = 0; i < figure->count; i++)
+		count += figure->samples[i].place == place;
+	return count;
+}
+
+enum place figure_nearest(const struct figure *figure)
+{
+	enum place best = PLACES;
+	int place;
+
+	for (place = PLACES - 1; place >= 0; place--) {
+		size_t count = count_at(figure, (enum place)place);
+
+		if (count >= ROUNDS_MIN || (count > 0 && best == PLACES))
+			best = (enum place)place;
+	}
+	return best;
+}
+
+double figure_median(const struct figure *figure)
+{
+	enum place place = figure_nearest(figure);
+
+	return place == PLACES ? NAN : figure_summary(figure, place).median;
+}
+
+/* The sample of that round, or NULL. They are in the order of rounds. */
+static const struct sample *of_round(const struct figure *figure, uint32_t round, size_t *at)
+{
+	while (*at < figure->count && figure->samples[*at].round < round)
+		(*at)++;
+	return *at < figure->count && figure->samples[*at].round == round ? &figure->samples[*at]
+									   : NULL;
+}
+
+static double of_both(const struct figure *a, const struct figure *b, enum place place, bool ratio,
+		      bool any)
+{
+	double *values = need(malloc((a->count + 1) * sizeof(double)));
+	size_t count = 0, at = 0, i;
+	double result;
+
+	for (i = 0; i < a->count; i++) {
+		const struct sample *x = &a->samples[i];
+		const struct sample *y = of_round(b, x->round, &at);
+
+		if (!y || x->place != place || y->place != place)
+			continue;
+		if (any || (probe_quiet(x->probe_ns) && probe_quiet(y->probe_ns)))
+			values[count++] = ratio ? x->value / y->value : x->value - y->value;
+	}
+	if (count < ROUNDS_MIN && !any)
+		result = of_both(a, b, place, ratio, true);
+	else
+		result = count ? quantile(values, count, 0.5) : NAN;
+	free(values);
+	return result;
+}
+
+static double nearest_of_both(const struct figure *a, const struct figure *b, bool ratio)
+{
+	double result = NAN;
+	int place;
+
+	for (place = 0; place < PLACES; place++) {
+		double here = of_both(a, b, (enum place)place, ratio, false);
+
+		if (isnan(here))
+			continue;
+		if (isnan(result))
+			result = here;
+		if (count_at(a, (enum place)place) >= ROUNDS_MIN)
+			return here;
+	}
+	return result;
+}
+
+double figure_difference(const struct figure *a, const struct figure *b)
+{
+	return nearest_of_both(a, b, false);
+}
+
+double figure_ratio(const struct figure *a, const struct figure *b)
+{
+	return nearest_of_both(a, b, true);
+}
+
+double figure_ratio_at(const struct figure *a, const struct figure *b, enum place place)
+{
+	return of_both(a, b, place, true, false);
+}
