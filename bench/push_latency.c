@@ -88,7 +88,7 @@ static void flush(const unsigned char *from, size_t size)
 {
 	size_t at;
 
-	for (at = 0; at < size && flush_possible(); at += LINE)
+	for (at = 0; at < size && flush_wanted(); at += LINE)
 		flush_line(from + at);
 }
 
@@ -181,7 +181,7 @@ int main(int argc, char **argv)
 	result_spread(&warm, &push_warm);
 	result_spread(&cold, &floor_cold);
 	result_spread(&cold, &push_cold);
-	if (!flush_possible())
+	if (!flush_wanted())
 		result_note(&cold, "this processor cannot flush lines: only the first two levels "
 				   "are cold");
 	return bench_end();

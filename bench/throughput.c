@@ -22,7 +22,8 @@
 #define RUN_NS 3e6	  /* of a run */
 #define RUN_MIN 1000	  /* records of a producer in it */
 #define RUN_MAX 200000
-#define FILL_MARGIN 64 /* records of each producer that a ring may lack */
+#define RING_FILLED 8192
+#define FILL_MARGIN 64 /* records of each producer less than half of a ring */
 
 static const struct question one = { .id = "throughput",
 				     .words = "How many records go from one producer to one "
@@ -145,7 +146,8 @@ static struct crew_run run_once(const struct field *field, struct crew *crew, st
 {
 	struct crew_run result;
 
-	run->producers_done = run->producers_over = run->consumer_over = 0;
+	run->producers_done = run->producers_over = 0;
+	run->consumer_over = field->filling; /* nobody is to be waited for */
 	result = crew_run(crew, field->filling ? fill_work : stream_work, run);
 	if (field->filling)
 		consume(run);
@@ -196,7 +198,7 @@ static void choose_count(const struct field *field, struct crew *crew, struct ru
 	struct crew_run first;
 	double want;
 
-	run->count = field->records / field->producers - FILL_MARGIN;
+	run->count = field->records / field->producers / 2 - FILL_MARGIN;
 	first = run_once(field, crew, run);
 	if (field->filling)
 		return;
@@ -332,7 +334,12 @@ static void many_producers(const struct question *question, bool filling)
 
 		if (!field)
 			exit(1);
-		*field = (struct field){ question, 4096, producers[i], filling, NULL, 0 };
+		*field = (struct field){ question,
+					 filling ? RING_FILLED : 4096,
+					 producers[i],
+					 filling,
+					 NULL,
+					 0 };
 		measure(field, bench_rounds(filling ? THROUGHPUT_ROUNDS : MANY_ROUNDS));
 		if (producers[i] == 2) {
 			goal(field, "tally_shared", "rte_ring_mp");

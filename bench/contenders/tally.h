@@ -26,36 +26,42 @@ static inline struct payload tally_payload(uint64_t producer, uint64_t sequence)
 #define PACE_LOOK 32 /* records between two looks */
 
 struct pace {
-	uint64_t taken __attribute__((aligned(128))); /* by the consumer, of this producer */
-	uint64_t known __attribute__((aligned(128))); /* the producer's copy */
+	uint64_t taken __attribute__((aligned(128))); /* by the consumer */
 };
 
 /* Before record `i` of a producer: no more than `window` of them are under way. False: give up. */
-static __always_inline bool pace_keep(struct pace *pace, uint64_t i, uint64_t window,
+static __always_inline bool pace_keep(const struct pace *pace, uint64_t i, uint64_t window,
 				      struct sender *sender)
 {
 	if (i % PACE_LOOK != 0)
 		return true;
-	while (i + PACE_LOOK - pace->known > window) {
-		pace->known = tally_load_acquire(&pace->taken);
-		if (i + PACE_LOOK - pace->known > window && !wait_more(&sender->patience))
+	while (i + PACE_LOOK - tally_load_acquire(&pace->taken) > window)
+		if (!wait_more(&sender->patience))
 			return false;
-	}
 	return true;
-}
-
-/* The consumer has taken so many of its records. */
-static inline void pace_say(struct pace *pace, uint64_t taken)
-{
-	tally_store_release(&pace->taken, taken);
 }
 
 /* ---- Taking ---------------------------------------------------------------------------------- */
 
 struct taker {
 	struct checker *checker;
-	struct pace *pace;
+	struct pace *pace; /* each producer's, or if `together` one for all of them */
+	uint32_t producers;
+	bool together;
 };
+
+/* Says what has been taken of a producer, or of the one that is furthest behind. */
+static inline void taker_say(struct taker *taker, uint64_t producer)
+{
+	const struct checker *checker = taker->checker;
+	uint64_t taken = checker->next[producer];
+	uint32_t i;
+
+	for (i = 0; taker->together && i < taker->producers; i++)
+		if (checker->next[i] < taken)
+			taken = checker->next[i];
+	tally_store_release(&taker->pace[taker->together ? 0 : producer].taken, taken);
+}
 
 static void take(void *arg, const struct tally_record *record)
 {
@@ -66,8 +72,7 @@ static void take(void *arg, const struct tally_record *record)
 	checker_take(checker, producer, record->buffer_id, record->where >> 48, record->size,
 		     record->time);
 	if (checker->taken % PACE_LOOK == 0)
-		tally_store_release(&taker->pace[producer % CONTENDER_PRODUCERS].taken,
-				    checker->next[producer % CONTENDER_PRODUCERS]);
+		taker_say(taker, producer % CONTENDER_PRODUCERS);
 }
 
 #endif

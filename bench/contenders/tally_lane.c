@@ -84,7 +84,7 @@ static void receive(void *arg, struct checker *checker, uint64_t until)
 
 		for (i = 0; i < lanes->producers; i++) {
 			lane_drain(&lanes->readers[i], false, false, take, &taker);
-			pace_say(&lanes->pace[i], checker->next[i]);
+			taker_say(&taker, i);
 		}
 		if (checker->taken == before && !wait_more(&checker->patience))
 			return;

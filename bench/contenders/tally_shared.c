@@ -9,12 +9,13 @@
 
 struct shared {
 	struct region region;
-	struct pace pace[CONTENDER_PRODUCERS];
+	struct pace pace;
 	struct {
 		uint64_t ticket, lost;
 	} __attribute__((aligned(128))) own[CONTENDER_PRODUCERS];
 	struct shared_reader reader;
-	uint64_t window; /* so many records of a producer are under way at most */
+	uint32_t producers;
+	uint64_t window; /* a producer is so many records before the one furthest behind, at most */
 };
 
 static void *make(uint32_t records, uint32_t producers, const char **why)
@@ -40,8 +41,10 @@ static void *make(uint32_t records, uint32_t producers, const char **why)
 	if (!shared_reserve(&ring) ||
 	    shared_reader_open(&shared->reader, shared->region.base, &shared->region.at) != 0)
 		return NULL;
-	/* what is pushed while the consumer goes round once must find room, too */
+	/* A producer that stands still holds a few tickets: should the others go round meanwhile,
+	 * what it pushes then would be overwritten at once. So none is further ahead than this. */
 	shared->window = records / (2 * producers);
+	shared->producers = producers;
 	return shared;
 }
 
@@ -69,7 +72,7 @@ static void send(void *arg, struct sender *sender)
 					      .size = payload.size,
 					      .where = payload.device << 48 | me };
 
-		if (!pace_keep(&shared->pace[me], i, shared->window, sender))
+		if (!pace_keep(&shared->pace, i, shared->window, sender))
 			break;
 		shared->own[me].lost += !shared_push(&ring, &event, &ticket);
 	}
@@ -79,15 +82,13 @@ static void send(void *arg, struct sender *sender)
 static void receive(void *arg, struct checker *checker, uint64_t until)
 {
 	struct shared *shared = arg;
-	struct taker taker = { .checker = checker, .pace = shared->pace };
-	uint32_t i;
+	struct taker taker = { checker, &shared->pace, shared->producers, true };
 
 	while (checker->taken < until) {
 		uint64_t before = checker->taken;
 
 		shared_drain(&shared->reader, false, false, take, &taker);
-		for (i = 0; i < CONTENDER_PRODUCERS; i++)
-			pace_say(&shared->pace[i], checker->next[i]);
+		taker_say(&taker, 0);
 		if (checker->taken == before && !wait_more(&checker->patience))
 			return;
 	}

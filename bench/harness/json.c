@@ -28,14 +28,15 @@ static json_t *machine_json(const struct results *results)
 
 	for (i = 0; machine_warning(machine, &results->end, i, why, sizeof(why)); i++)
 		json_array_append_new(warnings, json_string(why));
-	return json_pack("{s:o, s:o, s:o, s:i, s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "cpu",
+	return json_pack("{s:o, s:o, s:o, s:i, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu",
 			 text(machine->cpu), "architecture", text(machine->architecture), "kernel",
 			 text(machine->kernel), "processors", (int)machine->processors, "governor",
 			 text(machine->governor), "virtual_machine", machine->virtual_machine,
 			 "load_begin", number(machine->load < 0 ? NAN : machine->load), "load_end",
 			 number(results->end.load < 0 ? NAN : results->end.load), "tick_ns",
 			 number(stamp_tick_ns()), "timestamp_cost_ns",
-			 number(stamp_cost_ticks() * stamp_tick_ns()), "warnings", warnings);
+			 number(stamp_cost_ticks() * stamp_tick_ns()), "timestamp_doubt_ns",
+			 number(stamp_doubt_ticks() * stamp_tick_ns()), "warnings", warnings);
 }
 
 static json_t *parameters_json(const struct parameter *parameters)
@@ -124,7 +125,7 @@ static json_t *document(const struct results *results)
 	char time[32];
 	size_t i;
 
-	snprintf(time, sizeof(time), "%.0f", results->time_realtime_ns);
+	snprintf(time, sizeof(time), "%llu", (unsigned long long)results->time_realtime_ns);
 	for (i = 0; i < results->answer_count; i++)
 		json_array_append_new(answers, answer_json(&results->answers[i]));
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o}", "schema",

@@ -64,7 +64,7 @@ void bench_begin(int argc, char **argv, const char *program)
 	if (optind < argc)
 		usage(2);
 	clock_gettime(CLOCK_REALTIME, &now);
-	results.time_realtime_ns = (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+	results.time_realtime_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	machine_look(&results.begin);
 	stamp_tick_ns();
 }

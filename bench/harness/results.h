@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "bench/harness/machine.h"
 #include "bench/harness/result.h"
@@ -39,7 +40,7 @@ struct results {
 	const char *program;
 	bool quick;
 	const char *only; /* NULL: everything */
-	double time_realtime_ns;
+	uint64_t time_realtime_ns;
 	struct machine begin, end;
 	struct answer *answers;
 	size_t answer_count;

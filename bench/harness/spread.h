@@ -59,10 +59,12 @@ static inline uint64_t stamp(void)
 #endif
 }
 
-/* Nanoseconds of a tick, and ticks between two stamps with nothing between them (the median).
- * Measured once, at the first call of either: call one before anything is timed. */
+/* Nanoseconds of a tick; ticks between two stamps with nothing between them, on average; and by how
+ * much these differ, from the 10th percentile to the 90th, as some counters go by steps of 10 ns.
+ * Measured once, at the first call of any: call one before anything is timed. */
 double stamp_tick_ns(void);
 double stamp_cost_ticks(void);
+double stamp_doubt_ticks(void);
 
 /* A batch. Beyond SPREAD_BATCHES of them the last one grows. Ends the program when memory is short;
  * takes none between begin and end for up to 4,096 samples. */

@@ -43,8 +43,10 @@ static void print_machine(const struct results *results)
 	       machine->kernel, machine->processors,
 	       machine->virtual_machine ? ", a virtual machine" : "",
 	       machine->governor[0] ? ", governor " : "", machine->governor);
-	printf("tally " TALLY_VERSION ", %s; a timestamp takes %.1f ns, taken off%s\n",
+	printf("tally " TALLY_VERSION ", %s; a timestamp takes %.1f ns, taken off, give or "
+	       "take %.1f ns%s\n",
 	       results_compiler(), stamp_cost_ticks() * stamp_tick_ns(),
+	       stamp_doubt_ticks() * stamp_tick_ns(),
 	       results->quick ? "; few rounds (--quick)" : "");
 	for (i = 0; machine_warning(machine, &results->end, i, why, sizeof(why)); i++)
 		printf("warning: %s\n", why);
