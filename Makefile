@@ -344,7 +344,7 @@ demo: all
 RUN := BUILD=$(BUILD) CC='$(CC)' CXX='$(CXX)' VERSION=$(VERSION) ABI=$(ABI) tests/run.sh
 SCRIPTS := $(sort $(wildcard tests/test_*.sh tests/test_*.py))
 
-check: all $(TESTS) $(ALL_PROGS)
+check: all $(TESTS) $(ALL_PROGS) $(BENCHES) $(BENCHES_CXX) $(CONTENDERS)
 	$(Q)$(RUN) $(TESTS) $(SCRIPTS) tests/lint/headers.sh tests/lint/install.sh
 
 # The tests that say they run under a sanitizer, with the words `sanitizers: address, thread`, or

@@ -275,14 +275,17 @@ static void goal(const struct field *field, const char *mine, const char *other)
 static void measure(struct field *field, size_t rounds)
 {
 	unsigned int members = field->producers + (field->filling ? 0 : 1);
-	struct crew *crew = crew_open(members, false, NULL);
+	struct crew *crew;
 	size_t i;
 
+	line_up(field);
+	if (field->count == 0)
+		return;
+	crew = crew_open(members, false, NULL);
 	if (!crew) {
 		perror("bench/throughput");
 		exit(1);
 	}
-	line_up(field);
 	for (i = 0; i < field->count; i++)
 		if (field->runs[i].ring)
 			choose_count(field, crew, &field->runs[i]);

@@ -55,9 +55,9 @@ def documents(path):
 
 
 def objects(document, path=()):
-    """The path of each object, the names of pools being no keys."""
+    """The path of each object; names of pools are no keys, and parameters may be there or not."""
     if isinstance(document, dict):
-        if not path or path[-1] != "pools":
+        if not path or path[-1] not in ("pools", "parameters"):
             yield path
         for key, value in document.items():
             yield from objects(value, path + (key,))
