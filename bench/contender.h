@@ -23,7 +23,7 @@
 #include <sys/mman.h>
 #include <tally/atomic.h>
 
-#include "bench/harness/machine.h"
+#include "ring/pause.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -84,7 +84,7 @@ struct patience {
  * changed since; give up. */
 static inline bool wait_more(struct patience *patience)
 {
-	relax();
+	cpu_pause();
 	if (++patience->spins % PATIENCE_SPINS != 0)
 		return true;
 	sched_yield();

@@ -45,7 +45,7 @@ int attach_open(struct attach *attach, const struct tally_consumer_options *opti
 			return -ENOMEM;
 	}
 	attach->options.name = attach->name;
-	if (attach->options.read_buffers || attach->options.event)
+	if (attach->options.read_buffers || attach->options.event || attach->options.hold)
 		attach->options.read_records = true;
 	dir = attach_dir(dir);
 	if (strlen(dir) < sizeof(attach->path))

@@ -13,6 +13,7 @@
 #include <tally/atomic.h>
 
 #include "consumer/census.h"
+#include "consumer/hold.h"
 #include "consumer/pipeline.h"
 #include "consumer/shared_cursor.h"
 
@@ -58,7 +59,7 @@ static int notice_lanes(struct region_watch *region)
 }
 
 /* Whether the lane's ring can be touched. */
-static bool ring_ready(const struct region_watch *region, uint32_t n)
+static bool ring_ready(struct region_watch *region, uint32_t n)
 {
 	struct lane_reader *reader = &region->lanes[n].reader;
 
@@ -68,6 +69,7 @@ static bool ring_ready(const struct region_watch *region, uint32_t n)
 	if (!region->view.at.ring_stride || tally_load_acquire(&reader->header->ring_ready) != 1)
 		return false;
 	reader->slots = region_ring(region->view.base, &region->view.at, n);
+	hold_lane(region, n);
 	return true;
 }
 

@@ -30,7 +30,7 @@ bool guard_end(void)
 	return reading.cut;
 }
 
-/* Everything behind the fault is beyond the file's end as well. */
+/* Everything behind the fault is beyond the file's end as well. Cursors may be written there. */
 static bool patch(const unsigned char *at)
 {
 	unsigned char *base = reading.base;
@@ -39,7 +39,7 @@ static bool patch(const unsigned char *at)
 	if (!base || at < base || at >= base + reading.size)
 		return false;
 	offset = (size_t)(at - base) / TALLY_PAGE * TALLY_PAGE;
-	if (mmap(base + offset, reading.size - offset, PROT_READ,
+	if (mmap(base + offset, reading.size - offset, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return false;
 	reading.cut = true;

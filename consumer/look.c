@@ -10,6 +10,7 @@
 
 #include "consumer/cursor.h"
 #include "consumer/guard.h"
+#include "consumer/hold.h"
 #include "consumer/read.h"
 #include "consumer/totals.h"
 
@@ -51,6 +52,8 @@ static int watch(struct look *look, struct region_watch *region)
 		return error;
 	region->last = look->last;
 	guard_begin(&region->view);
+	if (look->attach.options.hold)
+		hold_try(region, dirfd(look->attach.dir));
 	error = read_region(&look->attach.options, region);
 	if (guard_end())
 		return -EBADMSG;

@@ -101,6 +101,7 @@ static void account_rows(const struct tally_consumer_options *options, struct re
 		    !account_read(row, options->read_records, options->from_start))
 			continue;
 		row->settled = true;
+		row->said.held = region->holds != 0;
 		if (row->alive)
 			continue;
 		row->ended = true;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumer/hold.h"
 #include "ring/entries.h"
 
 /* Who owns a region of one process stands in the region's header, for good. */
@@ -56,6 +57,7 @@ void watch_let_go(struct region_watch *region)
 {
 	uint32_t n;
 
+	hold_end(region);
 	for (n = 0; n < region->lane_count; n++)
 		free(region->lanes[n].cells);
 	free(region->lanes);

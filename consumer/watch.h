@@ -71,6 +71,7 @@ struct region_watch {
 	struct ticks ticks;
 	struct region_view view; /* base NULL once let go */
 	char name[REGION_NAME_MAX];
+	uint64_t holds;	  /* what this consumer says in its cursors; 0: they are not its own */
 	bool joined;	  /* has entries for several processes */
 	bool fresh;	  /* no look has been through it yet */
 	bool alive;	  /* a process of it was, at the last census */

@@ -254,6 +254,7 @@ static int make_region(struct process_state *process)
 	error = get_region(process, &config, &region);
 	if (error)
 		return error;
+	region.lossless_ms = producer_config.lossless_ms;
 	process->region = region;
 	process->clock = (enum tally_clock)((struct tally_region_header *)region.base)->clock;
 	process->cells = cells_of(&process->region, region.entry);

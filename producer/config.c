@@ -10,6 +10,7 @@
 
 #include "ring/geometry.h"
 #include "ring/join.h"
+#include "ring/lossless.h"
 
 struct config producer_config = {
 	.ring_log2 = GEOMETRY_RING_LOG2,
@@ -78,6 +79,23 @@ static void load_lanes(struct config *config, const char *text)
 		config->flags |= TALLY_REGION_BAD_LANES;
 }
 
+static bool set_lossless(struct config *config, unsigned long milliseconds)
+{
+	if (milliseconds < 1 || milliseconds > LOSSLESS_WAIT_MAX_MS)
+		return false;
+	config->lossless_ms = (uint32_t)milliseconds;
+	config->flags |= TALLY_REGION_LOSSLESS;
+	return true;
+}
+
+static void load_lossless(struct config *config, const char *text)
+{
+	unsigned long milliseconds;
+
+	if (text && !(parse(text, 10, &milliseconds) && set_lossless(config, milliseconds)))
+		config->flags |= TALLY_REGION_BAD_LOSSLESS;
+}
+
 static bool is_one(const char *text)
 {
 	return text && strcmp(text, "1") == 0;
@@ -96,6 +114,7 @@ bool config_load(void)
 		return false;
 	config->armed = is_one(secure_getenv("TALLY"));
 	config->keep = is_one(secure_getenv("TALLY_KEEP"));
+	load_lossless(config, secure_getenv("TALLY_LOSSLESS"));
 	load_ring(config, secure_getenv("TALLY_RING"));
 	load_lanes(config, secure_getenv("TALLY_LANES"));
 	text = secure_getenv("TALLY_RUN");
@@ -141,6 +160,11 @@ int config_apply(const struct tally_options *options)
 			changed.ring_log2 = 0;
 		if (options->keep)
 			changed.keep = true;
+		if (options->lossless_ms) {
+			if (!set_lossless(&changed, options->lossless_ms))
+				return -EINVAL;
+			changed.flags &= ~TALLY_REGION_BAD_LOSSLESS;
+		}
 	}
 	changed.armed = true;
 	producer_config = changed;

@@ -16,7 +16,8 @@ struct config {
 	bool keep;
 	uint32_t ring_log2; /* 0: totals only */
 	uint32_t lanes_log2;
-	uint32_t flags; /* TALLY_REGION_... */
+	uint32_t lossless_ms; /* with TALLY_REGION_LOSSLESS */
+	uint32_t flags;	      /* TALLY_REGION_... */
 	uint64_t run_id;
 	char region[REGION_NAME_MAX];	  /* to join; "": one of its own */
 	char run_region[REGION_NAME_MAX]; /* of the runner: for when this process can make none */

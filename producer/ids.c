@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "producer/state.h"
+#include "ring/pause.h"
 
 #ifndef TALLY_TESTPOINT
 #define TALLY_TESTPOINT(place)
@@ -50,9 +51,7 @@ static void lock_pause(unsigned int tries)
 	} else if (tries >= SPINS) {
 		sched_yield();
 	} else {
-#ifdef __x86_64__
-		__builtin_ia32_pause();
-#endif
+		cpu_pause();
 	}
 	errno = saved_errno;
 }

@@ -109,6 +109,14 @@ static bool attached(struct thread_state *thread, uint64_t armed)
 	return true;
 }
 
+/* The word by which the next push of an attached thread knows its hot path. */
+static uint64_t thread_ready(const struct thread_state *thread, uint64_t armed)
+{
+	if (!thread->lane)
+		return THREAD_LANELESS(armed);
+	return thread->lane->lossless.cursor ? THREAD_LOSSLESS(armed) : armed;
+}
+
 /* Counts an event of a thread that was not busy. */
 static void push_attached(struct aside *aside, struct lane_event *event)
 {
@@ -129,8 +137,10 @@ static void push_attached(struct aside *aside, struct lane_event *event)
 			 * on this one. */
 			if (tally_private.in.process.clock == CLOCK_PROCESSOR &&
 			    CLOCK_PROCESSOR != TALLY_CLOCK_MONOTONIC)
-				next = thread->lane ? armed : THREAD_LANELESS(armed);
+				next = thread_ready(thread, armed);
 		}
+		if (lane)
+			lane_wait(lane);
 		if (lane && event->time == 0)
 			event->time = clock_ticks(lane->clock);
 		if (lane && aside->sums)
@@ -262,7 +272,44 @@ __attribute__((noinline, cold)) static void push_slow(enum tally_kind kind, uint
 	push_event(device, pool, &event);
 }
 
-/* A push of a thread that is not attached to a lane, or is busy. */
+/* Of a thread that is busy; lane may be NULL. */
+static __always_inline void push_in_lane(struct lane_writer *lane, enum tally_kind kind,
+					 uint64_t time, uint32_t device, uint32_t pool,
+					 uint64_t buffer_id, uint64_t size)
+{
+	struct lane_event event = {
+		.time = time ? time : clock_ticks(CLOCK_PROCESSOR),
+		.kind = kind,
+		.buffer_id = buffer_id,
+		.size = size,
+	};
+	const struct lane_target *target = lane ? lane_target(lane, device, pool) : NULL;
+
+	if (__builtin_expect(target != NULL, 1))
+		lane_push(lane, target, &event);
+	else
+		push_rest(process_look(), kind, event.time, device, pool, buffer_id, size);
+}
+
+/* A push into a lane that waits for its reader. */
+static __always_inline void push_lossless(uint64_t armed, enum tally_kind kind, uint64_t time,
+					  uint32_t device, uint32_t pool, uint64_t buffer_id,
+					  uint64_t size)
+{
+	struct thread_state *thread = &tally_thread;
+	struct lane_writer *lane;
+
+	thread->armed = THREAD_BUSY;
+	tally_fence_signal(); /* a handler from here on finds the thread busy */
+	lane = thread->lane;  /* NULL in a child that a handler forked just now */
+	if (lane)
+		lane_wait(lane);
+	push_in_lane(lane, kind, time, device, pool, buffer_id, size);
+	tally_fence_signal(); /* everything above is done before the thread is free again */
+	thread->armed = THREAD_LOSSLESS(armed);
+}
+
+/* A push of a thread that is not attached to a lane that overwrites, or is busy. */
 static __always_inline void push_other(enum tally_kind kind, uint64_t time, uint32_t device,
 				       uint32_t pool, uint64_t buffer_id, uint64_t size)
 {
@@ -270,6 +317,10 @@ static __always_inline void push_other(enum tally_kind kind, uint64_t time, uint
 	uint64_t armed = process_look();
 	uint64_t next = THREAD_LANELESS(armed);
 
+	if (armed >= GENERATION_MIN && thread->armed == THREAD_LOSSLESS(armed)) {
+		push_lossless(armed, kind, time, device, pool, buffer_id, size);
+		return;
+	}
 	if (armed < GENERATION_MIN || thread->armed != next) {
 		push_slow(kind, time, device, pool, buffer_id, size);
 		return;
@@ -304,9 +355,6 @@ static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t 
 				 uint32_t device, uint32_t pool, uint64_t buffer_id, uint64_t size)
 {
 	struct thread_state *thread = &tally_thread;
-	const struct lane_target *target;
-	struct lane_writer *lane;
-	struct lane_event event;
 
 	if (__builtin_expect(thread->armed != armed, 0)) {
 		if (kind == TALLY_KIND_ALLOC)
@@ -315,19 +363,10 @@ static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t 
 			push_other_free(time, device, pool, buffer_id, size);
 		return;
 	}
-	event.time = time ? time : clock_ticks(CLOCK_PROCESSOR);
 	thread->armed = THREAD_BUSY;
 	tally_fence_signal(); /* a handler from here on finds the thread busy */
-	lane = thread->lane;  /* NULL in a child that a handler forked just now */
-	target = lane ? lane_target(lane, device, pool) : NULL;
-	if (__builtin_expect(target == NULL, 0)) {
-		push_rest(process_look(), kind, event.time, device, pool, buffer_id, size);
-	} else {
-		event.kind = kind;
-		event.buffer_id = buffer_id;
-		event.size = size;
-		lane_push(lane, target, &event);
-	}
+	/* The lane: NULL in a child that a handler forked just now. */
+	push_in_lane(thread->lane, kind, time, device, pool, buffer_id, size);
 	tally_fence_signal(); /* everything above is done before the thread is free again */
 	thread->armed = armed;
 }

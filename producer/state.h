@@ -10,6 +10,7 @@
  *	                                  it goes to the shared ring and cells
  *	                a generation      attached: thread.lane is its own
  *	                THREAD_LANELESS() of a generation: attached, but no lane was free
+ *	                THREAD_LOSSLESS() of a generation: attached to a lane that waits
  */
 #ifndef PRODUCER_STATE_H
 #define PRODUCER_STATE_H
@@ -30,6 +31,7 @@
 #define ARMED_OFF 1u
 #define THREAD_BUSY 2u
 #define THREAD_LANELESS(generation) (~(generation))
+#define THREAD_LOSSLESS(generation) ((generation) | 1ull << 63)
 #define GENERATION_MIN 16u /* region ids, which serve as generations, are between it and 2^63 */
 
 /* Everything that must not survive a fork. The kernel wipes its pages in the child

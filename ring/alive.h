@@ -15,6 +15,9 @@
  * together with others that join, who removes the file holds it alone. */
 #define ALIVE_ENTRIES (1u << GEOMETRY_PROCESSES_LOG2_MAX)
 
+/* For alive_lock(): the byte of the consumer that a lossless region waits for. */
+#define ALIVE_READER (ALIVE_ENTRIES + 1)
+
 /* Takes the lock of process entry `entry` through a descriptor open for writing.
  * 0, -EAGAIN when another holds it, or another negative errno. */
 int alive_lock(int fd, unsigned int entry);

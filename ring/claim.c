@@ -99,6 +99,20 @@ static void count_lane(struct region *region, uint32_t lanes)
 	}
 }
 
+/* Where the region has cursors, the lane waits for whoever holds them. */
+static void wait_for_reader(struct lane_writer *writer, uint32_t lane)
+{
+	struct region *region = writer->region;
+	struct tally_cursor *cursor = region_cursor(region->base, &region->at, lane);
+
+	if (region->at.cursor_size &&
+	    region_reserve(region, (size_t)((unsigned char *)cursor - region->base),
+			   sizeof(*cursor)) == 0)
+		lossless_open(&writer->lossless, cursor,
+			      tally_load_relaxed(&writer->header->publish_pos), /* own */
+			      region->lossless_ms);
+}
+
 static void use_ring(struct lane_writer *writer, uint32_t lane)
 {
 	const struct geometry *at = &writer->region->at;
@@ -106,6 +120,7 @@ static void use_ring(struct lane_writer *writer, uint32_t lane)
 	writer->slots = region_ring(writer->region->base, at, lane);
 	writer->slot_mask = (1ull << at->ring_log2) - 1;
 	writer->lap_scale = 1ull << (TALLY_LAP_SHIFT - at->ring_log2);
+	wait_for_reader(writer, lane);
 }
 
 static void set_up(struct lane_writer *writer, struct region *region, uint32_t lane)
@@ -115,6 +130,7 @@ static void set_up(struct lane_writer *writer, struct region *region, uint32_t l
 	writer->region = region;
 	writer->ring_log2 = region->at.ring_log2;
 	writer->slots = &writer->no_ring;
+	writer->lossless.cursor = NULL;
 	writer->index[0].key = LANE_INDEX_TAKEN;
 	writer->clock = (enum tally_clock)((struct tally_region_header *)region->base)->clock;
 }

@@ -53,7 +53,10 @@ bool geometry_compute(const struct tally_region_header *header, struct geometry 
 	at.shared_at = at.ring_at + at.lanes * at.ring_stride;
 	if (at.shared_ring_log2)
 		at.shared_size = sizeof(struct tally_record) << at.shared_ring_log2;
-	at.size = at.shared_at + at.shared_size;
+	at.cursor_at = at.shared_at + at.shared_size;
+	if (header->flags & TALLY_REGION_LOSSLESS)
+		at.cursor_size = pages(at.lanes * sizeof(struct tally_cursor));
+	at.size = at.cursor_at + at.cursor_size;
 	*ret_geometry = at;
 	return true;
 }

@@ -33,6 +33,7 @@ struct geometry {
 	size_t lane_at, lane_stride;
 	size_t ring_at, ring_stride;   /* ring_stride 0: no records are kept */
 	size_t shared_at, shared_size; /* shared_size 0: no shared ring */
+	size_t cursor_at, cursor_size; /* cursor_size 0: nothing is waited for */
 	size_t size;
 	uint32_t processes, lanes, lane_cells, shared_cells, devices, tags;
 	uint32_t ring_log2, shared_ring_log2;
@@ -84,6 +85,12 @@ static inline struct tally_record *region_ring(unsigned char *base, const struct
 					       uint32_t lane)
 {
 	return (struct tally_record *)(base + at->ring_at + lane * at->ring_stride);
+}
+
+static inline struct tally_cursor *region_cursor(unsigned char *base, const struct geometry *at,
+						 uint32_t lane)
+{
+	return (struct tally_cursor *)(base + at->cursor_at) + lane;
 }
 
 static inline struct tally_pool_entry *region_pools(unsigned char *base, const struct geometry *at)

@@ -145,6 +145,8 @@ static void start(struct lane_reader *reader, uint64_t publish_pos)
 	reader->pos = publish_pos - start_pos > size ? publish_pos - size : start_pos;
 	reader->missed = reader->pos - start_pos;
 	reader->started = true;
+	if (reader->cursor)
+		lossless_begin(reader->cursor, reader->holder, reader->pos);
 }
 
 /* A lap has passed: go to what will still be there when it is read. Of a writer that has gone that
@@ -215,6 +217,8 @@ void lane_drain(struct lane_reader *reader, bool to_end, bool writer_gone,
 			accept(reader, &record, take, arg);
 			if (flush)
 				flush_line(slot);
+			if (reader->cursor && (reader->pos & (LOSSLESS_STRIDE - 1)) == 0)
+				lossless_read(reader->cursor, reader->pos);
 			break;
 		case SLOT_LAPPED:
 			jump(reader, writer_gone);
@@ -228,6 +232,8 @@ void lane_drain(struct lane_reader *reader, bool to_end, bool writer_gone,
 			return;
 		}
 	}
+	if (reader->cursor)
+		lossless_read(reader->cursor, reader->pos);
 }
 
 bool lane_last(const struct tally_lane_header *header, const struct tally_record *slots,

@@ -17,6 +17,7 @@
 #include "ring/clock.h"
 #include "ring/geometry.h"
 #include "ring/ledger.h"
+#include "ring/lossless.h"
 #include "ring/slot.h"
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -48,6 +49,7 @@ struct lane_writer {
 	uint32_t cell_count;
 	struct tally_cell *cells;
 	struct region *region;
+	struct lossless_writer lossless;
 	struct tally_record no_ring; /* the slots of a lane without a ring: nobody reads it */
 	struct lane_target index[1u << LANE_INDEX_LOG2];
 };
@@ -167,6 +169,14 @@ static __always_inline void lane_publish(struct lane_writer *writer, const struc
 	tally_store_release(&writer->header->publish_pos, begun->pos + 1);
 }
 
+/* Before a push into a lossless lane: waits, bounded, until there is room. The owner alone. */
+static __always_inline void lane_wait(struct lane_writer *writer)
+{
+	/* own: only this thread writes it */
+	lossless_wait(&writer->lossless, tally_load_relaxed(&writer->header->publish_pos),
+		      writer->slot_mask + 1);
+}
+
 /* Counts and records one event on `target`. Wait-free; the owner alone, which has marked itself
  * busy. Inlined so that a constant kind folds away. */
 static __always_inline void lane_push(struct lane_writer *writer, const struct lane_target *target,
@@ -203,6 +213,8 @@ void lane_count(const struct tally_lane_header *header, uint64_t *ret_events,
 /* Where one reader stands in one lane. All private; shared words are loaded once and checked. */
 struct lane_reader {
 	struct tally_lane_header *header;
+	struct tally_cursor *cursor;	  /* NULL: nobody waits for this reader */
+	uint64_t holder;		  /* that it says there */
 	const struct tally_record *slots; /* NULL until the ring is seen ready */
 	uint64_t pos;			  /* of the next record to read */
 	uint64_t event_no;		  /* of the last record read */
@@ -222,7 +234,7 @@ struct lane_reader {
  * record to `take` (may be NULL). Stays a few records behind a writer that is moving, so that the
  * line being written is left alone, unless `to_end`. `writer_gone`: nobody owns the lane's process
  * any more, so also a record that was published without publish_pos counts. Each line that was
- * read is flushed, so that the producer finds it free. Wait-free. */
+ * read is flushed, so that the producer finds it free. A cursor follows on the way. Wait-free. */
 void lane_drain(struct lane_reader *reader, bool to_end, bool writer_gone,
 		void (*take)(void *arg, const struct tally_record *record), void *arg);
 

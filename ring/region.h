@@ -59,9 +59,10 @@ struct region {
 	bool hidden_name;    /* made without O_TMPFILE: has a temporary name until published */
 	/* A page, or several, were refused: so many more tries are not worth it. */
 	uint64_t refusals, large_refusals;
-	bool in_place; /* mapped at config->place */
-	bool joined;   /* shared with other processes */
-	bool by_file;  /* pages are not reserved by madvise() */
+	bool in_place;	      /* mapped at config->place */
+	bool joined;	      /* shared with other processes */
+	uint32_t lossless_ms; /* what lossless_open() gets */
+	bool by_file;	      /* pages are not reserved by madvise() */
 	char name[REGION_NAME_MAX];
 	char path[REGION_PATH_MAX];
 };

@@ -18,10 +18,13 @@
  *	  entry, bases              lock is its right
  *	entries (device, tag,     who moved it to WRITING     any, once VALID
  *	  pool)
+ *	cursors of a lossless     the consumer that has       the lane's owner
+ *	  region                    their lock
  *	header                    its creator, before the     any
  *	                            file has a name
  *
- * Readers map the file read-only. A reader never makes a writer wait, nor can it.
+ * Readers map the file read-only. A reader never makes a writer wait, nor can it; but for the one
+ * that holds the cursors of a lossless region, which maps them, and only them, to write.
  *
  * A SLOT AND ITS STATES
  *
@@ -58,6 +61,21 @@
  * The lane's events are publish_pos - start_pos + unrecorded, so L3 counts the event too. A lane
  * without a ring publishes into one private line that nobody reads: ring_ready is 0, and all its
  * events are unrecorded.
+ *
+ * A LANE THAT WAITS (lane_wait(), before a push; lossless regions only)
+ *
+ *	its owner, at position p, when it is not known that p may be written:
+ *	W4  load the cursor's holder, acquire; 0: nobody is waited for
+ *	W2  load consume_pos, acquire; p - consume_pos below the ring's size: there is room
+ *	else again, for so long at most; then this holder is not waited for until it has moved
+ *
+ *	the holder, when it begins, and after it has read some:
+ *	consume_pos := its position               relaxed
+ *	W3  holder := its random name             release
+ *	W1  consume_pos := its position           release
+ *
+ * Nothing else depends on it: a slot that is overwritten too early is lapped to its reader, here as
+ * anywhere. The lock of the cursors, a byte of the file, goes with the holder.
  *
  * A PUSH INTO THE SHARED RING (shared_push())
  *
@@ -193,6 +211,10 @@
  *	B2 -> B1
  *	M1 -> M2  who makes the region has finished; who comes next finds it made
  *	M2 -> M1
+ *	W1 -> W2  what the holder says it has read it has copied: the slot may be written anew
+ *	W2 -> W1
+ *	W3 -> W4  who sees a holder sees where it began, not where another has stood
+ *	W4 -> W3
  *	I1 -> I2  who takes the lock of a shard of a table of ids (producer/ids.c; private memory)
  *	          finds it as the last holder left it
  *	I2 -> I1
@@ -207,6 +229,7 @@
  * PROGRESS
  *
  *	lane_push()          wait-free, no locked instruction, reads no word another thread writes
+ *	lane_wait()          waits for a reader that holds the cursors, bounded by time
  *	shared_push()        lock-free; at most SHARED_TRIES slots; two locked instructions when the
  *	                     first one is good, and a third on each eighth push
  *	cells_find()         wait-free: bounded by the number of shared cells

@@ -209,6 +209,19 @@ static void unusable_number_of_lanes_leaves_the_default_and_says_so(void **state
 		setting(values[i], TALLY_REGION_BAD_LANES, true);
 }
 
+static void unusable_time_to_wait_waits_for_nobody_and_says_so(void **state)
+{
+	static const char *const values[] = { "TALLY_LOSSLESS=0", "TALLY_LOSSLESS=60001",
+					      "TALLY_LOSSLESS=", "TALLY_LOSSLESS=1s" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(values); i++)
+		setting(values[i], TALLY_REGION_BAD_LOSSLESS, true);
+	setting("TALLY_LOSSLESS=1", TALLY_REGION_LOSSLESS, true);
+	setting("TALLY_LOSSLESS=60000", TALLY_REGION_LOSSLESS, true);
+}
+
 static void usable_settings_raise_no_flag(void **state)
 {
 	(void)state;
@@ -246,6 +259,7 @@ int main(void)
 		TEST(region_that_is_removed_under_a_process_does_it_no_harm),
 		TEST(unusable_ring_size_keeps_totals_and_says_so),
 		TEST(unusable_number_of_lanes_leaves_the_default_and_says_so),
+		TEST(unusable_time_to_wait_waits_for_nobody_and_says_so),
 		TEST(usable_settings_raise_no_flag),
 		TEST(anything_but_one_leaves_it_off),
 	};

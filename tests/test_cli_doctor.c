@@ -149,6 +149,23 @@ static void sizes_are_judged_as_producers_judge_them(void **state)
 	}
 }
 
+static void time_to_wait_is_judged_as_programs_judge_it(void **state)
+{
+	static const char *const values[] = { "1", "100", "60000", "0", "60001", "", "-1", "1s" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(values); i++) {
+		char *wait = text("TALLY_LOSSLESS=%s", values[i]);
+		uint32_t flags = flags_of(wait);
+		bool bad = flags & TALLY_REGION_BAD_LOSSLESS;
+
+		assert_int_equal(bad, !(flags & TALLY_REGION_LOSSLESS));
+		check_finding(doctor_with(LIST(wait), bad), "TALLY_LOSSLESS",
+			      bad ? "problem" : "note", bad ? "1 to 60000" : "events --hold");
+	}
+}
+
 static void switches_that_switch_nothing_are_problems(void **state)
 {
 	static const char *const bad[] = { "yes", "on", "11", "1 ", "true" };
@@ -327,6 +344,7 @@ int main(void)
 		TEST(directory_that_is_missing_or_none_is_a_problem),
 		TEST(relative_or_endless_directory_is_a_problem),
 		TEST(sizes_are_judged_as_producers_judge_them),
+		TEST(time_to_wait_is_judged_as_programs_judge_it),
 		TEST(switches_that_switch_nothing_are_problems),
 		TEST(runtimes_switch_is_judged_together_with_tallys),
 		TEST(name_of_a_shared_region_is_judged),

@@ -354,6 +354,30 @@ static void pair_D1_D2_a_cell_that_is_counted_has_its_key(void **state)
 	litmus_stream(add_a_cell, look_at_the_cells);
 }
 
+static struct line holder, begun;
+
+static void begin_to_hold(uint64_t n)
+{
+	tally_store_relaxed(&begun.word, n);
+	tally_store_release(&holder.word, n); /* W3 */
+}
+
+static unsigned int look_who_holds(void)
+{
+	uint64_t who = tally_load_acquire(&holder.word); /* W4 */
+	uint64_t where = tally_load_acquire(&begun.word);
+
+	return (where < who ? BAD : 0) | (where > who ? MET : 0);
+}
+
+static void pair_W3_W4_who_sees_a_holder_sees_where_it_began(void **state)
+{
+	(void)state;
+	memset(&holder, 0, sizeof(holder));
+	memset(&begun, 0, sizeof(begun));
+	litmus_stream(begin_to_hold, look_who_holds);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +391,7 @@ int main(void)
 		TEST(pair_G1_K2_who_sees_a_word_of_an_update_sees_the_half_given_up_before),
 		TEST(pair_G2_K1_the_half_that_seq_names_is_whole),
 		TEST(pair_D1_D2_a_cell_that_is_counted_has_its_key),
+		TEST(pair_W3_W4_who_sees_a_holder_sees_where_it_began),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,6 +289,51 @@ static void pair_S1_S2_of_one_who_counts_and_one_who_arms_one_sees_the_other(voi
 	litmus_run_rounds(fresh_rounds, count_or_arm, one_saw_the_other);
 }
 
+/* A slot that side 0 writes anew once side 1 has said that it has copied it. */
+static struct line published, consumed;
+
+static unsigned int write_when_read(void)
+{
+	uint64_t n = tally_load_relaxed(&published.word); /* own */
+	int i;
+
+	if (tally_load_acquire(&consumed.word) != n) /* W2 */
+		return 0;
+	for (i = 0; i < WORDS; i++)
+		tally_store_relaxed(&payload[i].word, n + 1); /* relaxed: published next */
+	tally_store_release(&published.word, n + 1);
+	return MET;
+}
+
+static unsigned int read_and_say_so(void)
+{
+	uint64_t n = tally_load_acquire(&published.word);
+	unsigned int seen = MET;
+	int i;
+
+	if (tally_load_relaxed(&consumed.word) == n) /* own */
+		return 0;
+	for (i = 0; i < WORDS; i++)
+		if (tally_load_relaxed(&payload[i].word) != n) /* relaxed: as slot_read() */
+			seen |= BAD;
+	tally_store_release(&consumed.word, n); /* W1 */
+	return seen;
+}
+
+static unsigned int write_or_read(int side)
+{
+	return side ? read_and_say_so() : write_when_read();
+}
+
+static void pair_W1_W2_what_is_said_to_be_read_has_been_copied(void **state)
+{
+	(void)state;
+	memset(&published, 0, sizeof(published));
+	memset(&consumed, 0, sizeof(consumed));
+	memset(payload, 0, sizeof(payload));
+	litmus_take_turns(write_or_read);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +343,7 @@ int main(void)
 		TEST(pair_B1_B2_who_sees_the_process_armed_sees_its_state),
 		TEST(pair_E1_E2_an_entry_is_claimed_once_and_valid_with_its_words),
 		TEST(pair_M1_M2_who_comes_after_the_maker_finds_it_made),
+		TEST(pair_W1_W2_what_is_said_to_be_read_has_been_copied),
 		TEST(pair_S1_S2_of_one_who_counts_and_one_who_arms_one_sees_the_other),
 	};
 

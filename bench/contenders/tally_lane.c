@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tally's lanes, one for each producer: records with the ledger's sums, the time being given.
- *
- * The producer paces itself by what the consumer says it has taken, looked at every few records,
- * as a lane does not wait for its readers.
+/* Tally's lanes, one for each producer, in a region with the policy `lossless`: records with the
+ * ledger's sums, the time being given. The consumer holds the cursors that the lanes wait for.
  *
  *	flags: $CONTENDER_RING
  */
 #include "bench/contenders/tally.h"
 #include "ring/lane.h"
 
+#define WAIT_MS 10000 /* a consumer may have no processor for a while */
+
 struct lanes {
 	struct region region;
 	struct lane_writer *writers, *lanes[CONTENDER_PRODUCERS];
-	struct pace pace[CONTENDER_PRODUCERS];
 	struct lane_reader readers[CONTENDER_PRODUCERS];
-	uint32_t records, producers;
+	uint32_t producers;
 };
 
 static void *make(uint32_t records, uint32_t producers, const char **why)
 {
 	struct region_config config = { .dir = "/dev/shm",
+					.flags = TALLY_REGION_LOSSLESS,
 					.ring_log2 = (uint32_t)__builtin_ctz(records),
 					.lanes_log2 = CONTENDER_PRODUCERS_LOG2 };
 	struct lanes *lanes = contender_memory(sizeof(*lanes));
@@ -29,7 +29,7 @@ static void *make(uint32_t records, uint32_t producers, const char **why)
 	if (!lanes || region_create(&config, &lanes->region) != 0)
 		return NULL;
 	lanes->writers = contender_memory(CONTENDER_PRODUCERS * sizeof(*lanes->writers));
-	lanes->records = records;
+	lanes->region.lossless_ms = WAIT_MS;
 	lanes->producers = producers;
 	for (i = 0; i < producers; i++) {
 		struct lane_writer *writer =
@@ -38,9 +38,15 @@ static void *make(uint32_t records, uint32_t producers, const char **why)
 		if (!writer)
 			return NULL;
 		lanes->lanes[i] = writer;
-		lanes->readers[i] = (struct lane_reader){ .header = writer->header,
-							  .slots = writer->slots,
-							  .ring_log2 = config.ring_log2 };
+		lanes->readers[i] = (struct lane_reader){
+			.header = writer->header,
+			.slots = writer->slots,
+			.ring_log2 = config.ring_log2,
+			.cursor = region_cursor(lanes->region.base, &lanes->region.at,
+						(uint32_t)(writer - lanes->writers)),
+			.holder = 1,
+		};
+		lane_drain(&lanes->readers[i], true, false, NULL, NULL); /* it begins here */
 	}
 	return lanes;
 }
@@ -67,8 +73,7 @@ static void send(void *arg, struct sender *sender)
 					    .buffer_id = payload.sequence,
 					    .size = payload.size };
 
-		if (!pace_keep(&lanes->pace[sender->producer], i, lanes->records, sender))
-			return;
+		lane_wait(writer);
 		lane_push(writer, lane_target(writer, (uint32_t)payload.device, 0), &event);
 	}
 }
@@ -76,16 +81,13 @@ static void send(void *arg, struct sender *sender)
 static void receive(void *arg, struct checker *checker, uint64_t until)
 {
 	struct lanes *lanes = arg;
-	struct taker taker = { .checker = checker, .pace = lanes->pace };
 	uint32_t i;
 
 	while (checker->taken < until) {
 		uint64_t before = checker->taken;
 
-		for (i = 0; i < lanes->producers; i++) {
-			lane_drain(&lanes->readers[i], false, false, take, &taker);
-			taker_say(&taker, i);
-		}
+		for (i = 0; i < lanes->producers; i++)
+			lane_drain(&lanes->readers[i], false, false, take_record, checker);
 		if (checker->taken == before && !wait_more(&checker->patience))
 			return;
 	}

@@ -7,9 +7,11 @@
 #include "bench/contenders/tally.h"
 #include "ring/shared.h"
 
+#define LOOK 32 /* records between two looks at how far the consumer has come */
+
 struct shared {
 	struct region region;
-	struct pace pace;
+	uint64_t taken __attribute__((aligned(128))); /* of each producer, at least */
 	struct {
 		uint64_t ticket, lost;
 	} __attribute__((aligned(128))) own[CONTENDER_PRODUCERS];
@@ -57,6 +59,15 @@ static void destroy(void *arg)
 	munmap(shared, sizeof(*shared));
 }
 
+/* Before record `i`: false, give up. */
+static inline bool keep_pace(const struct shared *shared, uint64_t i, struct sender *sender)
+{
+	while (i % LOOK == 0 && i + LOOK - tally_load_acquire(&shared->taken) > shared->window)
+		if (!wait_more(&sender->patience))
+			return false;
+	return true;
+}
+
 static void send(void *arg, struct sender *sender)
 {
 	struct shared *shared = arg;
@@ -72,23 +83,47 @@ static void send(void *arg, struct sender *sender)
 					      .size = payload.size,
 					      .where = payload.device << 48 | me };
 
-		if (!pace_keep(&shared->pace, i, shared->window, sender))
+		if (!keep_pace(shared, i, sender))
 			break;
 		shared->own[me].lost += !shared_push(&ring, &event, &ticket);
 	}
 	shared->own[me].ticket = ticket;
 }
 
+struct taker {
+	struct shared *shared;
+	struct checker *checker;
+};
+
+static void say_pace(const struct taker *taker)
+{
+	uint64_t taken = taker->checker->next[0];
+	uint32_t i;
+
+	for (i = 1; i < taker->shared->producers; i++)
+		if (taker->checker->next[i] < taken)
+			taken = taker->checker->next[i];
+	tally_store_release(&taker->shared->taken, taken);
+}
+
+static void take(void *arg, const struct tally_record *record)
+{
+	const struct taker *taker = arg;
+
+	take_record(taker->checker, record);
+	if (taker->checker->taken % LOOK == 0)
+		say_pace(taker);
+}
+
 static void receive(void *arg, struct checker *checker, uint64_t until)
 {
-	struct shared *shared = arg;
-	struct taker taker = { checker, &shared->pace, shared->producers, true };
+	struct taker taker = { arg, checker };
 
 	while (checker->taken < until) {
 		uint64_t before = checker->taken;
 
-		shared_drain(&shared->reader, false, false, take, &taker);
-		taker_say(&taker, 0);
+		shared_drain(&taker.shared->reader, false, false, take, &taker);
+		say_pace(&taker);
 		if (checker->taken == before && !wait_more(&checker->patience))
 			return;
 	}

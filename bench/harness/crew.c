@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bench/harness/machine.h"
+#include "ring/pause.h"
 
 #define PINGS 100 /* between two looks at the clock */
 #define PING_PARTS 11
@@ -57,7 +58,7 @@ static void wait_for(const uint64_t *word, uint64_t value)
 	uint64_t spins = 0;
 
 	while (tally_load_acquire(word) != value) {
-		relax();
+		cpu_pause();
 		if (++spins % SPINS == 0)
 			sched_yield();
 	}

@@ -20,16 +20,6 @@ unsigned int processors(void);
 /* CLOCK_MONOTONIC in nanoseconds. */
 double now_ns(void);
 
-/* Tells the processor that this thread waits for another. */
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 /* What figures were measured on. Strings are cut to fit; "" is unknown. */
 struct machine {
 	char cpu[128];

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "bench/harness/figure.h"
+#include "ring/pause.h"
 
 #define PINGS 2000
 #define AGREE 1.5 /* ping-pongs before and after differ by less than this factor */
@@ -40,7 +41,7 @@ static uint64_t turns;
 static void wait_for(const uint64_t *word, uint64_t value)
 {
 	while (tally_load_acquire(word) != value)
-		__builtin_ia32_pause();
+		cpu_pause();
 }
 
 /* ---- Both sides ------------------------------------------------------------------------------ */

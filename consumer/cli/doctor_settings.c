@@ -11,6 +11,7 @@
 #define RING_MAX 1048576
 #define LANES_MAX 1024
 #define DIR_LENGTH_MAX 189
+#define LOSSLESS_MAX_MS 60000
 #define SHARED_NAME_MAX 32
 
 /* A power of two from `min` to `max`, in decimal digits and nothing else. */
@@ -125,6 +126,28 @@ static void check_shared(struct doctor *doctor, const char *value)
 			    value, SHARED_NAME_MAX);
 }
 
+static void check_lossless(struct doctor *doctor, const char *value)
+{
+	unsigned long milliseconds = 0;
+	char *end = NULL;
+
+	if (!value)
+		return;
+	errno = 0;
+	if (*value >= '0' && *value <= '9')
+		milliseconds = strtoul(value, &end, 10);
+	if (!errno && end && !*end && milliseconds >= 1 && milliseconds <= LOSSLESS_MAX_MS)
+		doctor_find(doctor, FINDING_NOTE, "TALLY_LOSSLESS",
+			    "TALLY_LOSSLESS=%s: programs wait for a reader that asks for it, as "
+			    "`tally events --hold` does; for recordings only",
+			    value);
+	else
+		doctor_find(doctor, FINDING_PROBLEM, "TALLY_LOSSLESS",
+			    "TALLY_LOSSLESS=\"%s\" is not usable, nothing waits; set milliseconds "
+			    "from 1 to %d, or unset it",
+			    value, LOSSLESS_MAX_MS);
+}
+
 /* Heard by a runtime that reports by the tt-metal adapter; TALLY holds against it. */
 static void check_tracking(struct doctor *doctor, const char *value)
 {
@@ -191,6 +214,7 @@ void doctor_settings(struct doctor *doctor)
 		{ "TALLY_DIR", check_dir },
 		{ "TALLY_KEEP", check_keep },
 		{ "TALLY_REGION", check_shared },
+		{ "TALLY_LOSSLESS", check_lossless },
 		{ "TT_ALLOC_TRACKING_ENABLED", check_tracking },
 	};
 	size_t n;

@@ -18,11 +18,11 @@
 #define WAIT_MAX_MS 50
 #define TELL_NS 1000000000 /* losses are told so often at most */
 
-enum { OPTION_JSON = 256, OPTION_STRICT, OPTION_MIN, OPTION_MAX };
+enum { OPTION_JSON = 256, OPTION_STRICT, OPTION_HOLD, OPTION_MIN, OPTION_MAX };
 
 struct follow {
 	struct source source;
-	bool json, strict, sized;
+	bool json, strict, hold, sized;
 	uint64_t size_min, size_max;
 	uint64_t count_max; /* 0: no limit */
 
@@ -224,6 +224,25 @@ static bool look_around(struct follow *follow)
 	return runs;
 }
 
+/* Who was asked to wait, and does not. */
+static void tell_unheld(const struct follow *follow, const struct tally_snapshot *snapshot)
+{
+	size_t n;
+
+	for (n = 0; n < snapshot->process_count; n++) {
+		const struct tally_process_view *process = &snapshot->processes[n];
+		const char *why = "another reader holds it";
+
+		if (process->held || process->totals_only || process->end != TALLY_RUNNING ||
+		    !filter_takes_pid(&follow->source.filter, process->pid))
+			continue;
+		if (!(process->region_flags & TALLY_REGION_LOSSLESS))
+			why = "start it with TALLY_LOSSLESS=1000";
+		say("process %" PRIu32 " (%s) does not wait for this reader: %s", process->pid,
+		    process->comm, why);
+	}
+}
+
 /* ---- Following ------------------------------------------------------------------------------- */
 
 /* Until so many milliseconds have gone by, or nobody reads any more. */
@@ -250,7 +269,9 @@ static int follow_records(struct follow *follow)
 		if (status || !read || last || is_enough(follow))
 			break;
 		tell_losses(follow, false);
-		ms = follow->any ? WAIT_MIN_MS : ms * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : ms * 2;
+		ms = follow->any	    ? follow->hold ? 0 : WAIT_MIN_MS
+		     : ms * 2 > WAIT_MAX_MS ? WAIT_MAX_MS
+					    : ms * 2;
 		read = wait_ms(ms);
 	}
 	if (status == EXIT_GONE || !read)
@@ -298,7 +319,11 @@ static int resolve(struct source *source)
 
 static int follow_all(struct follow *follow)
 {
-	struct tally_consumer_options options = { .event = take, .event_arg = follow };
+	struct tally_consumer_options options = {
+		.event = take,
+		.event_arg = follow,
+		.hold = follow->hold,
+	};
 	struct sigaction action = { .sa_handler = note_interrupt };
 	const struct tally_snapshot *snapshot;
 	int status = resolve(&follow->source);
@@ -312,6 +337,8 @@ static int follow_all(struct follow *follow)
 		return status;
 	snapshot = tally_snapshot_get(follow->source.consumer);
 	status = source_check_records(&follow->source, snapshot);
+	if (!status && follow->hold)
+		tell_unheld(follow, snapshot);
 	tally_snapshot_put(snapshot);
 	if (!status)
 		status = follow_records(follow);
@@ -329,6 +356,9 @@ static int parse_option(struct follow *follow, int option)
 		break;
 	case OPTION_STRICT:
 		follow->strict = true;
+		break;
+	case OPTION_HOLD:
+		follow->hold = true;
 		break;
 	case OPTION_MIN:
 	case OPTION_MAX:
@@ -353,6 +383,7 @@ static int events_main(int argc, char **argv)
 		{ "count", required_argument, NULL, 'n' },
 		{ "json", no_argument, NULL, OPTION_JSON },
 		{ "strict", no_argument, NULL, OPTION_STRICT },
+		{ "hold", no_argument, NULL, OPTION_HOLD },
 		{ "min-size", required_argument, NULL, OPTION_MIN },
 		{ "max-size", required_argument, NULL, OPTION_MAX },
 		{ NULL, 0, NULL, 0 },
@@ -373,7 +404,7 @@ static int events_main(int argc, char **argv)
 
 static const char help[] =
 	"usage: tally events [-n COUNT] [--min-size SIZE] [--max-size SIZE] " FILTER_USAGE "\n"
-	"                    [--strict] [--json]\n"
+	"                    [--hold] [--strict] [--json]\n"
 	"\n"
 	"Writes the records that are still there, then each that comes, a line each: when, the\n"
 	"process and thread, what it was, device and pool, buffer id, size in bytes, and tag.\n"
@@ -384,6 +415,7 @@ static const char help[] =
 	"  -n, --count COUNT  so many records, then end\n"
 	"  --min-size SIZE    those of so many bytes at least: 4096, 64KiB, 1.5GiB\n"
 	"  --max-size SIZE    and of so many at most\n" FILTER_HELP
+	"  --hold             let programs started with TALLY_LOSSLESS=1000 wait for this reader\n"
 	"  --strict           exit with 6 if records were lost\n"
 	"  --json             as JSON, an object a line\n"
 	"\n"

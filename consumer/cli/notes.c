@@ -66,6 +66,11 @@ static bool is_unjoined(const struct tally_snapshot *snapshot, size_t n)
 	return snapshot->processes[n].region_flags & TALLY_REGION_UNJOINED;
 }
 
+static bool has_bad_lossless(const struct tally_snapshot *snapshot, size_t n)
+{
+	return snapshot->processes[n].region_flags & TALLY_REGION_BAD_LOSSLESS;
+}
+
 static bool is_quarantined(const struct tally_snapshot *snapshot, size_t n)
 {
 	return snapshot->processes[n].quarantine != NULL;
@@ -261,6 +266,8 @@ void render_notes(const struct tally_snapshot *snapshot, const struct view *view
 		 "allocated nothing through malloc (another allocator?)");
 	say_list(snapshot, has_bad_ring, "TALLY_RING was not usable, so no records were kept");
 	say_list(snapshot, has_bad_lanes, "TALLY_LANES was not usable, the default was in force");
+	say_list(snapshot, has_bad_lossless,
+		 "TALLY_LOSSLESS was not usable (milliseconds, 1 to 60000), nothing waited");
 	say_list(snapshot, has_bad_name,
 		 "TALLY_REGION is not usable (it takes 1 to 32 letters, digits, dots, dashes and "
 		 "underscores), a region of its own was made");

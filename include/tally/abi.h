@@ -12,6 +12,7 @@
  *	lanes             2^lanes_log2 x (header, cells, rounded up to a page)
  *	rings             2^lanes_log2 x 2^ring_log2 x struct tally_record
  *	shared ring       2^shared_ring_log2 x struct tally_record
+ *	cursors           of a lossless region: 2^lanes_log2 x struct tally_cursor
  *
  * The file is sparse: only what has been reserved takes memory. All words are little-endian on
  * every machine Tally runs on; byte_order lets a reader say so when that is not true.
@@ -154,6 +155,14 @@ enum tally_lane_state {
 	TALLY_LANE_RETIRED = 3, /* its process was found dead and booked; any may continue it */
 };
 
+/* ---- Cursor: where the one consumer stands that a lossless lane waits for -----------------------
+ * Written by who holds the lock of a byte behind those of the process entries (ring/alive.h). */
+struct tally_cursor {
+	uint64_t holder; /* 0: random, names who reads; 0: nobody does, nothing is waited for */
+	uint64_t consume_pos; /* 8: records before it have been read */
+	uint64_t spare[6];    /* 16 */
+};
+
 /* ---- Process entry ---------------------------------------------------------------------------
  * shared cells follow it. Liveness is the lock on the byte TALLY_LOCK_BYTE + entry of the file; who
  * holds it owns the entry. generation is 0 before the first owner and while a dead owner's things
@@ -273,13 +282,15 @@ struct tally_shared_ring {
 
 enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_CNTVCT = 3 };
 
-#define TALLY_REGION_BAD_RING 1u    /* TALLY_RING was not usable: no records are kept */
-#define TALLY_REGION_BAD_LANES 2u   /* TALLY_LANES was not usable: the default is in force */
-#define TALLY_REGION_RUNNER 8u	    /* made by `tally run` for those that can make none */
-#define TALLY_REGION_SMALL_FILES 4u /* RLIMIT_FSIZE left room for fewer lanes than asked for */
-#define TALLY_REGION_JOINED 16u	    /* by name: processes come and go */
-#define TALLY_REGION_BAD_NAME 32u   /* TALLY_REGION was not usable: not joined */
-#define TALLY_REGION_UNJOINED 64u   /* the region of that name could not be joined */
+#define TALLY_REGION_BAD_RING 1u       /* TALLY_RING was not usable: no records are kept */
+#define TALLY_REGION_BAD_LANES 2u      /* TALLY_LANES was not usable: the default is in force */
+#define TALLY_REGION_RUNNER 8u	       /* made by `tally run` for those that can make none */
+#define TALLY_REGION_SMALL_FILES 4u    /* RLIMIT_FSIZE left room for fewer lanes than asked for */
+#define TALLY_REGION_JOINED 16u	       /* by name: processes come and go */
+#define TALLY_REGION_BAD_NAME 32u      /* TALLY_REGION was not usable: not joined */
+#define TALLY_REGION_UNJOINED 64u      /* the region of that name could not be joined */
+#define TALLY_REGION_BAD_LOSSLESS 256u /* TALLY_LOSSLESS was not usable: nothing waits */
+#define TALLY_REGION_LOSSLESS 128u     /* lanes wait for a consumer that holds their cursors */
 
 /* ---- Checks ----------------------------------------------------------------------------------
  * One line per shared field: its offset is checked here and folded into the layout signature. */
@@ -396,7 +407,10 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 	F(tally_region_state, shared_start, 40)                                                    \
 	F(tally_region_state, spare, 48)                                                           \
 	F(tally_shared_ring, reserve_pos, 0)                                                       \
-	F(tally_shared_ring, spare, 8)
+	F(tally_shared_ring, spare, 8)                                                             \
+	F(tally_cursor, holder, 0)                                                                 \
+	F(tally_cursor, consume_pos, 8)                                                            \
+	F(tally_cursor, spare, 16)
 
 #define TALLY_ABI_SIZES(S)                                                                         \
 	S(tally_record, 64)                                                                        \
@@ -411,7 +425,8 @@ enum tally_clock { TALLY_CLOCK_TSC = 1, TALLY_CLOCK_MONOTONIC = 2, TALLY_CLOCK_C
 	S(tally_pool_entry, 32)                                                                    \
 	S(tally_region_header, 120)                                                                \
 	S(tally_region_state, 64)                                                                  \
-	S(tally_shared_ring, 64)
+	S(tally_shared_ring, 64)                                                                   \
+	S(tally_cursor, 64)
 
 #define TALLY_CHECK_OFFSET(type, field, at)                                                        \
 	static_assert(offsetof(struct type, field) == (at), #type "." #field " has moved");

@@ -75,7 +75,11 @@ struct tally_consumer_options {
 	size_t buffers_max;
 	bool from_start;   /* records gone before the consumer came are lost too */
 	bool remove_ended; /* unlink a region once its process has ended and it has been read */
-	bool lend_region;  /* make a region for those of the run that can make none of their own */
+	/* Read so that nothing is lost, for recordings: regions made with TALLY_LOSSLESS (tally.h)
+	 * wait for this consumer, if no other has that right; implies read_records. It writes its
+	 * position into them, so it needs leave to write the file. */
+	bool hold;
+	bool lend_region; /* make a region for those of the run that can make none of their own */
 
 	/* Called for each refused file, once per file, on the thread that polls. */
 	void (*refused)(void *refused_arg, const struct tally_refusal *refusal);
@@ -182,6 +186,7 @@ struct tally_process_view {
 	uint32_t quarantined_lanes; /* rings whose records could not be trusted */
 	const char *quarantine;	    /* why, of the first of them, for people; NULL: none */
 	uint32_t region_flags;	    /* TALLY_REGION_... of abi.h */
+	bool held;		    /* its lanes wait for this consumer, see hold */
 	uint32_t guests;	    /* if not 0: these are not one process but so many, which could
 					  make no region and were lent one; pid is the lender's */
 	size_t first_pool, pool_count; /* in the snapshot's process_pools */

@@ -24,6 +24,11 @@
  *	                 1024, default 64; more threads use a ring that they share
  *	TALLY_KEEP=1     leave the region in place after a clean exit, as a crash does; of a user's
  *	                 regions of the dead, who makes a region keeps the newest 16
+ *	TALLY_LOSSLESS=MS
+ *	                for recordings and benchmarks only: a push into a full ring waits, so many
+ *	                milliseconds at most, 1 to 60000, for a consumer that has asked for it
+ *	                (consumer.h, hold). Without one it overwrites as always, as it does once it
+ *	                has waited in vain, until the consumer moves. The shared ring overwrites.
  *	TALLY_DIR=PATH   where regions are made, default /dev/shm
  *	TALLY_REGION=/NAME
  *	                 one region for all processes of this user that say the same name: 1 to 32
@@ -131,6 +136,7 @@ struct tally_options {
 	int totals_only;       /* no records at all */
 	int keep;	       /* as TALLY_KEEP=1 */
 	const char *region;    /* as TALLY_REGION, also under `tally run` */
+	uint32_t lossless_ms;  /* as TALLY_LOSSLESS */
 };
 
 /* Arms this process and makes its region; options may be NULL. Events pushed before are not

@@ -9,7 +9,7 @@ _tally_options()
 	top) echo '-a --all-users -d --device -p --pid -P --pool -i --interval' ;;
 	devices) echo '-a --all-users -d --device -p --pid -P --pool --json' ;;
 	buffers) echo '-a --all-users -d --device -p --pid -P --pool --leaks --older-than --top --strict --json' ;;
-	events) echo '-a --all-users -d --device -p --pid -P --pool --min-size --max-size -n --count --strict --json' ;;
+	events) echo '-a --all-users -d --device -p --pid -P --pool --min-size --max-size -n --count --hold --strict --json' ;;
 	check) echo '-a --all-users -d --device -p --pid -P --pool --max-live --max-percent --no-leaks --max-lost --json' ;;
 	gateway) echo '-a --all-users --socket --mode --group --log --publish --publish-version' ;;
 	gc) echo '-n --dry-run --keep --json' ;;

@@ -23,6 +23,7 @@ complete -c tally -n "__fish_seen_subcommand_from $filtered" -s d -l device -x -
 complete -c tally -n "__fish_seen_subcommand_from $filtered" -s p -l pid -x -a '(__fish_complete_pids)' -d 'That process'
 complete -c tally -n "__fish_seen_subcommand_from $filtered" -s P -l pool -x -a 'dram l1 system l1_small trace cb kernel heap' -d 'That pool'
 complete -c tally -n '__fish_seen_subcommand_from ps devices buffers events check gc doctor' -l json -d 'As JSON'
+complete -c tally -n '__fish_seen_subcommand_from events' -l hold -d 'Let lossless programs wait'
 complete -c tally -n '__fish_seen_subcommand_from ps buffers events' -l strict -d 'Exit 6 if records were lost'
 complete -c tally -n '__fish_seen_subcommand_from run' -l json -r -F -d 'Write the report as JSON'
 complete -c tally -n '__fish_seen_subcommand_from run' -l ring -x -d 'Records per thread'
