@@ -18,13 +18,12 @@
 #include "ring/region.h"
 
 #define CALLS 50000
-#define DRAIN_LOG2 16	 /* records per drain */
+#define DRAIN_LOG2 16 /* records per drain */
 #define DRAINS 51
 
-static const struct question cost = { .id = "push_cost",
-				      .words = "What does a push cost?",
-				      .unit = "ns",
-				      .base = FLOOR };
+static const struct question cost = {
+	.id = "push_cost", .words = "What does a push cost?", .unit = "ns", .base = FLOOR
+};
 static const struct question draining = { .id = "lane_drain",
 					  .words = "How fast is a lane drained that another "
 						   "processor has filled?",

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "bench/harness/figure.h"
+#include "bench/harness/pair.h"
 #include "bench/harness/print.h"
 #include "bench/other_claims.h"
-#include "bench/harness/pair.h"
 #include "bench/push_pairs.h"
 #include "ring/clock.h"
 #include "ring/join.h"

@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "bench/harness/figure.h"
-#include "bench/harness/print.h"
 #include "bench/harness/pair.h"
+#include "bench/harness/print.h"
 #include "bench/push_pairs.h"
 #include "ring/lane.h"
 #include "ring/region.h"

@@ -4,11 +4,11 @@
 #include "bench/contender.h"
 
 #define NONE 0
-#define DROP 1	 /* it never comes */
-#define REPEAT 2 /* the one before comes again instead */
-#define SWAP 3	 /* it comes behind the next one */
-#define GARBLE 4 /* a bit of it is another */
-#define DEVICE 5 /* it comes for another device, with a check word that agrees */
+#define DROP 1	  /* it never comes */
+#define REPEAT 2  /* the one before comes again instead */
+#define SWAP 3	  /* it comes behind the next one */
+#define GARBLE 4  /* a bit of it is another */
+#define DEVICE 5  /* it comes for another device, with a check word that agrees */
 #define CONFESS 6 /* it comes, and the ring says that it lost one */
 
 static inline void wrong_fill(struct payload *payload, uint64_t producer, uint64_t sequence)

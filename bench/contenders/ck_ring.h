@@ -19,8 +19,8 @@ struct ck_contender {
 
 static inline void *ck_make(uint32_t records, uint32_t producers, const char **why)
 {
-	struct ck_contender *contender =
-		contender_memory(sizeof(*contender) + records * sizeof(struct payload));
+	struct ck_contender *contender = contender_memory(sizeof(*contender) +
+							  records * sizeof(struct payload));
 
 	(void)producers;
 	*why = "no memory";
@@ -33,8 +33,8 @@ static inline void ck_destroy(void *arg)
 {
 	struct ck_contender *contender = arg;
 
-	munmap(contender, sizeof(*contender) +
-				  ck_ring_capacity(&contender->ring) * sizeof(struct payload));
+	munmap(contender,
+	       sizeof(*contender) + ck_ring_capacity(&contender->ring) * sizeof(struct payload));
 }
 
 static __always_inline void ck_send(struct ck_contender *to, struct sender *sender,
@@ -52,10 +52,9 @@ static __always_inline void ck_send(struct ck_contender *to, struct sender *send
 	}
 }
 
-static __always_inline void ck_receive(struct ck_contender *from, struct checker *checker,
-				       uint64_t until,
-				       bool (*dequeue)(struct ck_ring *, struct payload *,
-						       struct payload *))
+static __always_inline void
+ck_receive(struct ck_contender *from, struct checker *checker, uint64_t until,
+	   bool (*dequeue)(struct ck_ring *, struct payload *, struct payload *))
 {
 	struct payload payload;
 

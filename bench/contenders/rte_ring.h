@@ -27,8 +27,8 @@ static inline void *rte_make(uint32_t records, unsigned int flags, const char **
 
 static inline void rte_destroy(void *ring)
 {
-	munmap(ring, (size_t)rte_ring_get_memsize_elem(sizeof(struct payload),
-						       rte_ring_get_size(ring)));
+	munmap(ring,
+	       (size_t)rte_ring_get_memsize_elem(sizeof(struct payload), rte_ring_get_size(ring)));
 }
 
 typedef unsigned int (*rte_put)(struct rte_ring *ring, const void *entry, unsigned int size,

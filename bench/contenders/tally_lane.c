@@ -32,8 +32,7 @@ static void *make(uint32_t records, uint32_t producers, const char **why)
 	lanes->region.lossless_ms = WAIT_MS;
 	lanes->producers = producers;
 	for (i = 0; i < producers; i++) {
-		struct lane_writer *writer =
-			lane_claim(&lanes->region, lanes->writers, 0, i, 0);
+		struct lane_writer *writer = lane_claim(&lanes->region, lanes->writers, 0, i, 0);
 
 		if (!writer)
 			return NULL;

@@ -70,8 +70,8 @@ static void receive(void *arg, struct checker *checker, uint64_t until)
 	struct list *list = arg;
 
 	while (checker->taken < until) {
-		struct cds_wfcq_node *node =
-			__cds_wfcq_dequeue_nonblocking(&list->head, &list->tail);
+		struct cds_wfcq_node *node = __cds_wfcq_dequeue_nonblocking(&list->head,
+									    &list->tail);
 		struct entry *entry = caa_container_of(node, struct entry, node);
 
 		if (!node || node == CDS_WFCQ_WOULDBLOCK) {

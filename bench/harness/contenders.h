@@ -12,7 +12,7 @@
 #define CONTENDERS_MAX 64
 
 struct candidate {
-	char name[48]; /* of its file */
+	char name[48];			   /* of its file */
 	const struct contender *contender; /* NULL: absent */
 	bool many;			   /* it has, or would have, CONTENDER_MANY */
 	char absent[160];		   /* why */

@@ -32,6 +32,7 @@ struct between {
 	uint64_t done __attribute__((aligned(128)));	/* members that have finished */
 	struct {
 		double start_ns, end_ns;
+		long interrupted;
 	} times[CREW_MAX] __attribute__((aligned(128)));
 	double trips_ns[PING_PARTS]; /* member 0's */
 };
@@ -49,6 +50,7 @@ struct crew {
 	bool processes;
 	void (*prepare)(unsigned int me);
 	struct member members[CREW_MAX];
+	double took_ns[CREW_MAX];
 };
 
 /* ---- All members ----------------------------------------------------------------------------- */
@@ -67,12 +69,15 @@ static void wait_for(const uint64_t *word, uint64_t value)
 static void take_part(struct crew *crew, unsigned int me)
 {
 	struct between *between = crew->between;
+	long interrupted;
 
 	tally_add_release(&between->arrived, 1);
 	wait_for(&between->arrived, crew->count);
+	interrupted = interruptions();
 	between->times[me].start_ns = now_ns();
 	between->work(between->arg, me);
 	between->times[me].end_ns = now_ns();
+	between->times[me].interrupted = interruptions() - interrupted;
 	tally_add_release(&between->done, 1);
 }
 
@@ -216,6 +221,16 @@ struct crew *crew_open(unsigned int members, bool processes, void (*prepare)(uns
 	return crew;
 }
 
+static bool was_interrupted(const struct crew *crew)
+{
+	unsigned int i;
+
+	for (i = 0; i < crew->count; i++)
+		if (crew->between->times[i].interrupted)
+			return true;
+	return false;
+}
+
 struct crew_run crew_run(struct crew *crew, crew_work work, void *arg)
 {
 	/* with more members than processors they would measure each other */
@@ -223,31 +238,31 @@ struct crew_run crew_run(struct crew *crew, crew_work work, void *arg)
 	bool far = alone && crew->count > 1;
 	double before = alone ? probe() : 0, trip = far ? round_trip(crew) : 0, after;
 	struct crew_run run = { .place = PLACE_NONE };
-	struct between *between = crew->between;
-	double took[2] = { 0, 0 };
+	bool interrupted;
+	unsigned int i;
 
 	run.took_ns = all_do(crew, work, arg);
-	/* what the members took is asked for behind the second ping-pong, too */
-	took[0] = between->times[0].end_ns - between->times[0].start_ns;
-	took[1] = between->times[1].end_ns - between->times[1].start_ns;
+	interrupted = alone && was_interrupted(crew);
+	for (i = 0; i < crew->count; i++)
+		crew->took_ns[i] = crew->between->times[i].end_ns -
+				   crew->between->times[i].start_ns;
 	if (far)
 		run.place = place_between(trip, round_trip(crew));
-	between->times[0].start_ns = between->times[1].start_ns = 0;
-	between->times[0].end_ns = took[0];
-	between->times[1].end_ns = took[1];
 	after = alone ? probe() : 0;
-	run.probe_ns = before > after ? before : after;
+	run.probe_ns = interrupted ? PROBE_INTERRUPTED : before > after ? before : after;
 	return run;
 }
 
 double crew_took_ns(const struct crew *crew, unsigned int member)
 {
-	return crew->between->times[member].end_ns - crew->between->times[member].start_ns;
+	return crew->took_ns[member];
 }
 
 void crew_file(struct figure *figure, uint32_t round, const struct crew_run *run, double value)
 {
-	struct sample sample = { .value = value, .probe_ns = run->probe_ns, .round = round,
+	struct sample sample = { .value = value,
+				 .probe_ns = run->probe_ns,
+				 .round = round,
 				 .place = (uint32_t)run->place };
 
 	if (run->place == PLACES)

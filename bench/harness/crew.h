@@ -29,8 +29,8 @@ struct crew *crew_open(unsigned int members, bool processes, void (*prepare)(uns
 void crew_close(struct crew *crew);
 
 struct crew_run {
-	double took_ns;	 /* from the first's start to the last's end */
-	double probe_ns; /* the caller's, around it */
+	double took_ns;	  /* from the first's start to the last's end */
+	double probe_ns;  /* the caller's, around it; or PROBE_INTERRUPTED, any member was */
 	enum place place; /* PLACES: the processors moved meanwhile, the run is worth nothing */
 };
 

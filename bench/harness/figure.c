@@ -13,7 +13,7 @@
 #define PROBE_STEPS 20000
 #define PROBE_QUIET 1.15 /* times the quickest probe of the run */
 
-static double quickest = 1e18;
+static double quickest = PROBE_INTERRUPTED / 2;
 
 /* How long a fixed number of independent additions takes. */
 double probe(void)
@@ -67,10 +67,12 @@ void figure_add(struct figure *figure, const struct sample *sample)
 void figure_time(struct figure *figure, double (*measure)(void))
 {
 	double before = probe();
+	long interrupted = interruptions();
 	struct sample sample = { .value = measure(), .round = (uint32_t)figure->count };
+	bool alone = interruptions() == interrupted;
 	double after = probe();
 
-	sample.probe_ns = before > after ? before : after;
+	sample.probe_ns = !alone ? PROBE_INTERRUPTED : before > after ? before : after;
 	figure_add(figure, &sample);
 }
 
@@ -157,7 +159,7 @@ static const struct sample *of_round(const struct figure *figure, uint32_t round
 	while (*at < figure->count && figure->samples[*at].round < round)
 		(*at)++;
 	return *at < figure->count && figure->samples[*at].round == round ? &figure->samples[*at]
-									   : NULL;
+									  : NULL;
 }
 
 static double of_both(const struct figure *a, const struct figure *b, enum place place, bool ratio,

@@ -20,6 +20,7 @@ extern "C" {
 #define ROUNDS 301   /* odd, so that the median is one of them */
 #define ROUNDS_MIN 9 /* quiet ones that a median is taken of */
 #define PARAMETERS 4
+#define PROBE_INTERRUPTED 1e18
 
 /* What a figure was measured with: name and unit in one, as `ring_records`. */
 struct parameter {
@@ -29,7 +30,7 @@ struct parameter {
 
 struct sample {
 	double value;
-	double probe_ns; /* 0: nobody looked; it counts as quiet */
+	double probe_ns; /* 0: nobody looked; it counts as quiet. PROBE_INTERRUPTED: it does not */
 	uint32_t round;
 	uint32_t place; /* enum place */
 };
@@ -50,8 +51,8 @@ struct figure {
 void figure_add(struct figure *figure, const struct sample *sample);
 
 /* Measures once, between two probes. A probe is a loop of plain additions: where a neighbour on the
- * same core takes half of its width, it is slower, and the sample counts as disturbed. The round is
- * the number of samples so far. */
+ * same core takes half of its width, it is slower, and the sample counts as disturbed; likewise when
+ * the thread has had to leave the processor meanwhile. The round is the number of samples so far. */
 void figure_time(struct figure *figure, double (*measure)(void));
 
 /* One probe, in nanoseconds, and whether it is among the quick ones so far. */

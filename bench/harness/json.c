@@ -113,8 +113,8 @@ static json_t *answer_json(const struct answer *answer)
 		json_array_append_new(goals, goal_json(&answer->goals[i]));
 	for (i = 0; i < answer->note_count; i++)
 		json_array_append_new(notes, json_string(answer->notes[i]));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "id", question->id,
-			 "question", question->words, "unit", question->unit, "better",
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "id", question->id, "question",
+			 question->words, "unit", question->unit, "better",
 			 question->more ? "more" : "less", "base", text(question->base), "figures",
 			 figures, "goals", goals, "notes", notes);
 }
@@ -128,11 +128,11 @@ static json_t *document(const struct results *results)
 	snprintf(time, sizeof(time), "%llu", (unsigned long long)results->time_realtime_ns);
 	for (i = 0; i < results->answer_count; i++)
 		json_array_append_new(answers, answer_json(&results->answers[i]));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o}", "schema",
-			 "tally.bench/1", "program", results->program, "time", time,
-			 "tally_version", TALLY_VERSION, "compiler", results_compiler(), "quick",
-			 results->quick, "only", text(results->only), "machine",
-			 machine_json(results), "questions", answers);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o}", "schema", "tally.bench/1",
+			 "program", results->program, "time", time, "tally_version", TALLY_VERSION,
+			 "compiler", results_compiler(), "quick", results->quick, "only",
+			 text(results->only), "machine", machine_json(results), "questions",
+			 answers);
 }
 
 int write_json(const struct results *results, const char *path)

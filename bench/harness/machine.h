@@ -20,6 +20,9 @@ unsigned int processors(void);
 /* CLOCK_MONOTONIC in nanoseconds. */
 double now_ns(void);
 
+/* How often the calling thread was made to leave its processor to another. */
+long interruptions(void);
+
 /* What figures were measured on. Strings are cut to fit; "" is unknown. */
 struct machine {
 	char cpu[128];

@@ -174,8 +174,9 @@ void pair_print(struct pair_figure *figure)
 			printf("%-38s %7.2f M/s         %7.2f to %.2f in %zu rounds, round trip "
 			       "%s\n",
 			       figure->name, pair_quantile(figure, place, 0.5),
-			       pair_quantile(figure, place, 0.25), pair_quantile(figure, place, 0.75),
-			       figure->counts[place], places[place]);
+			       pair_quantile(figure, place, 0.25),
+			       pair_quantile(figure, place, 0.75), figure->counts[place],
+			       places[place]);
 	if (figure->dropped)
 		printf("%-38s         %zu rounds dropped: the processors moved meanwhile\n", "",
 		       figure->dropped);

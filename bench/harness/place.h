@@ -29,9 +29,10 @@ static inline enum place place_between(double before_ns, double after_ns)
 
 	if (high > low * PLACE_AGREE)
 		return PLACES;
-	return high < 45 ? PLACE_SAME_CORE : high < 150 ? PLACE_NEAR :
-	       high < 300			 ? PLACE_FAR :
-						   PLACE_REMOTE;
+	return high < 45    ? PLACE_SAME_CORE
+	       : high < 150 ? PLACE_NEAR
+	       : high < 300 ? PLACE_FAR
+			    : PLACE_REMOTE;
 }
 
 /* As JSON names it; NULL: none. */

@@ -241,8 +241,8 @@ void result_figure(const struct question *question, const struct figure *figure)
 		add_at(question, figure, (enum place)place);
 	if (figure->count == 0)
 		result_absent(question, figure->name, figure->parameters,
-			      figure->dropped ? "the processors moved in every round" :
-						"not measured");
+			      figure->dropped ? "the processors moved in every round"
+					      : "not measured");
 }
 
 void result_spread(const struct question *question, const struct spread *spread)

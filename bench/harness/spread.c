@@ -88,13 +88,15 @@ void spread_begin(struct spread *spread)
 	}
 	stamp_tick_ns();
 	spread->probe_ns = probe();
+	spread->interrupted = interruptions();
 }
 
 void spread_end(struct spread *spread)
 {
-	double after = probe();
+	bool alone = interruptions() == spread->interrupted;
+	double after = alone ? probe() : PROBE_INTERRUPTED;
 	size_t last = spread->batch_count < SPREAD_BATCHES ? spread->batch_count++
-							    : SPREAD_BATCHES - 1;
+							   : SPREAD_BATCHES - 1;
 	double *worst = &spread->batches[last].probe_ns;
 
 	spread->batches[last].end = spread->count;

@@ -37,6 +37,7 @@ struct spread {
 	} batches[SPREAD_BATCHES];
 	size_t batch_count;
 	double probe_ns; /* of the one before this batch */
+	long interrupted;
 };
 
 /* A timestamp in ticks: all before it has been done, nothing behind it has begun. */

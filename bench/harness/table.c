@@ -15,9 +15,9 @@ bool goal_met(const struct goal *goal)
 
 void goal_limit(const struct goal *goal, char *words, size_t size)
 {
-	const char *how = goal->at_least ? goal->sharp ? "more than" : "at least" :
-			  goal->sharp	 ? "less than" :
-					   "at most";
+	const char *how = goal->at_least ? goal->sharp ? "more than" : "at least"
+			  : goal->sharp	 ? "less than"
+					 : "at most";
 
 	snprintf(words, size, "%s %g%s%s", how, goal->limit, goal->unit ? " " : "",
 		 goal->unit ? goal->unit : "");
