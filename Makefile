@@ -125,7 +125,8 @@ comma := ,
 jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
 	bench bench-deps crash crash-long fuzz campaign-shared),deps)
-DEPS := build $(if $(call jobs,bench bench-deps),bench) $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
+DEPS := build $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
+	$(if $(call jobs,bench bench-deps),bench) \
 	$(if $(call jobs,check-asan check-tsan fuzz),san) \
 	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
