@@ -26,6 +26,7 @@
 #define POOLS 3
 #define BUFFERS 1000000
 #define CROWD_ROUNDS 31
+#define QUICK_ROUNDS 5 /* they are long ones */
 #define LOOKS 10
 
 static const struct question looking = { .id = "crowd_look",
@@ -198,7 +199,7 @@ static bool is_whole(void)
 
 static bool measure(void)
 {
-	size_t rounds = bench_rounds(CROWD_ROUNDS), i;
+	size_t rounds = bench_quick() ? QUICK_ROUNDS : CROWD_ROUNDS, i;
 	bool whole = false;
 
 	for (i = 0; i < rounds; i++) {

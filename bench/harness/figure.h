@@ -79,7 +79,8 @@ enum place figure_nearest(const struct figure *figure);
 double figure_median(const struct figure *figure);
 
 /* The median of the differences a - b, or of the ratios a / b, of rounds in which both were quiet
- * and in the same place; of the nearest place that both have, or of `place`. NAN: no such round. */
+ * and in the same place; of the nearest place that both have, or of `place`. With hardly any such
+ * round: the difference, or the ratio, of the medians. NAN: no samples there. */
 double figure_difference(const struct figure *a, const struct figure *b);
 double figure_ratio(const struct figure *a, const struct figure *b);
 double figure_ratio_at(const struct figure *a, const struct figure *b, enum place place);
