@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What each verb shows of devices and processes that are known by a runtime's own totals only. */
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 
+#include "tests/child.h"
 #include "tests/chip.h"
 #include "tests/scripted.h"
 
@@ -220,6 +223,47 @@ static void who_has_no_records_is_not_waited_for(void **state)
 	end_holder(&chip);
 }
 
+static void map_it(void *arg)
+{
+	int fd = open(chip_path(77), O_RDWR | O_CLOEXEC);
+
+	(void)arg;
+	CHILD_CHECK(mmap(NULL, CHIP_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED);
+	close(fd);
+}
+
+static void rest(void *arg)
+{
+	(void)arg;
+	pause();
+}
+
+/* The failure: processes of other PID namespaces look dead by their ids. */
+static void who_lives_where_its_pid_is_not_known_is_an_upper_bound(void **state)
+{
+	struct chip_bytes chip = chip_new(4, 77, 3);
+	json_t *json;
+	pid_t pid;
+
+	(void)state;
+	chip_slot(&chip, 6, CHIP_NOBODY, "in a container", BYTES(1 << 20, (uint64_t)-5));
+	chip_write(&chip, 77);
+	pid = start_child(map_it, rest, NULL);
+	CHECK_TALLY(0, "  dram      >=0 B", "", "devices");
+	CHECK_TALLY(0, ">=0 B", "higher than what its living processes account for", "ps");
+	CHECK_TALLY(7, "between 0 B and 1.00 MiB (1,048,576 bytes) held", "", "check", "--max-live",
+		    "1KiB");
+	json = json_parse(CHECK_TALLY(0, NULL, NULL, "devices", "--json").out);
+	json = json_device(json, 3);
+	assert_int_equal(json_number(json, "pools/dram/live_bytes"), 0);
+	assert_int_equal(json_number(json, "pools/dram/live_bytes_high"), 1 << 20);
+	assert_int_equal(json_number(json, "pools/l1/live_bytes_high"), 0);
+	kill(pid, SIGKILL);
+	assert_int_equal(wait_status(pid), -SIGKILL);
+	CHECK_TALLY(3, "", "nothing to show", "check", "--max-live", "1KiB");
+	chip_unchanged(&chip, chip_path(77));
+}
+
 static void a_run_is_about_its_own_processes_alone(void **state)
 {
 	struct chip_bytes chip = one_holder();
@@ -242,6 +286,7 @@ int main(void)
 		TEST(check_judges_them_and_says_what_is_not_known),
 		TEST(doctor_says_which_files_cannot_be_read_and_what_to_do),
 		TEST(who_has_no_records_is_not_waited_for),
+		TEST(who_lives_where_its_pid_is_not_known_is_an_upper_bound),
 		TEST(a_run_is_about_its_own_processes_alone),
 	};
 
