@@ -123,7 +123,7 @@ static void eight_threads_at_once_give_exact_totals(void **state)
 {
 	const int64_t threads = 8, events = 20000;
 	struct job job = client_start(state);
-	struct sums sums;
+	struct test_sums sums;
 	int64_t n, all = 0, kept = 0, last = 1000 + events - 1;
 	uint32_t pool;
 
@@ -222,7 +222,7 @@ static void ids_beyond_the_tables_limit_are_counted_and_booked_nowhere(void **st
 	const int64_t more = TALLY_IDS_ENTRIES + 100000;
 	struct job job = client_start(state);
 	unsigned long long untracked;
-	struct sums sums;
+	struct test_sums sums;
 
 	job_do(&job, text("many 0 16 0 %d", (int)more));
 	assert_int_equal(sscanf(client_ask(&job, "counts"), "0 0 0 0 %llu", &untracked), 1);
