@@ -5,7 +5,8 @@
  * nothing that happens to the file meanwhile is a fault, and a file that was replaced is the new
  * one. A file is never written. What a slot says counts as long as kill(pid, 0) does not say that
  * there is no such process; where it says so of all, and the file is open for writing, they live in
- * another PID namespace, and the totals are an upper bound; a process of which a region tells is left out, device by device.
+ * another PID namespace, and the totals are an upper bound. A process of which a region tells is
+ * left out, device by device.
  */
 #ifndef CONSUMER_CHIPS_H
 #define CONSUMER_CHIPS_H

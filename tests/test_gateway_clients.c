@@ -107,7 +107,7 @@ static void system_buffers_and_program_caches_are_no_leaks_but_told_apart(void *
 	gateway_end(&gateway);
 }
 
-/* ---- A gateway that stalls, dies and comes again ---------------------------------------------- */
+/* ---- A gateway that stalls, dies and comes again --------------------------------------------- */
 
 /* The failures: a server that dies kills its clients, one that stalls blocks them, and one that is
  * started again has forgotten everything. */

@@ -17,9 +17,9 @@
  *
  * Any thread may call, also in a fork child, where each table is empty, as the device pools of a
  * child open at zero. tally_shutdown() empties tables likewise, as the region of a later
- * tally_init() opens at zero: frees of what was there are unknown. A handler that interrupts a call of its own thread gets -EBUSY, and must not
- * leave that call by siglongjmp(). No function prints, aborts or changes errno. Memory is the
- * kernel's (mmap), never malloc()'s.
+ * tally_init() opens at zero: frees of what was there are unknown. A handler that interrupts a call
+ * of its own thread gets -EBUSY, and must not leave that call by siglongjmp(). No function prints,
+ * aborts or changes errno. Memory is the kernel's (mmap), never malloc()'s.
  */
 #ifndef TALLY_IDS_H
 #define TALLY_IDS_H
