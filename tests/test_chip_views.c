@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <tally/tally.h>
 
 #include "tests/child.h"
 #include "tests/chip.h"
 #include "tests/scripted.h"
+#include "tests/watch.h"
 
 static struct job holder;
 
@@ -49,10 +51,26 @@ static void ps_shows_bytes_and_says_totals_only(void **state)
 static void a_process_is_found_by_its_pid_and_its_device(void **state)
 {
 	struct chip_bytes chip = one_holder();
+	struct tally_consumer_options of_one = { .pid = (uint32_t)holder.pid };
+	struct tally_consumer *consumer;
+	const struct tally_snapshot *now;
+	struct outcome outcome;
 
 	(void)state;
-	CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder));
-	CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder), "-p", pid_of(&holder));
+	chip_slot(&chip, 7, (uint32_t)getpid(), "another", BYTES(1 << 20));
+	chip_write(&chip, 77);
+	outcome = CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder));
+	assert_string_equal(row(outcome.out, "3 totals only dram"), "3 totals only dram 1.00 MiB");
+	assert_null(strstr(outcome.out, "another"));
+	outcome = CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder), "-p",
+			      pid_of(&holder));
+	assert_null(strstr(outcome.out, "another"));
+	assert_int_equal(watch_open(&of_one, &consumer), 0);
+	now = watch_get(consumer);
+	assert_int_equal(now->process_count, 1);
+	assert_int_equal(now->processes[0].pid, holder.pid);
+	assert_int_equal(watch_pool(now, 3, TALLY_POOL_DRAM)->totals.live_bytes, 1 << 20);
+	watch_put(now);
 	CHECK_TALLY(0, "train.py", NULL, "ps", "-d", "3", "-P", "cb");
 	CHECK_TALLY(0, "train.py", NULL, "ps", "-d", "chip-77");
 	CHECK_TALLY(3, "", "has no region", "ps", "-p", text("%u", CHIP_NOBODY));
