@@ -4,7 +4,9 @@
  * Each look opens and reads every file anew, by pread() into private memory: nothing is mapped, so
  * nothing that happens to the file meanwhile is a fault, and a file that was replaced is the new
  * one. A file is never written. What a slot says counts as long as kill(pid, 0) does not say that
- * there is no such process; a process of which a region tells is left out, device by device.
+ * there is no such process; where it says so of all, and the file is open for writing, they live in
+ * another PID namespace, and the totals are an upper bound. A process of which a region tells is
+ * left out, device by device.
  */
 #ifndef CONSUMER_CHIPS_H
 #define CONSUMER_CHIPS_H
@@ -32,7 +34,7 @@ struct chip_said {
 	uint64_t chip_id; /* of its name */
 	uint32_t device, uid;
 	bool idle;			/* nobody lives in it, and the gateway keeps it */
-	int64_t rest[TALLY_CHIP_POOLS]; /* of the totals that no slot accounts for */
+	int64_t rest[TALLY_CHIP_POOLS]; /* of the totals that no living one's slot accounts for */
 	size_t slot_count;
 	struct chip_slot slots[TALLY_CHIP_SLOTS];
 };

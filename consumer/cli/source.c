@@ -98,13 +98,24 @@ int source_look_again(struct source *source, const struct tally_snapshot **ret_s
 	return 0;
 }
 
+/* Nobody is there, nor is anything held by somebody who is not seen. */
+static bool is_empty(const struct tally_snapshot *snapshot)
+{
+	size_t n;
+
+	for (n = 0; n < snapshot->pool_count; n++)
+		if (snapshot->pools[n].totals.live_bytes_high > 0)
+			return false;
+	return snapshot->process_count == 0;
+}
+
 int source_look(struct source *source, const struct tally_snapshot **ret_snapshot)
 {
 	int result = source_look_again(source, ret_snapshot);
 
 	if (result)
 		return result;
-	if (source->all->process_count == 0)
+	if (is_empty(source->all))
 		return say_nothing(source);
 	return filter_check(&source->filter, source->all);
 }

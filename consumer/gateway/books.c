@@ -29,7 +29,7 @@ static void give_up(struct client *client, int error)
 
 static bool begin(struct client *client)
 {
-	struct tally_ids_options options = { .shards = 1 };
+	struct tally_ids_options options = { .shards = 1, .kept = 1 };
 	int error;
 
 	if (client->proxy)

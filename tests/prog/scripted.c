@@ -4,6 +4,7 @@
  *
  *	alloc D P ID SIZE [COUNT]  COUNT allocs, else one, with ids from ID on
  *	free D P ID SIZE [COUNT]   as many frees
+ *	ahead D P ID SIZE          a free whose time is hours from now
  *	failed D P SIZE            a failed alloc
  *	reset D P                  resets the pool
  *	thread LINE                does what LINE says on a thread of its own, which then ends
@@ -34,6 +35,7 @@
 
 #define CHURN_DEVICE 5
 #define CHURN_THREADS 64
+#define AHEAD_TICKS (1ull << 44)
 #define SLOTS 512 /* where buffers are handed over */
 
 static int obey(char *line);
@@ -193,6 +195,9 @@ static int buffers(const char *verb, const unsigned long long *n)
 	} else if (strcmp(verb, "free") == 0) {
 		for (i = 0; i < n[4]; i++)
 			tally_free((uint32_t)n[0], (uint32_t)n[1], n[2] + i, n[3]);
+	} else if (strcmp(verb, "ahead") == 0) {
+		tally_free_at(tally_now() + AHEAD_TICKS, (uint32_t)n[0], (uint32_t)n[1], n[2],
+			      n[3]);
 	} else if (strcmp(verb, "failed") == 0) {
 		tally_alloc_failed((uint32_t)n[0], (uint32_t)n[1], n[2]);
 	} else if (strcmp(verb, "reset") == 0) {
