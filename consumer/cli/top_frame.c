@@ -152,7 +152,7 @@ static void draw_foot(struct top *top, int y)
 void top_help_draw(struct top *top, int y, int height)
 {
 	static const char *const lines[] = {
-		"1 2 3 4      main, selected process, live buffers, cost; as m Enter b c; Esc: main",
+		"1 2 3 4      main, selected process, live buffers, cost; or m Enter b c; Esc: 1",
 		"Up Down j k PgUp PgDn Home End   select, or scroll",
 		"Tab          scroll devices, where there are more than fit, or processes",
 		"< >          sort by the column to the left, to the right;  r  the other way",
@@ -163,7 +163,7 @@ void top_help_draw(struct top *top, int y, int height)
 		"",
 		"HELD         bytes held now; >= is at least, as a writer was at work",
 		"PEAK         most held since the start; >= where several had a part in it",
-		"DRAM, L1     with trace; with cb, kernel, l1_small. Pools that p chooses: as such",
+		"DRAM, L1     all of it, with trace; with cb, kernel, l1_small: each told below",
 		"ABANDONED    what a process held when it ended without freeing it: in no HELD",
 		"ALLOC/S      allocations per second, over about a second; - not known",
 		"LOST         events without a record: they cost detail, totals have them",

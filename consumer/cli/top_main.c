@@ -90,19 +90,21 @@ static uint32_t group_columns(const struct top *top, const struct tally_snapshot
 	return others || bits & (bits - 1) ? bits : 0;
 }
 
-static void draw_groups(const struct top_table *table, const struct top_row *row, bool running,
-			int y)
+/* A runtime's own totals have no system memory. */
+static void draw_groups(const struct top_table *table, const struct top_row *row,
+			const struct tally_process_view *process, int y)
 {
 	size_t n;
 
 	for (n = 0; n < GROUPS; n++) {
 		const struct top_held *held = &row->groups[groups[n].kind];
 
-		if (running)
+		if (process->end != TALLY_RUNNING ||
+		    (process->totals_only && groups[n].kind == TOP_GROUP_SYSTEM))
+			top_cell(table, (int)groups[n].column, y, LOOK_PLAIN, "-");
+		else
 			top_cell_bytes(table, (int)groups[n].column, y, held->bytes,
 				       held->at_least);
-		else
-			top_cell(table, (int)groups[n].column, y, LOOK_PLAIN, "-");
 	}
 }
 
@@ -130,7 +132,7 @@ static void draw_process(const struct top *top, const struct tally_snapshot *sna
 			       row->sum.live_bytes != row->sum.live_bytes_high);
 	else
 		top_cell(table, COLUMN_HELD, y, LOOK_PLAIN, "-");
-	draw_groups(table, row, running, y);
+	draw_groups(table, row, process, y);
 	if (!process->totals_only)
 		top_cell_bytes(table, COLUMN_PEAK, y, row->sum.peak_bytes,
 			       !row->peak_known || row->sum.peak_bytes != row->sum.peak_bytes_high);
