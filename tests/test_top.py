@@ -367,7 +367,7 @@ class Groups(Case):
                          r"^    buffers 5\.86 KiB  cb 0 B  kernel 0 B  l1_small 0 B$", "^$")
         self.assertTrue(all(len(line) <= 80 for line in text.splitlines()), text)
         # nor is a part cut where there is no room for all of them
-        terminal.resize(60, 40)
+        terminal.resize(60, 24)
         text = terminal.wait(re.compile(r"(?m)^    l1_small +1\.00 MiB$"))
 
     def test_group_that_holds_nothing_shows_what_there_is(self):
