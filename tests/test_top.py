@@ -316,8 +316,10 @@ class Groups(Case):
     """DRAM with trace under it, L1 with its parts under it, system memory and the rest apart."""
 
     def scene(self):
-        return (self.producer("trainer", f"describe 0 n300 wormhole_b0 s0 0 {12 * GIB} 1 {96 * MIB}",
-                              f"alloc 0 0 1 {4 * GIB}", f"alloc 0 4 2 {GIB}", f"alloc 0 1 3 {8 * MIB}",
+        return (self.producer("trainer",
+                              f"describe 0 n300 wormhole_b0 s0 0 {12 * GIB} 1 {96 * MIB}",
+                              f"alloc 0 0 1 {4 * GIB}", f"alloc 0 4 2 {GIB}",
+                              f"alloc 0 1 3 {8 * MIB}",
                               f"alloc 0 5 4 {2 * MIB}", f"alloc 0 6 5 {MIB}", f"alloc 0 3 6 {MIB}",
                               "alloc 0 2 7 3000000", "alloc 0 7 8 5000000", "alloc 0 9 9 7000000"),
                 self.producer("server", f"alloc 0 0 1 {2 * GIB}", f"alloc 0 5 2 {2 * MIB}"))
@@ -356,7 +358,8 @@ class Groups(Case):
                          rf"^  DRAM +━+╾?─+ +7\.00 GiB of 12\.0 GiB +58 %{SPARK}$",
                          r"^    buffers 6\.00 GiB  trace 1\.00 GiB$",
                          rf"^  L1 +━+╾?─+ +14\.0 MiB of 96\.0 MiB +15 %{SPARK}$",
-                         r"^    buffers 8\.00 MiB  cb 4\.00 MiB  kernel 1\.00 MiB  l1_small 1\.00 MiB$",
+                         r"^    buffers 8\.00 MiB  cb 4\.00 MiB  kernel 1\.00 MiB  "
+                         r"l1_small 1\.00 MiB$",
                          rf"^  system +2\.86 MiB +capacity unknown{SPARK}$",
                          rf"^  heap +4\.77 MiB +capacity unknown{SPARK}$",
                          rf"^  pool-9 +6\.68 MiB +capacity unknown{SPARK}$",
@@ -402,7 +405,8 @@ class Groups(Case):
         terminal.wait(re.compile("(?m)^>.*trainer"))
         terminal.keys("Enter")
         terminal.wait("region tally")
-        self.check_lines(terminal.screen(), r"^ DEVICE POOL +HELD +OF DEVICE'S +START +ATTACH +ALLOCS$",
+        self.check_lines(terminal.screen(),
+                         r"^ DEVICE POOL +HELD +OF DEVICE'S +START +ATTACH +ALLOCS$",
                          r"^ +0 DRAM +5\.00 GiB +12\.0 GiB +42 % +5\.00 GiB +>=5\.00 GiB +2$",
                          r"^ +buffers +4\.00 GiB +4\.00 GiB +>=4\.00 GiB +1$",
                          r"^ +trace +1\.00 GiB +1\.00 GiB +>=1\.00 GiB +1$",
@@ -453,7 +457,8 @@ class Groups(Case):
                              re.compile(r"(?m)^  trace +1\.00 GiB +capacity unknown"))
         self.assertNotRegex(text, r"DRAM|L1|buffers +\d+\.\d")
         terminal.keys("Enter")
-        text = terminal.wait(re.compile(r"(?m)^ +0 cb +2\.00 MiB"), re.compile(r"(?m)^ +0 trace +1"))
+        text = terminal.wait(re.compile(r"(?m)^ +0 cb +2\.00 MiB"),
+                             re.compile(r"(?m)^ +0 trace +1"))
         self.assertNotRegex(text, "DRAM|L1")
         terminal = Terminal(self)
         terminal.wait("server")
@@ -563,7 +568,8 @@ class Use(Case):
                              "START", "ATTACH", "Tags: not known", "region tally-",
                              "7 events, 0 records lost", without=["server"])
         # most since it began; since this command came there was less
-        self.assertRegex(text, r"(?m)^ +0 DRAM +4\.00 GiB +12\.0 GiB +33 % +4\.00 GiB +>=4\.00 GiB +1 +0 +0")
+        self.assertRegex(text, r"(?m)^ +0 DRAM +4\.00 GiB +12\.0 GiB +33 % +4\.00 GiB "
+                               r"+>=4\.00 GiB +1 +0 +0")
         self.assertRegex(text, r"(?m)^ +1 DRAM +0 B +12\.0 GiB +0 % +9\.00 GiB +>=0 B +1 +1 +1")
         trainer.kill()
         terminal.wait("trainer: gone, 4.00 GiB abandoned")

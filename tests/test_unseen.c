@@ -254,10 +254,13 @@ static void names_of_commands_cannot_write_to_the_terminal(void **state)
 {
 	char *strange = text("%s/\033[2J\n)x", test_tmp);
 	struct outcome doctor;
-	struct job one;
+	struct job armed, one;
+	json_t *json;
 
 	(void)state;
 	need_driver();
+	armed = script_start(NULL);
+	job_do(&armed, "alloc 0 0 1 500");
 	assert_int_equal(RUN("cp", "/bin/cat", strange).status, 0);
 	one = START(strange);
 	job_say(&one, "up\n");
@@ -265,6 +268,9 @@ static void names_of_commands_cannot_write_to_the_terminal(void **state)
 	tell("0", text("%d\n", one.pid));
 	doctor = LOOK("doctor");
 	check_contains(doctor.out, text("process %d (?[2J?)x) has device 0", one.pid));
+	json = json_parse(LOOK("ps", "--json").out);
+	assert_string_equal(json_text(json, "unseen/0/comm"), "?[2J?)x");
+	job_end_well(&armed);
 	job_end_well(&one);
 }
 
