@@ -163,7 +163,7 @@ void top_help_draw(struct top *top, int y, int height)
 		"",
 		"HELD         bytes held now; >= is at least, as a writer was at work",
 		"PEAK         most held since the start; >= where several had a part in it",
-		"DRAM, L1     all of it, with trace; with cb, kernel, l1_small: each told below",
+		"DRAM, L1     sums of parts: trace is in DRAM; cb, kernel, l1_small are in L1",
 		"ABANDONED    what a process held when it ended without freeing it: in no HELD",
 		"ALLOC/S      allocations per second, over about a second; - not known",
 		"LOST         events without a record: they cost detail, totals have them",
