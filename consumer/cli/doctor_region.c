@@ -136,12 +136,11 @@ static void say_unseen(struct doctor *doctor, const struct unseen *unseen)
 			    "the kernel driver tells of more processes than are looked at: those "
 			    "above are not all");
 	if (unseen->unreadable)
-		doctor_find(
-			doctor, FINDING_NOTE, "unseen",
-			"the kernel driver's list of who has a device open cannot be read for %" PRIu32
-			" device%s: %s; be root to see it",
-			unseen->unreadable, unseen->unreadable == 1 ? "" : "s",
-			strerror(-unseen->error));
+		doctor_find(doctor, FINDING_NOTE, "unseen",
+			    "the kernel driver's list of who has a device open cannot be read "
+			    "for %" PRIu32 " device%s: %s; be root to see it",
+			    unseen->unreadable, unseen->unreadable == 1 ? "" : "s",
+			    strerror(-unseen->error));
 }
 
 static void look_at_files(struct doctor *doctor)

@@ -32,8 +32,8 @@ int source_look_again(struct source *source, const struct tally_snapshot **ret_s
  * are all that is known of them. 0, or EXIT_NOTHING if pids were chosen and it is all of these. */
 int source_check_records(const struct source *source, const struct tally_snapshot *snapshot);
 
-/* What was last looked at, against what the kernel driver says: see unseen.h. Not where something is
- * chosen, as the question is another one then. */
+/* What was last looked at, against what the kernel driver says: see unseen.h. Not where something
+ * is chosen, as the question is another one then. */
 void source_find_unseen(const struct source *source, struct unseen *unseen);
 
 void source_close(struct source *source);

@@ -75,7 +75,7 @@ int top_feed_settle(struct top_feed *feed);
 
 uint64_t top_now_ns(void); /* CLOCK_MONOTONIC */
 
-/* ---- top_groups.c: pools as a device has them: DRAM and L1 with their parts ------------------- */
+/* ---- top_groups.c: pools as a device has them: DRAM and L1 with their parts ------------------ */
 
 enum top_group_kind { TOP_GROUP_DRAM, TOP_GROUP_L1, TOP_GROUP_SYSTEM, TOP_GROUP_KINDS };
 
