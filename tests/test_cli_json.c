@@ -37,6 +37,7 @@ static const struct key snapshot_keys[] = {
 	{ "refused_files", COUNTED },
 	{ "devices", MANY },
 	{ "processes", MANY },
+	{ "unseen", MANY | UNKNOWN },
 	{ NULL, 0 },
 };
 

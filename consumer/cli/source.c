@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -136,6 +137,13 @@ int source_check_records(const struct source *source, const struct tally_snapsho
 		say("%zu process%s by a runtime's totals only: there are no records of %s", without,
 		    without == 1 ? " is known" : "es are known", without == 1 ? "it" : "them");
 	return without && !with && source->filter.pid_count ? EXIT_NOTHING : 0;
+}
+
+void source_find_unseen(const struct source *source, struct unseen *unseen)
+{
+	memset(unseen, 0, sizeof(*unseen));
+	if (source->all && !filter_is_set(&source->filter))
+		unseen_find(unseen, source->all, source->filter.all_users);
 }
 
 void source_close(struct source *source)

@@ -12,7 +12,8 @@
  *	tag NAME, untag            sets the thread's tag, and the one before it
  *	mark NAME
  *	name P NAME                names a pool
- *	describe D NAME ARCH STABLE_ID POOL CAPACITY    one pool's capacity, a remote device
+ *	describe D NAME ARCH STABLE_ID POOL CAPACITY [POOL CAPACITY]    a remote device, with the
+ *	                           capacity of one pool or two
  *	churn THREADS ROUNDS       threads that free each other's buffers; answers how many are
  *	                           left, then as many lines: id and size. Device 5, pool l1
  *	storm THREADS MS           the same for a time, and nobody is told what is left
@@ -171,15 +172,18 @@ static int describe(const char *line)
 {
 	struct tally_device_info info = { .grid_x = 8, .grid_y = 9, .channels = 12, .remote = 1 };
 	char name[40], arch[16], id[32];
-	unsigned long long capacity;
-	unsigned int device, pool;
+	unsigned long long capacity, second = 0;
+	unsigned int device, pool, other = 0;
+	int read = sscanf(line, "describe %u %39s %15s %31s %u %llu %u %llu", &device, name, arch,
+			  id, &pool, &capacity, &other, &second);
 
-	if (sscanf(line, "describe %u %39s %15s %31s %u %llu", &device, name, arch, id, &pool,
-		   &capacity) != 6)
+	if (read != 6 && read != 8)
 		return -1;
 	info.name = name;
 	info.arch = arch;
 	info.stable_id = id;
+	if (second)
+		info.capacity_bytes[other] = second;
 	info.capacity_bytes[pool] = capacity;
 	return tally_device_describe(device, &info);
 }
