@@ -318,7 +318,7 @@ static void the_file_is_that_of_the_chip_where_its_id_is_known(void **state)
 	(void)state;
 	publish_begin(4);
 	made_begin(&made, 3);
-	made.device.described = true;
+	made.device.described = made.device.described_own = true;
 	snprintf(made.device.stable_id, sizeof(made.device.stable_id), "18446744073709551615");
 	assert_int_equal(publish_update(publishing, &made.snapshot), 0);
 	assert_int_equal(json_number(publish_read(UINT64_MAX), "device_id"), 3);

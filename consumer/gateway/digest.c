@@ -109,17 +109,23 @@ static int by_weight(const void *a, const void *b)
 	return (one->pid > other->pid) - (one->pid < other->pid);
 }
 
-static uint64_t chip_id_of(const struct tally_device_view *device)
+/* Which file a device has is this user's to say: who may be seen, with --all-users, is no reason to
+ * let him choose where we write, or keep us from it. False: nobody has said it. */
+static bool is_named(const struct tally_device_view *device, uint64_t *ret_chip_id)
 {
 	const char *id = device->stable_id;
 	char *end;
 	uint64_t value;
 
-	if (!device->described || !*id || strspn(id, "0123456789") != strlen(id))
-		return device->device;
+	*ret_chip_id = device->device;
+	if (!device->described_own || !*id || strspn(id, "0123456789") != strlen(id))
+		return false;
 	errno = 0;
 	value = strtoull(id, &end, 10);
-	return errno ? device->device : value;
+	if (errno)
+		return false;
+	*ret_chip_id = value;
+	return true;
 }
 
 /* One device: parts[0 .. count) are its. */
@@ -182,11 +188,12 @@ int digest_make(const struct tally_snapshot *snapshot, struct digests *ret_diges
 			continue; /* nothing that a chip's file has a field for */
 		*digest = (struct digest){
 			.device = device->device,
-			.chip_id = chip_id_of(device),
-			.remote = device->remote,
-			.taken = device->totals_file,
+			.described = device->described_own,
+			.remote = device->described_own && device->remote,
+			.taken = device->totals_file_own,
 			.slots = &digests.slots[first],
 		};
+		digest->named = is_named(device, &digest->chip_id);
 		fill(digest, &parts[first], at - first);
 		digests.count++;
 	}

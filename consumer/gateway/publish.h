@@ -2,13 +2,14 @@
 /* What Tally sees, published as the runtime publishes its totals: a file per chip, for readers that
  * know no other way (tally/chip_file.h; /dev/shm/tt_device_<chip>_memory).
  *
- * A device is published in the file of its chip: its stable id where that is a decimal number, else
- * the device's own number. dram, l1, l1_small, trace and cb have a field; system memory, kernels
+ * A device is published in the file of its chip: its stable id where that is a decimal number and
+ * one of this user's own processes describes it so, else the device's own number. It stays there as
+ * long as it is published. dram, l1, l1_small, trace and cb have a field; system memory, kernels
  * and named pools have none and are not published. Of more than 64 processes the largest get a
  * slot; the totals count all. A balance below zero is published as zero.
  *
  * A device is refused, with a line, as long as its totals are a live runtime's: the snapshot says
- * that a living process is in such a file, or the chip's file has a living process's slot, or is
+ * that a living process is in such a file of this user's, or the chip's file has a living process's slot, or is
  * open for writing by anybody, or another gateway has its lock. A file that nobody uses is taken
  * over if it is this user's. One that a runtime begins to use while it is published is given up:
  * what was ours is taken back out of it, and nothing that the runtime has counted is lost. As soon

@@ -144,13 +144,15 @@ struct tally_tag_view {
 
 struct tally_device_view {
 	uint32_t device;
-	bool described;
+	bool described;	    /* by a region; one of this user's goes before others' */
+	bool described_own; /* by one of the user that the consumer runs as */
 	bool remote;
 	char name[40], arch[16], stable_id[32]; /* "" when not known; printable */
 	uint32_t grid_x, grid_y, channels;
 	size_t first_pool, pool_count; /* in the snapshot's pools */
 	bool totals_only;	       /* of all of it: no region describes or uses the device */
 	bool totals_file;	       /* a living process is in a runtime's own totals of it */
+	bool totals_file_own;	       /* in a file of the user that the consumer runs as */
 };
 
 enum tally_process_end {
