@@ -128,6 +128,15 @@ static bool is_named(const struct tally_device_view *device, uint64_t *ret_chip_
 	return true;
 }
 
+/* A slot whose pid is 0 is unused: what is in it is seen by nobody, and stays when the next one
+ * takes it; and readers ask kill() about the pid, to which one below 0 is a group, or everybody.
+ * So who says that of himself has no slot, as have guests, and those of whom there are too many. He
+ * is in the totals: what is held there is held, and no reader expects slots to add up to them. */
+static bool has_slot(const struct tally_process_view *process)
+{
+	return !process->guests && (int32_t)process->pid > 0;
+}
+
 /* One device: parts[0 .. count) are its. */
 static void fill(struct digest *digest, const struct part *parts, size_t count)
 {
@@ -140,8 +149,8 @@ static void fill(struct digest *digest, const struct part *parts, size_t count)
 		size_t pool = (size_t)parts[n].pool;
 
 		digest->bytes[pool] += (uint64_t)parts[n].bytes;
-		if (process->guests) {
-			digest->processes += first ? process->guests : 0;
+		if (!has_slot(process)) {
+			digest->processes += !first ? 0 : process->guests ? process->guests : 1;
 			continue;
 		}
 		/* Two regions of one process are one slot. */
