@@ -19,8 +19,7 @@ struct digest_slot {
 struct digest {
 	uint32_t device;
 	uint64_t chip_id;
-	bool described; /* by a region of this user's */
-	bool named;	/* and so is the chip: else its id is the device's number */
+	bool named; /* a region of this user's says so: else its id is the device's number */
 	bool remote;
 	bool taken; /* a living process is in a runtime's own totals of it, in a file of ours */
 	uint64_t bytes[TALLY_CHIP_POOLS];

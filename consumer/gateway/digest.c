@@ -193,11 +193,10 @@ int digest_make(const struct tally_snapshot *snapshot, struct digests *ret_diges
 
 		for (first = at; at < count && parts[at].device == device->device;)
 			at++;
-		if (at == first && !device->described)
+		if (at == first && !device->described_own)
 			continue; /* nothing that a chip's file has a field for */
 		*digest = (struct digest){
 			.device = device->device,
-			.described = device->described_own,
 			.remote = device->described_own && device->remote,
 			.taken = device->totals_file_own,
 			.slots = &digests.slots[first],

@@ -19,10 +19,10 @@ struct chip {
 	uint64_t chip_id; /* stays while the file is held */
 	char name[TALLY_CHIP_FILE_NAME_MAX];
 	struct chip_hold hold;
-	bool named;   /* the chip's id is of a description */
-	bool seen;    /* in the snapshot that is being published */
-	bool refused; /* and that was said */
-	bool differs; /* from a later description, and that was said */
+	bool named;	 /* the chip's id is of a description */
+	uint32_t unseen; /* snapshots in a row, up to the one that is being published */
+	bool refused;	 /* and that was said */
+	bool differs;	 /* from a later description, and that was said */
 };
 
 struct publish {
@@ -258,6 +258,29 @@ static void publish_device(const struct publish *publish, struct chip *chip,
 		chip->refused = false;
 }
 
+/* Those that nobody holds anything on nor describes: with nothing; and no longer, once it has been
+ * so for a while. Zeros and the mark stay in the file then, as at the end. */
+static void publish_unseen(struct publish *publish, uint64_t now_ns)
+{
+	size_t kept = 0, n;
+
+	for (n = 0; n < publish->count; n++) {
+		struct chip *chip = publish->chips[n];
+		struct digest nothing = { .device = chip->device, .chip_id = chip->chip_id };
+
+		if (chip->unseen && chip->hold.fd >= 0)
+			publish_device(publish, chip, &nothing, now_ns);
+		if (chip->unseen < PUBLISH_UNSEEN_MAX) {
+			publish->chips[kept++] = chip;
+			continue;
+		}
+		chip_let_go(&chip->hold);
+		free(chip);
+		publish->full = false;
+	}
+	publish->count = kept;
+}
+
 int publish_update(struct publish *publish, const struct tally_snapshot *snapshot)
 {
 	struct digests digests;
@@ -267,7 +290,7 @@ int publish_update(struct publish *publish, const struct tally_snapshot *snapsho
 	if (error)
 		return error;
 	for (n = 0; n < publish->count; n++)
-		publish->chips[n]->seen = false;
+		publish->chips[n]->unseen++;
 	for (n = 0; n < digests.count; n++) {
 		struct chip *chip = find(publish, &digests.all[n]);
 
@@ -281,17 +304,11 @@ int publish_update(struct publish *publish, const struct tally_snapshot *snapsho
 			error = -ENOMEM;
 			continue;
 		}
-		chip->seen = true;
+		chip->unseen = 0;
 		keep_name(publish, chip, &digests.all[n]);
 		publish_device(publish, chip, &digests.all[n], snapshot->realtime_ns);
 	}
-	for (n = 0; n < publish->count; n++) {
-		struct chip *chip = publish->chips[n];
-		struct digest nothing = { .device = chip->device, .chip_id = chip->chip_id };
-
-		if (!chip->seen && chip->hold.fd >= 0)
-			publish_device(publish, chip, &nothing, snapshot->realtime_ns);
-	}
+	publish_unseen(publish, snapshot->realtime_ns);
 	digest_free(&digests);
 	return error;
 }

@@ -4,7 +4,8 @@
  *
  * A device is published in the file of its chip: its stable id where that is a decimal number and
  * one of this user's own processes describes it so, else the device's own number. It stays there as
- * long as it is published. dram, l1, l1_small, trace and cb have a field; system memory, kernels
+ * long as it is published. One that has not been seen for long is let go, and its descriptor with
+ * it. dram, l1, l1_small, trace and cb have a field; system memory, kernels
  * and named pools have none and are not published. Of more than 64 processes the largest get a
  * slot; the totals count all. A balance below zero is published as zero.
  *
@@ -28,6 +29,10 @@
 /* So many files at most; devices beyond are refused, with a line about the first. */
 #define PUBLISH_CHIPS_MAX 256
 
+/* A device that was in so many snapshots in a row no more is let go: no process holds anything on
+ * it, and none of this user's describes it. 5 s, of a gateway's. */
+#define PUBLISH_UNSEEN_MAX 20
+
 struct publish;
 
 /* Told once each time that the reason becomes another: "device 3: ...", one line. */
@@ -39,7 +44,7 @@ int publish_open(const char *dir, uint32_t version, publish_say say, void *say_a
 		 struct publish **ret_publish);
 
 /* Publishes a snapshot of a consumer of everything; what is totals_only in it is left out. A device
- * that is no longer in it is published with nothing. 0, also when devices were refused; -ENOMEM. */
+ * that is no longer in it is published with nothing, PUBLISH_UNSEEN_MAX times. 0, also when devices were refused; -ENOMEM. */
 int publish_update(struct publish *publish, const struct tally_snapshot *snapshot);
 
 /* Zeroes what is published. NULL does nothing. */
