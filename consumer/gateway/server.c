@@ -216,7 +216,7 @@ static int begin(struct gateway *gateway)
 		log_say(gateway, "the gateway cannot begin: %s", strerror(-error));
 		return error;
 	}
-	error = tally_proxy_open(NULL, &gateway->proxy);
+	error = volumes_open(&gateway->volumes);
 	if (!error)
 		error = aggregate_open(&gateway->aggregate, options->all_users);
 	if (error) {
@@ -246,7 +246,7 @@ static void end(struct gateway *gateway)
 	publishing_end(gateway->publishing);
 	if (gateway->aggregate.consumer)
 		aggregate_close(&gateway->aggregate);
-	tally_proxy_close(gateway->proxy);
+	volumes_close(&gateway->volumes);
 	if (gateway->epoll_fd >= 0)
 		close(gateway->epoll_fd);
 	if (gateway->signal_fd >= 0)

@@ -15,6 +15,7 @@
 #include "publishing.h"
 #include "socket.h"
 #include "spool.h"
+#include "volumes.h"
 #include "wire.h"
 
 #define READ_BYTES 262144
@@ -42,6 +43,7 @@ struct client {
 
 	/* From its first report on. */
 	struct tally_proxy_client *proxy;
+	struct volume *volume;
 	struct tally_ids *ids;
 	uint64_t live; /* ids */
 	bool uncounted;
@@ -52,7 +54,7 @@ struct gateway {
 	const struct gateway_options *options;
 	struct socket_place place;
 	int epoll_fd, signal_fd, spare_fd;
-	struct tally_proxy *proxy;
+	struct volumes volumes;
 	struct aggregate aggregate;
 	struct spool *out, *err;
 	struct publishing *publishing; /* or NULL */
