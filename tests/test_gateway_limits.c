@@ -13,6 +13,7 @@ static int client_of(int first, int count)
 {
 	int client = gateway_connect(), device;
 
+	legacy_alloc(client, 72, 5, 1, 2, 1); /* is no such pair */
 	for (device = first; device < first + count; device++)
 		legacy_alloc(client, 72, device, 0, 1, 1);
 	legacy_ask(client, 72, 0); /* all is taken */
@@ -72,6 +73,7 @@ static void devices_of_clients_that_stay_take_room_and_what_finds_none_is_said(v
 	ps = ps_now();
 	assert_int_equal(counted(ps, 64, 4 * PAIRS), 4 * PAIRS);
 	assert_int_equal(counted(ps, 10000, 10), 0);
+	assert_int_equal(live_of(ps, 5, "l1"), 5);
 	assert_int_equal(rejected(ps), 10);
 	check_contains(TALLY("ps").err, "10 events are in no total");
 	check_contains(gateway_said(&gateway), "not all is counted, until it connects anew");
