@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the gateway has room for: bounds on what is there, not on what ever was.
  * sanitizers: address */
+#include <sys/resource.h>
+
+#include "tests/child.h"
 #include "tests/gateway.h"
 
 /* ---- Pairs of device and pool ---------------------------------------------------------------- */
@@ -92,10 +95,106 @@ static void devices_of_clients_that_stay_take_room_and_what_finds_none_is_said(v
 	gateway_end(&gateway);
 }
 
+/* ---- Connections of users -------------------------------------------------------------------- */
+
+#define CONNECTIONS 2048
+#define COUNTED 1023
+#define NOBODY 65534
+
+/* Whether it is answered, or else closed. Of the largest layout, whose end is known at once. */
+static bool is_answered(int fd)
+{
+	static const struct legacy_message question = { .type = LEGACY_QUERY, .pid = 1 };
+	unsigned char bytes[LEGACY_MAX];
+
+	legacy_put(bytes, &question, 144);
+	return send(fd, bytes, 144, MSG_NOSIGNAL) == 144 && legacy_receive(fd, bytes, 144);
+}
+
+static void connect_as_many(void *arg)
+{
+	struct legacy_message alloc = { .type = LEGACY_ALLOC, .device = 1, .size = 10, .id = 1 };
+	uid_t uid = *(const uid_t *)arg;
+	unsigned char bytes[LEGACY_MAX];
+	int answered = 0, fd, n;
+
+	CHILD_CHECK(setresuid(uid, uid, uid) == 0);
+	alloc.pid = getpid();
+	legacy_put(bytes, &alloc, 144);
+	for (n = 0; n < CONNECTIONS + 10; n++) {
+		fd = gateway_try(gateway_path());
+		CHILD_CHECK(fd >= 0);
+		send(fd, bytes, 144, MSG_NOSIGNAL);
+		if (!is_answered(fd))
+			break;
+		answered++;
+	}
+	close(fd);
+	/* as many as are left free, and no more */
+	CHILD_CHECK(answered == (uid == NOBODY ? CONNECTIONS / 2 : CONNECTIONS / 4));
+}
+
+static void rest(void *arg)
+{
+	(void)arg;
+	pause();
+}
+
+static void may_reach_it(void)
+{
+	CHILD_CHECK(setresuid(NOBODY, NOBODY, NOBODY) == 0);
+	_exit(access(test_tmp, X_OK) == 0 ? 0 : CANNOT);
+}
+
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(wait_status(pid), -SIGKILL);
+}
+
+static void no_user_takes_all_connections(void **state)
+{
+	struct rlimit limit = { CONNECTIONS + 200, CONNECTIONS + 200 };
+	uid_t users[2] = { NOBODY, NOBODY - 1 };
+	struct job gateway;
+	pid_t children[2];
+	int own, fds[600], n;
+
+	(void)state;
+	if (geteuid() != 0)
+		SKIP("only root can be two users");
+	assert_int_equal(chmod(test_tmp, 0711), 0);
+	in_child(may_reach_it, "other users have no way to the socket");
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		SKIP("no room for so many descriptors");
+	gateway = gateway_start(LIST("--mode", "0666"));
+	children[0] = start_child(connect_as_many, rest, &users[0]);
+	check_contains(gateway_said(&gateway),
+		       "user 65534 is turned away: it has 1024 connections");
+	own = gateway_connect();
+	legacy_alloc(own, 144, 1, 0, 1, 3);
+	/* of those whose totals are counted a user has no more than half, either */
+	assert_int_equal(legacy_ask(own, 144, 1).dram, (COUNTED + 1) / 2 * 10 + 3);
+	check_contains(gateway_said(&gateway), "is not counted: user 65534 has its share of 1023");
+	legacy_free(own, 144, 1, 1);
+	children[1] = start_child(connect_as_many, rest, &users[1]);
+	for (n = 0; n < 500; n++) { /* ours take what is left */
+		fds[n] = gateway_connect();
+		assert_true(is_answered(fds[n]));
+	}
+	close(own);
+	while (n > 0)
+		close(fds[--n]);
+	end_child(children[0]);
+	end_child(children[1]);
+	gateway_end(&gateway);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(devices_of_clients_that_have_gone_take_no_room),
+		TEST(no_user_takes_all_connections),
 		TEST(devices_of_clients_that_stay_take_room_and_what_finds_none_is_said),
 	};
 

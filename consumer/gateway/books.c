@@ -23,6 +23,9 @@ static void give_up(struct client *client, int error)
 	if (error == -EUSERS)
 		log_about(client, "is not counted: %d clients are, which is the limit",
 			  TALLY_PROXY_CLIENTS);
+	else if (error == -EDQUOT)
+		log_about(client, "is not counted: user %u has its share of %d clients that are",
+			  (unsigned int)client->uid, TALLY_PROXY_CLIENTS);
 	else
 		log_about(client, "is not counted: %s", strerror(-error));
 }
@@ -36,10 +39,14 @@ static bool begin(struct client *client)
 		return true;
 	if (client->uncounted)
 		return false;
-	error = tally_ids_create(&options, &client->ids);
+	client->volume = volumes_here(&client->gateway->volumes);
+	if (!shares_entry(client->gateway, client->uid, client->volume))
+		error = -EDQUOT;
+	else
+		error = tally_ids_create(&options, &client->ids);
 	if (!error)
-		error = volumes_begin(&client->gateway->volumes, (uint32_t)client->pid,
-				      client->comm, &client->proxy, &client->volume);
+		error = volume_begin(client->volume, (uint32_t)client->pid, client->comm,
+				     &client->proxy);
 	if (error)
 		give_up(client, error);
 	return !error;

@@ -274,22 +274,19 @@ bool client_write(struct client *client)
 
 /* ---- Begin and end --------------------------------------------------------------------------- */
 
-static void find_out_who(struct client *client)
+static void find_out_who(struct client *client, const struct ucred *peer)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
 	char path[64];
 	ssize_t got;
 	size_t n;
 	int fd;
 
 	snprintf(client->comm, sizeof(client->comm), "?");
-	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
-		return;
-	client->pid = peer.pid;
-	client->wire.peer_pid = peer.pid;
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)peer.pid);
-	fd = peer.pid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	client->pid = peer->pid;
+	client->uid = peer->uid;
+	client->wire.peer_pid = peer->pid;
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)peer->pid);
+	fd = peer->pid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return;
 	got = read(fd, client->comm, sizeof(client->comm) - 1);
@@ -301,7 +298,7 @@ static void find_out_who(struct client *client)
 			client->comm[n] = '?';
 }
 
-struct client *client_open(struct gateway *gateway, int fd)
+struct client *client_open(struct gateway *gateway, int fd, const struct ucred *peer)
 {
 	struct client *client = calloc(1, sizeof(*client));
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = client };
@@ -313,7 +310,7 @@ struct client *client_open(struct gateway *gateway, int fd)
 	}
 	client->gateway = gateway;
 	client->fd = fd;
-	find_out_who(client);
+	find_out_who(client, peer);
 	client->next = gateway->clients;
 	if (client->next)
 		client->next->before = client;

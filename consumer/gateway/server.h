@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <tally/ids.h>
 #include <tally/proxy.h>
@@ -33,6 +34,7 @@ struct client {
 
 	int fd;
 	pid_t pid; /* of the socket's other end, or as the first message says where that has none */
+	uid_t uid; /* of that end */
 	char comm[24];
 	struct wire wire;
 	struct out out;
@@ -69,14 +71,25 @@ struct gateway {
 	uint64_t said_ns;		 /* the second that lines are counted in */
 	unsigned int said, unsaid;
 	uint64_t served, messages;
+	uid_t uid; /* our own */
+	uint64_t share_said_ns, share_refusals;
 
 	unsigned char bytes[READ_BYTES]; /* what has just been read */
 };
 
+/* ---- shares.c: what one user may have -------------------------------------------------------- */
+
+/* Whether a user may have a connection more, or be counted there with a client more. */
+bool shares_connection(const struct gateway *gateway, uid_t uid);
+bool shares_entry(const struct gateway *gateway, uid_t uid, const struct volume *volume);
+
+/* Says that a connection was refused, once in a second at most. */
+void shares_refuse(struct gateway *gateway, uid_t uid);
+
 /* ---- client.c: a connection ------------------------------------------------------------------ */
 
-/* Takes over the descriptor. NULL: no memory. */
-struct client *client_open(struct gateway *gateway, int fd);
+/* Takes over the descriptor; peer is its other end. NULL: no memory. */
+struct client *client_open(struct gateway *gateway, int fd, const struct ucred *peer);
 
 /* What it holds is abandoned. */
 void client_close(struct client *client);

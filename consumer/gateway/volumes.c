@@ -54,26 +54,22 @@ void volumes_close(struct volumes *volumes)
 }
 
 /* Where there can be no other the one there is goes on. */
-static void turn_over(struct volumes *volumes)
+struct volume *volumes_here(struct volumes *volumes)
 {
 	struct volume *old = volumes->current;
 
 	if (old->pairs >= VOLUME_PAIRS / 2 && add(volumes) == 0 && old->clients == 0)
 		drop(volumes, old);
+	return volumes->current;
 }
 
-int volumes_begin(struct volumes *volumes, uint32_t pid, const char *comm,
-		  struct tally_proxy_client **ret_client, struct volume **ret_volume)
+int volume_begin(struct volume *volume, uint32_t pid, const char *comm,
+		 struct tally_proxy_client **ret_client)
 {
-	int error;
+	int error = tally_proxy_begin(volume->proxy, pid, comm, ret_client);
 
-	turn_over(volumes);
-	error = tally_proxy_begin(volumes->current->proxy, pid, comm, ret_client);
-	if (error)
-		return error;
-	*ret_volume = volumes->current;
-	volumes->current->clients++;
-	return 0;
+	volume->clients += !error;
+	return error;
 }
 
 void volumes_end(struct volumes *volumes, struct volume *volume, struct tally_proxy_client *client)

@@ -41,9 +41,12 @@ struct volumes {
 int volumes_open(struct volumes *volumes);
 void volumes_close(struct volumes *volumes);
 
-/* What tally_proxy_begin() says; *ret_volume is where it is. */
-int volumes_begin(struct volumes *volumes, uint32_t pid, const char *comm,
-		  struct tally_proxy_client **ret_client, struct volume **ret_volume);
+/* Where the next client is to be: constant until one ends. */
+struct volume *volumes_here(struct volumes *volumes);
+
+/* What tally_proxy_begin() says. */
+int volume_begin(struct volume *volume, uint32_t pid, const char *comm,
+		 struct tally_proxy_client **ret_client);
 void volumes_end(struct volumes *volumes, struct volume *volume, struct tally_proxy_client *client);
 
 /* A client of this one may count there. -ENOSPC: there are VOLUME_PAIRS. */
