@@ -62,7 +62,7 @@ struct gateway {
 	struct publishing *publishing; /* or NULL */
 
 	struct client *clients;
-	struct client *waiting, *last_waiting; /* for a moment to pass; the first waits longest */
+	struct client *waiting, *last_waiting; /* for a moment to pass; the first is due first */
 	size_t client_count;
 	uint64_t live; /* ids of all clients */
 
