@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,12 +13,6 @@
 #include "ring/entries.h"
 
 /* ---- What it says ---------------------------------------------------------------------------- */
-
-/* Another user's process is alive too, which kill() says by EPERM. */
-static bool is_alive(uint32_t pid)
-{
-	return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
-}
 
 static void read_slot(const struct tally_chip_slot *slot, struct chip_slot *ret_slot)
 {
@@ -57,9 +50,8 @@ static void take(const struct tally_chip_file *file, struct chip_said *said)
 	for (n = 0; n < TALLY_CHIP_SLOTS; n++) {
 		uint32_t pid = tally_chip_low(file->slots[n].pid);
 
-		/* Not a process group, nor everybody, to kill(). */
-		if ((int32_t)pid > 0 && file->slots[n].pid != tally_chip_slot_word(pid) &&
-		    is_alive(pid))
+		if (file->slots[n].pid != tally_chip_slot_word(pid) &&
+		    tally_chip_slot_lives(pid, file->slots[n].last_update_ns))
 			read_slot(&file->slots[n], &said->slots[said->slot_count++]);
 	}
 	for (n = 0; n < TALLY_CHIP_POOLS && said->slot_count && !kept; n++)

@@ -3,8 +3,8 @@
  *
  * Each look opens and reads every file anew, by pread() into private memory: nothing is mapped, so
  * nothing that happens to the file meanwhile is a fault, and a file that was replaced is the new
- * one. A file is never written. What a slot says counts as long as kill(pid, 0) does not say that
- * there is no such process; a process of which a region tells is left out, device by device.
+ * one. A file is never written. What a slot says counts as long as its process lives, as far as
+ * tally_chip_slot_lives() can tell; a process of which a region tells is left out, device by device.
  */
 #ifndef CONSUMER_CHIPS_H
 #define CONSUMER_CHIPS_H

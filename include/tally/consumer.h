@@ -311,6 +311,13 @@ size_t tally_buffers_each(const struct tally_consumer *consumer,
 			  bool (*each)(void *each_arg, const struct tally_buffer *buffer),
 			  void *each_arg);
 
+/* ---- A runtime's own totals -------------------------------------------------------------------
+ * Whether the process that a slot of such a file (chip_file.h) names may still be there. False: no
+ * process has that pid, or it is a zombie, or it was started over a minute after the slot was
+ * written last (ns since the epoch; what is before the machine was started is no such time). Where
+ * that cannot be told it is true. Any thread; reads /proc. */
+bool tally_chip_slot_lives(uint32_t pid, uint64_t last_update_ns);
+
 /* ---- Regions of the dead ----------------------------------------------------------------------
  * A process that dies leaves its region, so that what it held can still be read. Of each user's the
  * newest (modified last) are kept; who makes a region removes older ones now and then, and these
