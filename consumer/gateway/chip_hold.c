@@ -246,10 +246,53 @@ int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 
 /* ---- Making ---------------------------------------------------------------------------------- */
 
-int chip_make(int dir_fd, struct chip_hold *hold, char why[CHIP_LINE_MAX])
+struct hidden {
+	char name[TALLY_CHIP_FILE_NAME_MAX + 8];
+};
+
+/* One that no reader looks for. */
+static struct hidden hidden_of(const char *name)
+{
+	struct hidden hidden;
+
+	snprintf(hidden.name, sizeof(hidden.name), ".%s.new", name);
+	return hidden;
+}
+
+/* What a gateway that was killed has left there is removed: of one that is at it the file has a
+ * lock, or will have in a moment; then that one finds its file without a name, and tries again. */
+static int open_hidden(int dir_fd, const char *name)
+{
+	struct hidden hidden = hidden_of(name);
+	int fd = openat(dir_fd, hidden.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool locked = fd >= 0 && is_published(fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (locked)
+		return -EBUSY;
+	unlinkat(dir_fd, hidden.name, 0);
+	fd = openat(dir_fd, hidden.name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Opens an unnamed file, or one with a hidden name where the file system has none of those. */
+static int open_new(int dir_fd, const char *name, bool *ret_hidden)
 {
 	int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	int error = fd < 0 ? -errno : 0;
+
+	*ret_hidden = error == -EOPNOTSUPP || error == -EISDIR || error == -EINVAL;
+	if (*ret_hidden)
+		return open_hidden(dir_fd, name);
+	return error ? error : fd;
+}
+
+int chip_make(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX])
+{
+	bool hidden;
+	int fd = open_new(dir_fd, name, &hidden);
+	int error = fd < 0 ? fd : 0;
 
 	if (!error && fchmod(fd, 0600) != 0) /* whatever the mask is */
 		error = -errno;
@@ -259,8 +302,12 @@ int chip_make(int dir_fd, struct chip_hold *hold, char why[CHIP_LINE_MAX])
 		error = -posix_fallocate(fd, 0, TALLY_CHIP_FILE_SIZE);
 	if (!error)
 		error = hold_file(fd, hold);
-	if (!error)
+	if (!error) {
+		hold->hidden = hidden;
 		return 0;
+	}
+	if (fd >= 0 && hidden)
+		unlinkat(dir_fd, hidden_of(name).name, 0);
 	if (fd >= 0)
 		close(fd);
 	snprintf(why, CHIP_LINE_MAX, "it cannot be made: %s", strerror(-error));
@@ -278,6 +325,17 @@ int chip_name(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 	error = -errno;
 	snprintf(why, CHIP_LINE_MAX, "it cannot be given its name: %s", strerror(-error));
 	return error;
+}
+
+void chip_unhide(int dir_fd, const char *name, struct chip_hold *hold)
+{
+	struct hidden hidden = hidden_of(name);
+	struct stat status;
+
+	if (hold->hidden && fstatat(dir_fd, hidden.name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    status.st_dev == hold->dev && status.st_ino == hold->ino)
+		unlinkat(dir_fd, hidden.name, 0);
+	hold->hidden = false;
 }
 
 /* ---- Staying --------------------------------------------------------------------------------- */

@@ -190,7 +190,7 @@ static int begin(const struct publish *publish, struct chip *chip, const struct 
 	bool fresh = error == -ENOENT;
 
 	if (fresh)
-		error = chip_make(publish->dir_fd, hold, why);
+		error = chip_make(publish->dir_fd, chip->name, hold, why);
 	if (error)
 		return error;
 	chip_describe(hold, publish->version, digest);
@@ -203,6 +203,7 @@ static int begin(const struct publish *publish, struct chip *chip, const struct 
 		if (fresh)
 			error = chip_name(publish->dir_fd, chip->name, hold, why);
 	}
+	chip_unhide(publish->dir_fd, chip->name, hold);
 	if (error)
 		chip_let_go(hold);
 	return error;
