@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "consumer/chips.h"
+
 #define TOLERANCE_NS 60000000000u
 #define SECOND_NS 1000000000u
 
@@ -63,28 +65,45 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
-/* Later than the slot was written. */
-static bool is_another(const struct told *told, uint64_t last_update_ns)
+static struct chip_life look_at(uint32_t pid)
+{
+	struct chip_life life = { .pid = pid };
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+	struct told told;
+
+	life.lives = (int32_t)pid > 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
+	if (!life.lives || !read_stat(pid, &told))
+		return life;
+	/* One whose first thread has ended is a zombie by its state, and lives. */
+	life.lives = !((told.state == 'Z' || told.state == 'X') && told.threads <= 1);
+	life.start_ns = told.start_ticks / hz * SECOND_NS + told.start_ticks % hz * SECOND_NS / hz;
+	return life;
+}
+
+/* Started later than the slot was written. */
+static bool is_another(const struct chip_life *life, uint64_t last_update_ns)
 {
 	uint64_t boot_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
-	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
-	uint64_t start_ns = boot_ns + told->start_ticks / hz * SECOND_NS +
-			    told->start_ticks % hz * SECOND_NS / hz;
+	uint64_t start_ns = boot_ns + life->start_ns;
 
-	return last_update_ns > boot_ns && start_ns - last_update_ns > TOLERANCE_NS &&
-	       start_ns > last_update_ns;
+	return last_update_ns > boot_ns && start_ns > last_update_ns &&
+	       start_ns - last_update_ns > TOLERANCE_NS;
+}
+
+bool chip_lives(struct chip_lives *lives, uint32_t pid, uint64_t last_update_ns)
+{
+	struct chip_life *life = &lives->found[pid % CHIP_LIVES];
+
+	if (life->pid != pid)
+		*life = look_at(pid);
+	return life->lives && !is_another(life, last_update_ns);
 }
 
 bool tally_chip_slot_lives(uint32_t pid, uint64_t last_update_ns)
 {
 	int saved_errno = errno;
-	bool lives = (int32_t)pid > 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
-	struct told told;
+	struct chip_life life = look_at(pid);
 
-	/* One whose first thread has ended is a zombie by its state, and lives. */
-	if (lives && read_stat(pid, &told))
-		lives = !((told.state == 'Z' || told.state == 'X') && told.threads <= 1) &&
-			!is_another(&told, last_update_ns);
 	errno = saved_errno;
-	return lives;
+	return life.lives && !is_another(&life, last_update_ns);
 }

@@ -41,7 +41,8 @@ static int64_t rest_of(const struct tally_chip_file *file, size_t pool)
 	return rest > 0 ? rest : 0;
 }
 
-static void take(const struct tally_chip_file *file, struct chip_said *said)
+static void take(const struct tally_chip_file *file, struct chip_lives *lives,
+		 struct chip_said *said)
 {
 	bool kept = file->mark == TALLY_CHIP_MARK;
 	size_t n;
@@ -51,7 +52,7 @@ static void take(const struct tally_chip_file *file, struct chip_said *said)
 		uint32_t pid = tally_chip_low(file->slots[n].pid);
 
 		if (file->slots[n].pid != tally_chip_slot_word(pid) &&
-		    tally_chip_slot_lives(pid, file->slots[n].last_update_ns))
+		    chip_lives(lives, pid, file->slots[n].last_update_ns))
 			read_slot(&file->slots[n], &said->slots[said->slot_count++]);
 	}
 	for (n = 0; n < TALLY_CHIP_POOLS && said->slot_count && !kept; n++)
@@ -187,8 +188,8 @@ static bool is_same(int fd, const struct stat *status)
 	       now.st_ino == status->st_ino && now.st_uid == status->st_uid && S_ISREG(now.st_mode);
 }
 
-int chip_read(int dir_fd, const char *name, bool all_users, struct chip_said *ret_said,
-	      char why[CHIP_WHY_MAX])
+int chip_read(int dir_fd, const char *name, bool all_users, struct chip_lives *lives,
+	      struct chip_said *ret_said, char why[CHIP_WHY_MAX])
 {
 	struct tally_chip_file file;
 	struct stat status;
@@ -213,6 +214,6 @@ int chip_read(int dir_fd, const char *name, bool all_users, struct chip_said *re
 	memset(ret_said, 0, sizeof(*ret_said));
 	ret_said->uid = status.st_uid;
 	chips_parse(name, &ret_said->chip_id);
-	take(&file, ret_said);
+	take(&file, lives, ret_said);
 	return 0;
 }

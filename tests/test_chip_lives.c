@@ -140,11 +140,36 @@ static void a_process_younger_than_what_it_is_said_to_have_written_is_another(vo
 	assert_int_equal(job_end(&job).status, 0);
 }
 
+/* What is known of one for the time of a look is not taken for another's. */
+static void of_many_in_one_file_each_is_asked_after(void **state)
+{
+	struct chip_bytes chip = chip_new(4, 3, 3);
+	const struct tally_snapshot *now;
+	struct tally_consumer *consumer;
+	uint32_t pid = (uint32_t)getpid(), n;
+
+	(void)state;
+	for (n = 0; n < 64;
+	     n++) /* any two of them at any distance, and the living one among them */
+		chip_slot(&chip, n, n == 32 ? pid : CHIP_NOBODY - 3 * n, "one of many", BYTES(10));
+	for (n = 0; n < 10; n++)
+		chip_put32(&chip, 856 + (n < 5 ? n : n + 40) * 120,
+			   0x3fff00u - 256 * n + pid % 256);
+	chip_write(&chip, 3);
+	assert_int_equal(watch_open(NULL, &consumer), 0);
+	now = watch_get(consumer);
+	assert_int_equal(now->process_count, 1);
+	assert_int_equal(now->processes[0].pid, pid);
+	assert_int_equal(watch_pool(now, 3, TALLY_POOL_DRAM)->totals.live_bytes, 10);
+	watch_let_go();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_zombie_holds_nothing),
 		TEST(a_process_whose_first_thread_has_ended_lives),
+		TEST(of_many_in_one_file_each_is_asked_after),
 		TEST(a_process_younger_than_what_it_is_said_to_have_written_is_another),
 	};
 

@@ -10,8 +10,8 @@
  * slot; the totals count all. A balance below zero is published as zero.
  *
  * A device is refused, with a line, as long as its totals are a live runtime's: the snapshot says
- * that a living process is in such a file of this user's, or the chip's file has a living process's slot, or is
- * open for writing by anybody, or another gateway has its lock. A file that nobody uses is taken
+ * that a living process is in such a file of this user's, or the chip's file has a living process's
+ * slot, or is open for writing by anybody, or another gateway has its lock. A file that nobody uses is taken
  * over if it is this user's. One that a runtime begins to use while it is published is given up:
  * what was ours is taken back out of it, and nothing that the runtime has counted is lost. As soon
  * as it is nobody's the device is published again.
@@ -44,7 +44,8 @@ int publish_open(const char *dir, uint32_t version, publish_say say, void *say_a
 		 struct publish **ret_publish);
 
 /* Publishes a snapshot of a consumer of everything; what is totals_only in it is left out. A device
- * that is no longer in it is published with nothing, PUBLISH_UNSEEN_MAX times. 0, also when devices were refused; -ENOMEM. */
+ * that is no longer in it is published with nothing, PUBLISH_UNSEEN_MAX times. 0, also when devices
+ * were refused; -ENOMEM. */
 int publish_update(struct publish *publish, const struct tally_snapshot *snapshot);
 
 /* Zeroes what is published. NULL does nothing. */
