@@ -11,10 +11,10 @@
  *
  * A device is refused, with a line, as long as its totals are a live runtime's: the snapshot says
  * that a living process is in such a file of this user's, or the chip's file has a living process's
- * slot, or is open for writing by anybody, or another gateway has its lock. A file that nobody uses is taken
- * over if it is this user's. One that a runtime begins to use while it is published is given up:
- * what was ours is taken back out of it, and nothing that the runtime has counted is lost. As soon
- * as it is nobody's the device is published again.
+ * slot, or is open for writing by anybody, or another gateway has its lock. A file that nobody uses
+ * is taken over if it is this user's. One that a runtime begins to use while it is published is
+ * given up: what was ours is taken back out of it, and nothing that the runtime has counted is
+ * lost. As soon as it is nobody's the device is published again.
  *
  * Files are never unlinked: who has one mapped would watch a file that nobody writes to. When
  * publishing ends they hold zeros, and no slot is in use; they keep a mark by which Tally tells
