@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who is still there of those that a runtime's totals name: not zombies, nor others who have got
- * their numbers; but whoever may be. */
+ * their numbers; but whoever may be.
+ * sanitizers: address */
 #include <pthread.h>
 #include <sys/wait.h>
 #include <time.h>

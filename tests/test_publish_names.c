@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which file a device is published in: its number's, or that of the chip as this user's processes
- * describe it; whatever others say, and as long as it is published. */
+ * describe it; whatever others say, and as long as it is published.
+ * sanitizers: address */
 #include <dirent.h>
 #include <sys/stat.h>
 #include <tally/proxy.h>

@@ -259,11 +259,10 @@ static void publish_device(const struct publish *publish, struct chip *chip,
 		chip->refused = false;
 }
 
-/* Those that nobody holds anything on nor describes: with nothing; and no longer, once it has been
- * so for a while. Zeros and the mark stay in the file then, as at the end. */
-static void publish_unseen(struct publish *publish, uint64_t now_ns)
+/* Those that nobody holds anything on nor describes: with nothing. */
+static void publish_unseen(const struct publish *publish, uint64_t now_ns)
 {
-	size_t kept = 0, n;
+	size_t n;
 
 	for (n = 0; n < publish->count; n++) {
 		struct chip *chip = publish->chips[n];
@@ -271,6 +270,18 @@ static void publish_unseen(struct publish *publish, uint64_t now_ns)
 
 		if (chip->unseen && chip->hold.fd >= 0)
 			publish_device(publish, chip, &nothing, now_ns);
+	}
+}
+
+/* And no longer, once it has been so for a while. Zeros and the mark stay in the file then, as at
+ * the end. */
+static void drop_unseen(struct publish *publish)
+{
+	size_t kept = 0, n;
+
+	for (n = 0; n < publish->count; n++) {
+		struct chip *chip = publish->chips[n];
+
 		if (chip->unseen < PUBLISH_UNSEEN_MAX) {
 			publish->chips[kept++] = chip;
 			continue;
@@ -310,6 +321,7 @@ int publish_update(struct publish *publish, const struct tally_snapshot *snapsho
 		publish_device(publish, chip, &digests.all[n], snapshot->realtime_ns);
 	}
 	publish_unseen(publish, snapshot->realtime_ns);
+	drop_unseen(publish);
 	digest_free(&digests);
 	return error;
 }
