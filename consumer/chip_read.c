@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,12 +13,6 @@
 #include "ring/entries.h"
 
 /* ---- What it says ---------------------------------------------------------------------------- */
-
-/* Another user's process is alive too, which kill() says by EPERM. */
-static bool is_alive(uint32_t pid)
-{
-	return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
-}
 
 static void read_slot(const struct tally_chip_slot *slot, struct chip_slot *ret_slot)
 {
@@ -69,7 +62,8 @@ static bool is_in_use(int fd)
 	return false;
 }
 
-static void take(const struct tally_chip_file *file, int fd, struct chip_said *said)
+static void take(const struct tally_chip_file *file, int fd, struct chip_lives *lives,
+		 struct chip_said *said)
 {
 	bool kept = file->mark == TALLY_CHIP_MARK, unseen = false;
 	size_t n;
@@ -78,9 +72,8 @@ static void take(const struct tally_chip_file *file, int fd, struct chip_said *s
 	for (n = 0; n < TALLY_CHIP_SLOTS; n++) {
 		uint32_t pid = tally_chip_low(file->slots[n].pid);
 
-		/* Not a process group, nor everybody, to kill(). */
-		if ((int32_t)pid > 0 && file->slots[n].pid != tally_chip_slot_word(pid) &&
-		    is_alive(pid))
+		if (file->slots[n].pid != tally_chip_slot_word(pid) &&
+		    chip_lives(lives, pid, file->slots[n].last_update_ns))
 			read_slot(&file->slots[n], &said->slots[said->slot_count++]);
 		else
 			unseen = unseen || pid;
@@ -223,8 +216,8 @@ static bool is_same(int fd, const struct stat *status)
 	       now.st_ino == status->st_ino && now.st_uid == status->st_uid && S_ISREG(now.st_mode);
 }
 
-int chip_read(int dir_fd, const char *name, bool all_users, struct chip_said *ret_said,
-	      char why[CHIP_WHY_MAX])
+int chip_read(int dir_fd, const char *name, bool all_users, struct chip_lives *lives,
+	      struct chip_said *ret_said, char why[CHIP_WHY_MAX])
 {
 	struct tally_chip_file file;
 	struct stat status;
@@ -247,7 +240,7 @@ int chip_read(int dir_fd, const char *name, bool all_users, struct chip_said *re
 		memset(ret_said, 0, sizeof(*ret_said));
 		ret_said->uid = status.st_uid;
 		chips_parse(name, &ret_said->chip_id);
-		take(&file, fd, ret_said);
+		take(&file, fd, lives, ret_said);
 	}
 	close(fd);
 	return error;
