@@ -19,12 +19,12 @@
 
 #define THROUGHPUT_ROUNDS 101
 #define MANY_ROUNDS 31
-#define TRIES 4	     /* of a run that is disturbed, or during which the processors move */
-#define RUN_NS 2e6   /* of a run */
+#define TRIES 4	    /* of a run that is disturbed, or during which the processors move */
+#define RUN_NS 2e6  /* of a run */
 #define RUN_MIN 200 /* records of a producer in it */
 #define RUN_MAX 200000
 #define RING_FILLED 8192
-#define FIELD_NS 15e9 /* of all rounds of a field; quick: a tenth. Then ROUNDS_MIN have to do */
+#define FIELD_NS 15e9  /* of all rounds of a field; quick: a tenth. Then ROUNDS_MIN have to do */
 #define FILL_MARGIN 64 /* records of each producer less than half of a ring */
 
 static const struct question one = { .id = "throughput",
