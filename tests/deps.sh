@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing on a Debian machine, saying what and why; silent when nothing is.
-# usage: tests/deps.sh build|cxx|lint|san|arm64|model|bench ...    (the groups of packages wanted)
+# usage: tests/deps.sh build|cxx|lint|san|arm64|model|gate|bench ...    (the groups of packages wanted)
 set -u -o pipefail
 
 # group  package  command it brings ("-": ask dpkg)  why
@@ -37,6 +37,8 @@ arm64 qemu-user       qemu-aarch64    runs the tests that are built for arm64
 model spin            spin          checks the model of the shared ring
 model gcc             gcc           compiles what spin generates
 model libc6-dev       -             headers, for that
+gate  valgrind        valgrind      counts the instructions of a push
+bench valgrind        valgrind      likewise
 bench libck-dev       -             ConcurrencyKit: a ring to compare with
 bench libdpdk-dev     -             DPDK: likewise
 bench libboost-dev    -             boost::lockfree: likewise
