@@ -132,8 +132,7 @@ def bar_panels(question, mark, figures):
         lambda row: row["median"])
     parts = []
     for unit, of_unit in grouped(figures, lambda figure: figure["unit"]).items():
-        drawn = {}
-        for key, group in grouped(of_unit, lambda figure: (
+        for (words, place), group in grouped(of_unit, lambda figure: (
                 parameter_words(figure, shared), figure["placement"])).items():
             rows = [{"label": ", ".join(filter(None, (
                         figure["name"],
@@ -141,13 +140,11 @@ def bar_panels(question, mark, figures):
                      "class": tone(figure, question, names), "median": figure["median"],
                      "lower": figure["lower_quartile"], "upper": figure["upper_quartile"]}
                     for figure in group]
-            drawn[key] = sorted(rows, key=best) if shared or not apart else rows
-        scale = plots.bars_scale([row for rows in drawn.values() for row in rows])
-        for (words, place), rows in drawn.items():
+            if shared or not apart:
+                rows.sort(key=best)
             title = heading(words, PLACES[place])
-            name = f"{mark}-bars-{len(parts)}"
             whole = f'{question["question"]} {title}'
-            parts.append(panel(title, plots.bars(name, whole, rows, unit, scale)))
+            parts.append(panel(title, plots.bars(f"{mark}-bars-{len(parts)}", whole, rows, unit)))
     keys = ['<span class="key own"></span> Tally'] if any(
         tone(figure, question, names) == "own" for figure in figures) else []
     if any(figure["name"] == question["base"] for figure in figures):
@@ -156,8 +153,9 @@ def bar_panels(question, mark, figures):
         keys.append('<span class="key other"></span> others')
     if any(figure["kind"] == "rounds" for figure in figures):
         keys.append('<span class="key line"></span> middle half of the rounds')
+    own = " Each plot has a scale of its own." if len(parts) > 1 else ""
     return (f'<h4>Side by side</h4><p class="scale">{text(question["unit"])}, '
-            f'{question["better"]} is better. {" ".join(f"<span>{key}</span>" for key in keys)}</p>'
+            f'{question["better"]} is better.{own} {" ".join(f"<span>{key}</span>" for key in keys)}</p>'
             f'<div class="panels">{"".join(parts)}</div>')
 
 
@@ -197,7 +195,7 @@ def scaling_chart(question, name, parameter, title, series, unit):
 
 
 def scaling_panels(question, mark, figures):
-    parts = []
+    parts, alone = [], []
     for parameter in varying(figures):
         others = [name for name in varying(figures) if name != parameter]
         known = [figure for figure in figures if value_of(figure, parameter) is not None]
@@ -208,13 +206,17 @@ def scaling_panels(question, mark, figures):
                 points = sorted((value_of(one, parameter), one["median"]) for one in points)
                 if points[0][0] < points[-1][0]:
                     series.append((name, points))
+                else:
+                    alone.append(name)
             if not series:
                 continue
             series.sort(key=lambda one: -one[1][-1][1])
             title = heading(f"by {spaced(parameter)}", words, PLACES[place])
             parts.append(scaling_chart(question, f"{mark}-curve-{len(parts)}", parameter, title,
                                        series, unit))
-    return f'<h4>Growth</h4><div class="panels">{"".join(parts)}</div>' if parts else ""
+    said = ('<p class="scale">Only figures of the same placement are joined; the others are in the '
+            'bars.</p>') if alone else ""
+    return f'<h4>Growth</h4>{said}<div class="panels">{"".join(parts)}</div>' if parts else ""
 
 
 def spread_panels(question, mark, figures):
@@ -264,14 +266,14 @@ def spread_table(question, figures):
 
 
 def absent_list(figures):
-    if not figures:
-        return ""
-    rows = "".join(
-        f'<li><b>{text(figure["name"])}</b>'
-        f'{text(" (" + words + ")") if words else ""}: {text(figure["absent"])}</li>'
-        for figure in figures
-        for words in [parameter_words(figure, parameter_names([figure]))])
-    return f'<h4>Absent</h4><ul class="absent">{rows}</ul>'
+    """Each with its reason, and with what it would have been measured."""
+    rows, apart = [], varying(figures)
+    for (name, why), group in grouped(figures, lambda figure: (
+            figure["name"], figure["absent"])).items():
+        words = "; ".join(filter(None, (parameter_words(figure, apart) for figure in group)))
+        rows.append(f'<li><b>{text(name)}</b>: {text(why)}'
+                    f'{text(" (" + words + ")") if words else ""}</li>')
+    return f'<h4>Absent</h4><ul class="absent">{"".join(rows)}</ul>' if rows else ""
 
 
 # ---- Goals ---------------------------------------------------------------------------------------
@@ -279,6 +281,10 @@ def absent_list(figures):
 def verdict(goal):
     kind, words = VERDICTS[goal["met"]]
     return f'<span class="verdict {kind}">{words}</span>'
+
+
+def goal_words(goal):
+    return text(goal["value_of"].rstrip(" :"))
 
 
 def goal_figure(goal):
@@ -289,10 +295,10 @@ def goal_figure(goal):
 
 def goals_table(found):
     """found: goal, question, mark."""
-    rows = [[text(goal["value_of"]), goal_figure(goal), text(goal["goal"]), verdict(goal),
+    rows = [[goal_words(goal), verdict(goal), goal_figure(goal), text(goal["goal"]),
              f'<a href="#{mark}">{text(question["question"])}</a>']
             for goal, question, mark in found]
-    return table("Goals", ["goal", "figure", "limit", "verdict", "question"], rows, {1},
+    return table("Goals", ["goal", "verdict", "figure", "limit", "question"], rows, {2},
                  ' class="goals"')
 
 
@@ -323,8 +329,9 @@ def question_section(mark, program, question):
     parts += [f'<p class="note">{text(note)}</p>' for note in question["notes"]]
     if question["goals"]:
         parts.append('<ul class="verdicts">' + "".join(
-            f'<li>{verdict(goal)} {text(goal["value_of"])} {goal_figure(goal)}'
-            f'{"," if goal["value"] is not None else ""} {text(goal["goal"])}</li>'
+            f'<li>{verdict(goal)} {goal_words(goal)}'
+            f'{": " if goal["value"] is not None else ""}{goal_figure(goal)}'
+            f' ({text(goal["goal"])})</li>'
             for goal in question["goals"]) + "</ul>")
     single = [figure for figure in there if figure["kind"] != "distribution"]
     spread = [figure for figure in there if figure["kind"] == "distribution"]

@@ -136,7 +136,7 @@ def wrapped(words, width):
 
 
 def bars_scale(rows):
-    """One for all panels of a question, from 0."""
+    """From 0, so that lengths may be compared."""
     ends = [row[key] for row in rows for key in ("median", "lower", "upper")
             if row[key] is not None]
     return Scale(ends, 0, 100, zero=True)
@@ -169,9 +169,9 @@ def bar(row, scale, top, unit):
     return (f'<g><title>{text(words)}</title>{"".join(parts)}</g>', top + BAR + ROW)
 
 
-def bars(name, title, rows, unit, scale):
+def bars(name, title, rows, unit):
     """rows: label, class (of report.css), median, lower, upper (or None)."""
-    parts, top = [], 0
+    parts, top, scale = [], 0, bars_scale(rows)
     for row in rows:
         part, top = bar(row, scale, top, unit)
         parts.append(part)
@@ -276,7 +276,7 @@ def distributions(name, title, series, unit):
                     log=True)
     parts = flat(y_scale)
     for power in range(decades + 1):
-        if power > 5 and power < decades and power % 2:
+        if power > 3 and not power % 2:  # else they would lie on each other on a phone
             continue
         place = x_scale.at(10.0 ** -power)
         parts.append(f'<line class="grid" x1="{across(place)}" x2="{across(place)}" y1="{TOP}" '
