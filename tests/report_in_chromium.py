@@ -4,8 +4,8 @@
 
 usage: BUILD=... tests/report_in_chromium.py [RESULTS.json]    (pictures go to BUILD/report/)
 
-In each: nothing is wider than the window, every plot has a size, no words of a plot lie on others or
-are cut, nothing is said on the console, and nothing but the page itself is asked for. First of
+In each: nothing is wider than the window, every plot has a size, no words of a plot lie on others
+or are cut, nothing is said on the console, and nothing but the page itself is asked for. First of
 RESULTS, as of a real run; then of strange ones.
 """
 import base64

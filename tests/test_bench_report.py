@@ -6,7 +6,6 @@ harm from input that is strange.
 usage: tests/test_bench_report.py    (the input is of a real run: tests/golden/bench_results.json)
 """
 import copy
-import html.parser
 import json
 import math
 import os
@@ -15,17 +14,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree
+
+sys.dont_write_bytecode = True
+from report_reader import SVG, expect, near, value, well_formed, wrong  # noqa: E402
 
 RESULTS = "tests/golden/bench_results.json"
-SVG = "{http://www.w3.org/2000/svg}"
-VOID = {"meta", "br"}
-wrong = []
-
-
-def expect(holds, what):
-    if not holds:
-        wrong.append(what)
 
 
 def report(results, page, **env):
@@ -33,117 +26,6 @@ def report(results, page, **env):
     done = subprocess.run(["bench/report.py", results, page], env=dict(os.environ, **env),
                           capture_output=True, text=True, timeout=100)
     return done.returncode, done.stderr
-
-
-# ---- Reading the page ----------------------------------------------------------------------------
-
-class Page(html.parser.HTMLParser):
-    """What a browser would make of it, but with no mistake forgiven."""
-
-    def __init__(self, source):
-        super().__init__(convert_charrefs=True)
-        self.open, self.ids, self.links, self.sections, self.words = [], [], [], {}, []
-        self.section, self.cell = None, None
-        self.feed(source)
-        self.close()
-        expect(not self.open, f"left open: {self.open}")
-
-    def handle_starttag(self, tag, attributes):
-        names = [name for name, _ in attributes]
-        expect(len(names) == len(set(names)), f"<{tag}> has an attribute twice: {names}")
-        for name, value in attributes:
-            expect(not name.startswith("on") and name not in ("src", "style", "srcset"),
-                   f"<{tag} {name}={value}>")
-            if name.endswith("href"):
-                self.links.append(value)
-            if name == "id":
-                self.ids.append(value)
-        expect(tag not in ("script", "link", "iframe", "img", "object", "base"), f"<{tag}>")
-        if tag in VOID:
-            return
-        self.open.append(tag)
-        if tag == "section":
-            self.section = dict(attributes)["id"]
-            self.sections[self.section] = {"rows": [], "words": []}
-        elif tag == "tr" and self.section:
-            self.sections[self.section]["rows"].append([])
-        elif tag in ("td", "th") and self.section:
-            self.sections[self.section]["rows"][-1].append("")
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in VOID:
-            self.handle_endtag(tag)
-
-    def handle_endtag(self, tag):
-        expect(self.open and self.open[-1] == tag, f"</{tag}> where {self.open[-3:]} are open")
-        while self.open and self.open.pop() != tag:
-            pass
-        if tag == "section":
-            self.section = None
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "style":
-            return
-        self.words.append(data)
-        if self.section:
-            self.sections[self.section]["words"].append(data)
-            if {"td", "th"} & set(self.open):
-                self.sections[self.section]["rows"][-1][-1] += data
-
-
-def value(words):
-    """The number that a reader takes from words, or None."""
-    try:
-        return float(words.replace(",", "").replace("\u2212", "-").lstrip("\u00d7\u202f"))
-    except ValueError:
-        return None
-
-
-def near(one, other):
-    return one is not None and math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-9)
-
-
-def images(source):
-    """All outer SVG elements, read as XML."""
-    found, start = [], 0
-    while (start := source.find("<svg ", start)) >= 0:
-        end, deep = start, 0
-        while True:
-            step = re.compile("<svg |</svg>").search(source, end)
-            deep += 1 if step.group() == "<svg " else -1
-            end = step.end()
-            if not deep:
-                break
-        found.append(xml.etree.ElementTree.fromstring(source[start:end]))
-        start = end
-    return found
-
-
-def well_formed(source):
-    """Markup without a mistake; the page, and its plots."""
-    page = Page(source)
-    expect(source.startswith("<!DOCTYPE html>\n") and source.endswith("</html>\n"), "no document")
-    expect(len(page.ids) == len(set(page.ids)), "an id is there twice")
-    for link in page.links:
-        expect(link[:1] == "#" and link[1:] in page.ids, f"a link leads to {link}")
-    rest = source.replace('"http://www.w3.org/2000/svg"', "")
-    for word in ("http:", "https:", "url(", "@import", "//"):
-        expect(word not in rest, f"the page has {word}")
-    plots = []
-    for svg in images(source):
-        if svg.get("aria-hidden") == "true":
-            continue
-        plots.append(svg)
-        title, said = svg.find(SVG + "title"), svg.find(SVG + "desc")
-        expect(svg.get("role") == "img" and title is not None and title.text and said.text and
-               svg.get("aria-labelledby") == f"{title.get('id')} {said.get('id')}",
-               f"a plot is not told: {svg.attrib}")
-        for element in svg.iter():
-            for name, words in element.attrib.items():
-                expect("nan" not in words and "inf" not in words, f"{name}={words}")
-    expect(plots, "there are no plots")
-    return page, plots
 
 
 # ---- Words and numbers ---------------------------------------------------------------------------
@@ -330,6 +212,9 @@ def distributions_are_at_their_numbers(plots, document):
                      if before[0] < across[percent] <= after[0]]
                 expect(y and at(y[0], expected(upwards, least, log=True)),
                        f"{figure['name']}: {percent} % at {y}, not at {least}")
+            expect(all(one[0] == two[0] or one[1] == two[1]
+                       for one, two in zip(points, points[1:])),
+                   f"{figure['name']}: no stairs: {path}")
             longest = figure["histogram"][-1]["up_to_ns"]
             expect(at(points[-1][1], expected(upwards, longest, log=True)), f"{points[-1]}")
         expect([at(y, point) for (_, y), point in zip(marks(svg), [
@@ -459,6 +344,10 @@ def wrong_input_is_refused(document, folder):
     expect(status == 2 and "No such file" in err, f"no file: {status}: {err}")
     with open(page, encoding="utf-8") as file:
         expect(file.read() == "as it was", "the page was touched")
+    os.link(page, page + ".before")
+    status, err = report(RESULTS, page)
+    with open(page + ".before", encoding="utf-8") as file:
+        expect(status == 0 and file.read() == "as it was", "the page was not put in place whole")
     status, err = report(RESULTS, os.path.join(folder, "none", "page.html"))
     expect(status == 2 and "No such file" in err, f"no folder: {status}: {err}")
 
