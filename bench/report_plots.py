@@ -17,6 +17,7 @@ LABEL = 36  # characters of a bar's label on one line, with room for its number 
 BAR, ROW, LINE = 11, 10, 17  # heights: of a bar, between rows, of a line of a label
 LEFT, RIGHT = 14, 97  # per cent between which the points of a curve lie
 TOP, TALL = 26, 230  # of a curve's plot
+PHONE = 328  # pixels of the narrowest plot
 
 # What XML cannot hold, and what turns the direction of all words after it.
 STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -275,14 +276,18 @@ def distributions(name, title, series, unit):
     y_scale = Scale([up_to for _, points in curves for _, up_to in points], TOP + TALL, TOP,
                     log=True)
     parts = flat(y_scale)
+    taken = -PHONE
     for power in range(decades + 1):
-        if power > 3 and not power % 2:  # else they would lie on each other on a phone
-            continue
-        place = x_scale.at(10.0 ** -power)
+        place, words = x_scale.at(10.0 ** -power), percentile(10.0 ** -power)
         parts.append(f'<line class="grid" x1="{across(place)}" x2="{across(place)}" y1="{TOP}" '
-                     f'y2="{TOP + TALL}"/><text class="tick" x="{across(place)}" '
-                     f'y="{TOP + TALL + 15}" text-anchor="{anchor(place)}">'
-                     f'{percentile(10.0 ** -power)}</text>')
+                     f'y2="{TOP + TALL}"/>')
+        wide = 7 * len(words) + 6
+        left = place / 100 * PHONE - (wide if anchor(place) == "end" else wide / 2)
+        if left < taken:
+            continue  # it would lie on the one before
+        taken = left + wide
+        parts.append(f'<text class="tick" x="{across(place)}" y="{TOP + TALL + 15}" '
+                     f'text-anchor="{anchor(place)}">{words}</text>')
     for index, (_, points) in enumerate(curves):
         places = [(x_scale.at(share), y_scale.at(up_to)) for share, up_to in points]
         stairs = [places[0]]

@@ -279,7 +279,8 @@ def strange(document):
     spread = copy.deepcopy(document["programs"][1]["questions"][0])
     spread["figures"] = [
         dict(spread["figures"][0], name=f"{evil}{index}", samples=1, more=[], parameters={},
-             histogram=[{"up_to_ns": 1e-3 * 10 ** index, "samples": 1}]) for index in range(12)]
+             histogram=[{"up_to_ns": 1e-3 * 10 ** index, "samples": 10 ** 9},
+                        {"up_to_ns": 1e9 + index, "samples": 1}]) for index in range(12)]
     first["questions"] += [zero, dict(zero, figures=[], notes=[], goals=[]), spread,
                            dict(zero, question="Nothing?", figures=[question["figures"][-1]])]
     document["programs"].append(dict(document["programs"][1], questions=[]))
