@@ -126,7 +126,8 @@ jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
 	bench bench-deps bench-report check-report crash crash-long fuzz campaign-shared),deps)
 DEPS := build $(if $(call jobs,bench bench-deps bench-report),bench) \
-	$(if $(call jobs,check-report),page) $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
+	$(if $(call jobs,check-report),page) $(if $(call jobs,check),cxx) \
+	$(if $(call jobs,lint format),lint) \
 	$(if $(call jobs,check-asan check-tsan fuzz),san) \
 	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
@@ -473,7 +474,7 @@ help:
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C and C++ sources'
 	@echo 'make bench      install the contenders, build and run the benchmarks'
-	@echo 'make bench-report   what the last make bench found, as a page: build/bench/report.html'
+	@echo 'make bench-report   what the last make bench found, as a page with plots'
 	@echo 'make check-report   install Chromium and look at such a page as readers see it'
 	@echo 'make bench-deps install the contenders, and nothing else'
 	@echo 'make campaign-shared   load the shared ring with PUSHES=100000000 and print figures'

@@ -281,11 +281,11 @@ def distributions(name, title, series, unit):
         place, words = x_scale.at(10.0 ** -power), percentile(10.0 ** -power)
         parts.append(f'<line class="grid" x1="{across(place)}" x2="{across(place)}" y1="{TOP}" '
                      f'y2="{TOP + TALL}"/>')
-        wide = 7 * len(words) + 6
-        left = place / 100 * PHONE - (wide if anchor(place) == "end" else wide / 2)
+        room = 7 * len(words) + 6
+        left = place / 100 * PHONE - (room if anchor(place) == "end" else room / 2)
         if left < taken:
             continue  # it would lie on the one before
-        taken = left + wide
+        taken = left + room
         parts.append(f'<text class="tick" x="{across(place)}" y="{TOP + TALL + 15}" '
                      f'text-anchor="{anchor(place)}">{words}</text>')
     for index, (_, points) in enumerate(curves):

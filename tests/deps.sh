@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing on a Debian machine, saying what and why; silent when nothing is.
-# usage: tests/deps.sh build|cxx|lint|san|arm64|model|bench|page ...    (the groups of packages wanted)
+# usage: tests/deps.sh build|cxx|lint|san|arm64|model|bench|page ...    (groups of packages)
 set -u -o pipefail
 
 # group  package  command it brings ("-": ask dpkg)  why
