@@ -439,18 +439,20 @@ HEADERS_TO := $(DESTDIR)$(PREFIX)/include/tally
 SHARE_TO := $(DESTDIR)$(PREFIX)/share
 COMPLETION := consumer/cli/completion
 
+# The runtime's client whole, or nothing of it.
 install: all
-	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)/tt_metal
+	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)
 	install -m 755 $(TALLY) $(BIN_TO)
 	install -m 644 include/tally/*.h $(HEADERS_TO)
-	install -m 644 $(TT)/*.hpp $(HEADERS_TO)/tt_metal
+	$(if $(TT_LIB),install -Dm 644 -t $(HEADERS_TO)/tt_metal $(TT)/*.hpp)
 	install -m 644 $(LIB).a $(LIB)-consumer.a $(TT_LIB) $(LIB_TO)
 	install -m 755 $(SONAMES:%=$(BUILD)/%.$(VERSION)) $(ADAPTER) $(LIB_TO)
 	for l in $(SONAMES); do \
 		ln -sfn $$l.$(VERSION) $(LIB_TO)/$$l.$(ABI) && \
 		ln -sfn $$l.$(ABI) $(LIB_TO)/$$l || exit; \
 	done
-	for l in producer/libtally $(TT)/libtally-tt-metal consumer/libtally-consumer; do \
+	for l in producer/libtally $(if $(TT_LIB),$(TT)/libtally-tt-metal) \
+			consumer/libtally-consumer; do \
 		sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 			$$l.pc.in >$(LIB_TO)/pkgconfig/$${l##*/}.pc || exit; \
 	done

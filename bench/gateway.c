@@ -15,18 +15,32 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/harness/figure.h"
-#include "bench/harness/print.h"
+#include "bench/harness/result.h"
 
 #define LAYOUT 128
 #define CONNECTIONS 1000
 #define CLIENTS 4
-#define MESSAGES 1000000u /* of all clients, a round */
-#define AT_ONCE 64	  /* in one send() */
-#define ASKED 20000
+#define MESSAGES 1000000u
+#define AT_ONCE 64 /* in one send() */
+#define ASKED 1000 /* in a batch */
+#define BATCHES 21
 #define LOOPS 5
 
 enum { ALLOC = 1, FREE = 2, QUERY = 3 };
+
+static const struct question reporting = { .id = "gateway_reports",
+					   .words = "How many reports does the gateway take from "
+						    "4 clients, 1,000 others being connected?",
+					   .unit = "M messages/s",
+					   .more = true };
+static const struct question asking = { .id = "gateway_question",
+					.words = "How long does a question to the gateway take?",
+					.unit = "ns" };
+
+static struct figure reports = { .name = "reports" };
+static struct spread alone = { .name = "a question, alone" };
+static struct spread crowded = { .name = "a question, 1,000 clients connected" };
+static uint32_t messages; /* of all clients, a round */
 
 static char dir[] = "/tmp/bench-gateway-XXXXXX", path[64];
 static pid_t gateway;
@@ -126,51 +140,82 @@ static double reports_per_s(void)
 
 	for (n = 0; n < CLIENTS; n++)
 		if (fork() == 0) {
-			report(MESSAGES / CLIENTS);
+			report(messages / CLIENTS);
 			_exit(0);
 		}
 	for (n = 0; n < CLIENTS; n++)
 		if (wait(&status) < 0 || status)
 			fail("a client has failed");
-	return MESSAGES / (now_ns() - start_ns) * 1e3;
+	return messages / (now_ns() - start_ns) * 1e3;
 }
 
 /* ---- Questions ------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
+static void time_questions(struct spread *spread)
 {
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static void time_questions(const char *when)
-{
-	static double took_us[ASKED];
+	size_t batches = bench_rounds(BATCHES), i;
 	int fd = connect_to(), n;
 
 	ask(fd); /* its layout is known from here on */
 	ask(fd);
-	for (n = 0; n < ASKED; n++) {
-		double start_ns = now_ns();
+	for (i = 0; i < batches; i++) {
+		bench_progress(spread->name, i, batches);
+		spread_begin(spread);
+		for (n = 0; n < ASKED; n++) {
+			uint64_t start = stamp();
 
-		ask(fd);
-		took_us[n] = (now_ns() - start_ns) / 1e3;
+			ask(fd);
+			spread_add(spread, stamp() - start);
+		}
+		spread_end(spread);
 	}
 	close(fd);
-	qsort(took_us, ASKED, sizeof(took_us[0]), compare);
-	printf("a question, %-28s p50 %6.1f us, p99 %7.1f us, longest %7.1f us\n", when,
-	       took_us[ASKED / 2], took_us[ASKED / 100 * 99], took_us[ASKED - 1]);
 }
 
-int main(void)
+static void connect_others(void)
 {
-	static int open_fds[CONNECTIONS];
+	static int fds[CONNECTIONS];
+	int n;
+
+	for (n = 0; n < CONNECTIONS; n++) {
+		unsigned char bytes[LAYOUT];
+
+		fds[n] = connect_to();
+		put(bytes, ALLOC, 1, 4096);
+		if (fds[n] < 0)
+			fail("connect");
+		send_all(fds[n], bytes, LAYOUT);
+	}
+	for (n = 0; n < CONNECTIONS; n++)
+		ask(fds[n]);
+}
+
+static void report_all(void)
+{
+	struct spread_summary summary;
+
+	result_figure(&reporting, &reports);
+	result_goal(&reporting, &(struct goal){ .words = "reports",
+						.value = figure_median(&reports),
+						.unit = reporting.unit,
+						.limit = 1,
+						.at_least = true });
+	result_spread(&asking, &alone);
+	result_spread(&asking, &crowded);
+	spread_summary(&crowded, &summary);
+	result_goal(&asking, &(struct goal){ .words = "half of the questions",
+					     .value = summary.p50,
+					     .unit = "ns",
+					     .limit = 100000 });
+}
+
+int main(int argc, char **argv)
+{
 	struct rlimit limit;
-	double best = 0;
 	int n, fd;
 
-	machine_print();
+	bench_begin(argc, argv, "gateway");
+	messages = bench_quick() ? MESSAGES / 10 : MESSAGES;
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
@@ -178,27 +223,14 @@ int main(void)
 	while ((fd = connect_to()) < 0)
 		usleep(1000);
 	close(fd);
-	time_questions("alone");
-	for (n = 0; n < CONNECTIONS; n++) {
-		unsigned char bytes[LAYOUT];
-
-		open_fds[n] = connect_to();
-		put(bytes, ALLOC, 1, 4096);
-		if (open_fds[n] < 0)
-			fail("connect");
-		send_all(open_fds[n], bytes, LAYOUT);
-	}
-	for (n = 0; n < CONNECTIONS; n++)
-		ask(open_fds[n]);
-	time_questions("1,000 clients connected");
+	time_questions(&alone);
+	connect_others();
+	time_questions(&crowded);
 	for (n = 0; n < LOOPS; n++) {
-		double rate = reports_per_s();
-
-		if (rate > best)
-			best = rate;
-		printf("reports of %d clients, 1,000 others connected: %.2f M/s\n", CLIENTS, rate);
+		bench_progress(reports.name, (size_t)n, LOOPS);
+		figure_time(&reports, reports_per_s);
 	}
-	printf("goals: p50 below 100 us, 1 M/s (best of %d: %.2f)\n", LOOPS, best);
 	end();
-	return 0;
+	report_all();
+	return bench_end();
 }

@@ -225,9 +225,12 @@ def numbers(question, figures, heads, cells):
 
 
 def median_table(question, figures):
-    keys = ("median", "lower_quartile", "upper_quartile")
-    return numbers(question, figures, ["median", "lower quartile", "upper quartile"],
-                   lambda figure: [optional(figure[key]) for key in keys])
+    heads = {"median": "median", "lower_quartile": "lower quartile",
+             "upper_quartile": "upper quartile"}
+    if any(figure["median_confidence"] is not None for figure in figures):
+        heads.update(median_from="median from", median_to="to", median_confidence="confidence")
+    return numbers(question, figures, list(heads.values()),
+                   lambda figure: [optional(figure[key]) for key in heads])
 
 
 def spread_table(question, figures):

@@ -13,9 +13,8 @@
 #include <tally/tally.h>
 #include <unistd.h>
 
-#include "bench/harness/figure.h"
-#include "bench/harness/pair.h"
-#include "bench/harness/print.h"
+#include "bench/harness/crew.h"
+#include "bench/harness/result.h"
 #include "bench/other_claims.h"
 #include "bench/push_pairs.h"
 #include "ring/clock.h"
@@ -29,17 +28,27 @@
 
 enum way { GROUPS, POSITION, SINGLES, WAYS };
 
-static struct figure in_lane = { .name = "push into a lane", .unit = "ns" };
-static struct figure shared_full = { .name = "push without a lane", .unit = "ns" };
+static const struct question cost = { .id = "shared_push_cost",
+				      .words = "What does a push without a lane cost?",
+				      .unit = "ns",
+				      .base = "push into a lane" };
+static const struct question rate = { .id = "shared_push_pair",
+				      .words = "How many records do two processes push into one "
+					       "shared ring?",
+				      .unit = "M pushes/s",
+				      .more = true };
+
+static struct figure in_lane = { .name = "push into a lane" };
+static struct figure shared_full = { .name = "push without a lane" };
 static struct figure alone[WAYS] = {
-	{ .name = "ring alone: tickets in groups", .unit = "ns" },
-	{ .name = "ring alone: CAS on the position", .unit = "ns" },
-	{ .name = "ring alone: tickets one by one", .unit = "ns" },
+	{ .name = "ring alone: tickets in groups" },
+	{ .name = "ring alone: CAS on the position" },
+	{ .name = "ring alone: tickets one by one" },
 };
 
 enum job { JOB_GROUPS, JOB_POSITION, JOB_SINGLES, JOB_LIBRARY, JOBS };
 
-static struct pair_figure together[JOBS] = {
+static struct figure together[JOBS] = {
 	{ .name = "two processes: tickets in groups" },
 	{ .name = "two processes: CAS on the position" },
 	{ .name = "two processes: tickets one by one" },
@@ -166,38 +175,42 @@ static void join_bench(void)
 
 /* ---- Rounds ---------------------------------------------------------------------------------- */
 
-static void job_groups(unsigned int me)
+static void job_groups(void *arg, unsigned int me)
 {
+	(void)arg;
 	push_bare(GROUPS, me, PAIR_CALLS);
 }
 
-static void job_position(unsigned int me)
+static void job_position(void *arg, unsigned int me)
 {
+	(void)arg;
 	push_bare(POSITION, me, PAIR_CALLS);
 }
 
-static void job_singles(unsigned int me)
+static void job_singles(void *arg, unsigned int me)
 {
+	(void)arg;
 	push_bare(SINGLES, me, PAIR_CALLS);
 }
 
-static void job_library(unsigned int me)
+static void job_library(void *arg, unsigned int me)
 {
+	(void)arg;
 	(void)me;
 	push_pairs(PAIR_CALLS);
 }
 
-static const pair_job jobs[JOBS] = { job_groups, job_position, job_singles, job_library };
+static const crew_work jobs[JOBS] = { job_groups, job_position, job_singles, job_library };
 
 static sem_t to_laneless, to_main;
 
 /* The process's main thread has the region's only lane; this one has none. */
 static void *laneless(void *unused)
 {
-	int i;
+	size_t rounds = bench_rounds(ROUNDS), i;
 
 	pin(0);
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		sem_wait(&to_laneless);
 		if (i == 0)
 			time_library();
@@ -207,24 +220,32 @@ static void *laneless(void *unused)
 	return unused;
 }
 
-static void *laneless_pairs(void *unused)
+static void *laneless_pairs(void *arg)
 {
-	int i, job;
+	size_t rounds = bench_rounds(PAIR_ROUNDS), i;
+	int job;
 
 	pin(0);
-	for (i = 0; i < PAIR_ROUNDS; i++)
-		for (job = 0; job < JOBS; job++)
-			pair_time(&together[job], (size_t)job, PAIR_CALLS);
-	return unused;
+	for (i = 0; i < rounds; i++) {
+		bench_progress("two processes", i, rounds);
+		for (job = 0; job < JOBS; job++) {
+			struct crew_run run = crew_run(arg, jobs[job], NULL);
+
+			crew_file(&together[job], (uint32_t)i, &run,
+				  2 * PAIR_CALLS * 1e3 / run.took_ns);
+		}
+	}
+	return NULL;
 }
 
-static void run_thread(void *(*body)(void *))
+static void rounds_alone(void)
 {
+	size_t rounds = bench_rounds(ROUNDS), i;
 	pthread_t thread;
-	int i;
 
-	pthread_create(&thread, NULL, body, NULL);
-	for (i = 0; i < ROUNDS && body == laneless; i++) {
+	pthread_create(&thread, NULL, laneless, NULL);
+	for (i = 0; i < rounds; i++) {
+		bench_progress("one process", i, rounds);
 		figure_time(&in_lane, time_library);
 		figure_time(&alone[GROUPS], time_groups);
 		figure_time(&alone[POSITION], time_position);
@@ -235,53 +256,78 @@ static void run_thread(void *(*body)(void *))
 	pthread_join(thread, NULL);
 }
 
-static void print_losses(void)
+static void rounds_together(struct crew *crew)
 {
-	static const char *const names[WAYS] = { "groups", "CAS", "one by one" };
-	int way;
+	pthread_t thread;
 
-	printf("lost by the producers, tries exhausted:");
-	for (way = 0; way < WAYS; way++)
-		printf(" %s %llu%s", names[way],
-		       (unsigned long long)(bares[way].of[0].lost + bares[way].of[1].lost),
-		       way < WAYS - 1 ? "," : "\n");
+	pthread_create(&thread, NULL, laneless_pairs, crew);
+	pthread_join(thread, NULL);
 }
 
-int main(void)
+static void report_losses(void)
+{
+	unsigned long long lost[WAYS];
+	int way;
+
+	for (way = 0; way < WAYS; way++)
+		lost[way] = bares[way].of[0].lost + bares[way].of[1].lost;
+	result_note(
+		&rate,
+		"lost by the producers, tries exhausted: groups %llu, CAS %llu, one by one %llu",
+		lost[GROUPS], lost[POSITION], lost[SINGLES]);
+}
+
+static void report(bool two)
 {
 	int way, job;
-	bool two = processors() > 1;
 
+	result_figure(&cost, &in_lane);
+	result_figure(&cost, &shared_full);
+	for (way = 0; way < WAYS; way++)
+		result_figure(&cost, &alone[way]);
+	result_goal(&cost, &(struct goal){ .words = "without a lane / lane",
+					   .value = figure_ratio(&shared_full, &in_lane),
+					   .limit = 1.7 });
+	for (job = 0; job < JOBS; job++)
+		if (two)
+			result_figure(&rate, &together[job]);
+		else
+			result_absent(&rate, together[job].name, NULL, "needs a second processor");
+	report_losses();
+	if (two)
+		result_goal(&rate, &(struct goal){ .words = together[JOB_LIBRARY].name,
+						   .value = figure_median(&together[JOB_LIBRARY]),
+						   .unit = rate.unit,
+						   .limit = 25,
+						   .at_least = true });
+}
+
+static void join_other(unsigned int me)
+{
+	if (me)
+		join_bench();
+}
+
+int main(int argc, char **argv)
+{
+	struct crew *crew = NULL;
+
+	bench_begin(argc, argv, "shared_ring");
 	need_off("shared_ring", "it makes its own region");
 	snprintf(region, sizeof(region), "/bench-%d", (int)getpid());
 	make_bares();
 	sem_init(&to_laneless, 0, 0);
 	sem_init(&to_main, 0, 0);
-	machine_print();
 	join_bench(); /* takes the only lane */
-	if (two && pair_open(join_bench, jobs) != 0)
-		two = false;
+	if (processors() > 1)
+		crew = crew_open(2, true, join_other);
 	pin(0);
-	run_thread(laneless);
-	if (two) {
-		run_thread(laneless_pairs);
-		pair_close();
+	rounds_alone();
+	if (crew) {
+		rounds_together(crew);
+		crew_close(crew);
 	}
-	figure_print(&in_lane);
-	figure_print(&shared_full);
-	for (way = 0; way < WAYS; way++)
-		figure_print(&alone[way]);
-	for (job = 0; job < JOBS && two; job++)
-		pair_print(&together[job]);
-	if (!two)
-		printf("two processes: need a second processor: absent\n");
-	print_losses();
-	printf("without a lane / lane  %6.2f     goal: at most 1.7\n",
-	       figure_ratio(&shared_full, &in_lane));
-	if (two)
-		printf("two processes          %6.1f M/s with everything, %.1f M/s the bare ring  "
-		       "   goal: at least 25\n",
-		       pair_median(&together[JOB_LIBRARY]), pair_median(&together[JOB_GROUPS]));
+	report(crew != NULL);
 	tally_shutdown();
-	return 0;
+	return bench_end();
 }

@@ -303,6 +303,22 @@ def strange_input_is_drawn(document, folder):
     expect("&lt;script&gt;" in source, "names are left out")
 
 
+def confidence_is_said(document, folder):
+    """Of a median, by the programs that know it."""
+    results, page = os.path.join(folder, "sure.json"), os.path.join(folder, "sure.html")
+    document = copy.deepcopy(document)
+    figure = document["programs"][0]["questions"][0]["figures"][1]
+    figure.update(median_from=11.301, median_to=11.512, median_confidence=0.961)
+    with open(results, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+    status, err = report(results, page)
+    expect(status == 0, f"confidence: {status}: {err}")
+    with open(page, encoding="utf-8") as file:
+        rows = well_formed(file.read())[0].sections["question-1"]["rows"]
+    expect(any(row[0] == figure["name"] and row[4:7] == ["11.3", "11.51", "0.961"]
+               for row in rows if row), f"confidence: {rows[:3]}")
+
+
 def wrong_input_is_refused(document, folder):
     """It says where, and leaves the page that is there alone."""
     results, page = os.path.join(folder, "wrong.json"), os.path.join(folder, "page.html")
@@ -377,6 +393,7 @@ def main():
         distributions_are_at_their_numbers(plots, document)
         colours_can_be_told(sources[0])
         strange_input_is_drawn(document, folder)
+        confidence_is_said(document, folder)
         wrong_input_is_refused(document, folder)
     finally:
         shutil.rmtree(folder)
