@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing on a Debian machine, saying what and why; silent when nothing is.
-# usage: tests/deps.sh build|cxx|lint|san|arm64|model|gate|bench ...    (the groups of packages wanted)
+# usage: tests/deps.sh build|cxx|lint|san|arm64|model|gate|bench|page ...  (groups of packages)
 set -u -o pipefail
 
 # group  package  command it brings ("-": ask dpkg)  why
@@ -42,6 +42,7 @@ bench valgrind        valgrind      likewise
 bench libck-dev       -             ConcurrencyKit: a ring to compare with
 bench libdpdk-dev     -             DPDK: likewise
 bench libboost-dev    -             boost::lockfree: likewise
+page  chromium        chromium      a test looks at the benchmark report as a reader does
 '
 
 has() # package command
