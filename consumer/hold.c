@@ -35,7 +35,7 @@ void hold_end(struct region_watch *region)
 {
 	uint32_t n;
 
-	if (!region->holds || !region->view.base)
+	if (!region->holds || !region->view.base || region->cut || watch_is_cut(region))
 		return;
 	guard_begin(&region->view);
 	for (n = 0; n < region->lane_count; n++)

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "consumer/cursor.h"
@@ -16,20 +15,6 @@
 #include "consumer/totals.h"
 
 #define HURRIES_MAX 8
-
-/* A file that was cut sends SIGBUS to whoever reads it, unless there is a guard. */
-static bool is_cut(struct region_watch *region)
-{
-	struct region_view *view = &region->view;
-	struct stat status;
-
-	if (fstat(view->fd, &status) == 0 && status.st_dev == view->dev &&
-	    status.st_ino == view->ino)
-		return (uint64_t)status.st_size < view->at.size;
-	/* The host has closed it, as daemons do; the number may be a file's of its own by now. */
-	view->fd = -1;
-	return true;
-}
 
 /* ---- Reading one region ---------------------------------------------------------------------- */
 
@@ -49,7 +34,7 @@ static int watch(struct look *look, struct region_watch *region)
 {
 	int error = -EBADMSG;
 
-	if (region->cut || is_cut(region))
+	if (region->cut || watch_is_cut(region))
 		return error;
 	region->last = look->last;
 	guard_begin(&region->view);
@@ -293,7 +278,7 @@ bool look_drain(struct look *look)
 	for (n = 0; n < look->attach.region_count; n++) {
 		struct region_watch *region = look->attach.regions[n];
 
-		if (!region->view.base || region->cut || !region->alive || is_cut(region))
+		if (!region->view.base || region->cut || !region->alive || watch_is_cut(region))
 			continue;
 		guard_begin(&region->view);
 		moved = cursor_drain(region) || moved;
@@ -360,7 +345,8 @@ static void hand_on(struct look *look)
 	for (n = 0; n < look->attach.region_count; n++) {
 		struct region_watch *region = look->attach.regions[n];
 
-		if (region->stage.count == 0 || !region->view.base || region->cut || is_cut(region))
+		if (region->stage.count == 0 || !region->view.base || region->cut ||
+		    watch_is_cut(region))
 			continue;
 		region->last = true;
 		guard_begin(&region->view);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "consumer/hold.h"
 #include "ring/entries.h"
@@ -23,6 +24,19 @@ static struct process *only_process(struct region_watch *region)
 	process->said.region_id = header->region_id;
 	process->said.start_realtime_ns = header->start_realtime_ns;
 	return process;
+}
+
+bool watch_is_cut(struct region_watch *region)
+{
+	struct region_view *view = &region->view;
+	struct stat status;
+
+	if (fstat(view->fd, &status) == 0 && status.st_dev == view->dev &&
+	    status.st_ino == view->ino)
+		return (uint64_t)status.st_size < view->at.size;
+	/* The host has closed it, as daemons do; the number may be a file's of its own by now. */
+	view->fd = -1;
+	return true;
 }
 
 struct region_watch *watch_new(const char *name, const struct region_view *view,

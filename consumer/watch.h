@@ -112,6 +112,10 @@ struct region_watch {
 struct region_watch *watch_new(const char *name, const struct region_view *view,
 			       struct pipeline *pipeline);
 
+/* Whether its file was cut, or its descriptor closed: it sends SIGBUS then to whoever reads it,
+ * unless there is a guard. */
+bool watch_is_cut(struct region_watch *region);
+
 /* Gives back the mapping, the descriptor and the lanes; the rest stays. Once is enough. */
 void watch_let_go(struct region_watch *region);
 

@@ -139,12 +139,12 @@ static void push_attached(struct aside *aside, struct lane_event *event)
 			    CLOCK_PROCESSOR != TALLY_CLOCK_MONOTONIC)
 				next = thread_ready(thread, armed);
 		}
-		if (lane)
+		if (lane && aside->sums)
+			target = lane_target(lane, aside->device, aside->pool);
+		if (target || (lane && !aside->sums))
 			lane_wait(lane);
 		if (lane && event->time == 0)
 			event->time = clock_ticks(lane->clock);
-		if (lane && aside->sums)
-			target = lane_target(lane, aside->device, aside->pool);
 		if (aside->sums)
 			aside->tag = tags_current(thread, armed);
 		if (target)
@@ -272,19 +272,17 @@ __attribute__((noinline, cold)) static void push_slow(enum tally_kind kind, uint
 	push_event(device, pool, &event);
 }
 
-/* Of a thread that is busy; lane may be NULL. */
-static __always_inline void push_in_lane(struct lane_writer *lane, enum tally_kind kind,
+/* Of a thread that is busy; lane may be NULL. `waits`: for a reader, if it is a lossless one. */
+static __always_inline void push_in_lane(struct lane_writer *lane, bool waits, enum tally_kind kind,
 					 uint64_t time, uint32_t device, uint32_t pool,
 					 uint64_t buffer_id, uint64_t size)
 {
-	struct lane_event event = {
-		.time = time ? time : clock_ticks(CLOCK_PROCESSOR),
-		.kind = kind,
-		.buffer_id = buffer_id,
-		.size = size,
-	};
 	const struct lane_target *target = lane ? lane_target(lane, device, pool) : NULL;
+	struct lane_event event = { .kind = kind, .buffer_id = buffer_id, .size = size };
 
+	if (waits && target)
+		lane_wait(lane);
+	event.time = time ? time : clock_ticks(CLOCK_PROCESSOR);
 	if (__builtin_expect(target != NULL, 1))
 		lane_push(lane, target, &event);
 	else
@@ -297,14 +295,11 @@ static __always_inline void push_lossless(uint64_t armed, enum tally_kind kind, 
 					  uint64_t size)
 {
 	struct thread_state *thread = &tally_thread;
-	struct lane_writer *lane;
 
 	thread->armed = THREAD_BUSY;
 	tally_fence_signal(); /* a handler from here on finds the thread busy */
-	lane = thread->lane;  /* NULL in a child that a handler forked just now */
-	if (lane)
-		lane_wait(lane);
-	push_in_lane(lane, kind, time, device, pool, buffer_id, size);
+	/* The lane: NULL in a child that a handler forked just now. */
+	push_in_lane(thread->lane, true, kind, time, device, pool, buffer_id, size);
 	tally_fence_signal(); /* everything above is done before the thread is free again */
 	thread->armed = THREAD_LOSSLESS(armed);
 }
@@ -366,7 +361,7 @@ static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t 
 	thread->armed = THREAD_BUSY;
 	tally_fence_signal(); /* a handler from here on finds the thread busy */
 	/* The lane: NULL in a child that a handler forked just now. */
-	push_in_lane(thread->lane, kind, time, device, pool, buffer_id, size);
+	push_in_lane(thread->lane, false, kind, time, device, pool, buffer_id, size);
 	tally_fence_signal(); /* everything above is done before the thread is free again */
 	thread->armed = armed;
 }

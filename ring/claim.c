@@ -99,20 +99,6 @@ static void count_lane(struct region *region, uint32_t lanes)
 	}
 }
 
-/* Where the region has cursors, the lane waits for whoever holds them. */
-static void wait_for_reader(struct lane_writer *writer, uint32_t lane)
-{
-	struct region *region = writer->region;
-	struct tally_cursor *cursor = region_cursor(region->base, &region->at, lane);
-
-	if (region->at.cursor_size &&
-	    region_reserve(region, (size_t)((unsigned char *)cursor - region->base),
-			   sizeof(*cursor)) == 0)
-		lossless_open(&writer->lossless, cursor,
-			      tally_load_relaxed(&writer->header->publish_pos), /* own */
-			      region->lossless_ms);
-}
-
 static void use_ring(struct lane_writer *writer, uint32_t lane)
 {
 	const struct geometry *at = &writer->region->at;
@@ -120,7 +106,10 @@ static void use_ring(struct lane_writer *writer, uint32_t lane)
 	writer->slots = region_ring(writer->region->base, at, lane);
 	writer->slot_mask = (1ull << at->ring_log2) - 1;
 	writer->lap_scale = 1ull << (TALLY_LAP_SHIFT - at->ring_log2);
-	wait_for_reader(writer, lane);
+	if (at->cursor_size)
+		lossless_open(&writer->lossless, region_cursor(writer->region->base, at, lane),
+			      tally_load_relaxed(&writer->header->publish_pos), /* own */
+			      writer->region->lossless_ms);
 }
 
 static void set_up(struct lane_writer *writer, struct region *region, uint32_t lane)

@@ -143,10 +143,11 @@ static void start(struct lane_reader *reader, uint64_t publish_pos)
 	uint64_t start_pos = tally_load_relaxed(&reader->header->start_pos);
 
 	reader->pos = publish_pos - start_pos > size ? publish_pos - size : start_pos;
+	if (reader->cursor)
+		reader->pos = lossless_start(reader->cursor, reader->holder, reader->pos,
+					     &reader->header->publish_pos, size);
 	reader->missed = reader->pos - start_pos;
 	reader->started = true;
-	if (reader->cursor)
-		lossless_begin(reader->cursor, reader->holder, reader->pos);
 }
 
 /* A lap has passed: go to what will still be there when it is read. Of a writer that has gone that

@@ -45,7 +45,7 @@ static bool may_write(struct lossless_writer *writer, const struct sight *sight,
 		return false;
 	if (trusted)
 		writer->given_up = 0;
-	writer->limit = pos + (trusted ? ring_size - unread : LOSSLESS_STRIDE);
+	writer->limit = pos + (trusted ? ring_size - unread : lossless_stride(ring_size));
 	return true;
 }
 
@@ -75,7 +75,7 @@ void lossless_look(struct lossless_writer *writer, uint64_t pos, uint64_t ring_s
 		if (!pass_time(tries++, writer->wait_ns, &end_ns)) {
 			writer->given_up = sight.holder;
 			writer->given_up_pos = sight.consume_pos;
-			writer->limit = pos + LOSSLESS_STRIDE;
+			writer->limit = pos + lossless_stride(ring_size);
 			return;
 		}
 		sight = look(writer->cursor);
@@ -97,12 +97,38 @@ int lossless_hold(struct region_view *view, int dir_fd, const char *name)
 		error = -errno;
 	else if (status.st_dev != view->dev || status.st_ino != view->ino)
 		error = -ESTALE;
+	/* Should there be none: a store into a page that is not there may kill. */
+	if (!error &&
+	    fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)at->cursor_at, (off_t)at->cursor_size) != 0)
+		error = -errno;
 	if (!error)
 		error = alive_lock(fd, ALIVE_READER);
 	/* In its place in the view; the mapping keeps the lock. */
 	if (!error && mmap(view->base + at->cursor_at, at->cursor_size, PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_FIXED, fd, (off_t)at->cursor_at) == MAP_FAILED)
 		error = -errno;
+	/* A child would keep the lock. */
+	if (!error)
+		madvise(view->base + at->cursor_at, at->cursor_size, MADV_DONTFORK);
 	close(fd);
 	return error;
+}
+
+uint64_t lossless_start(struct tally_cursor *cursor, uint64_t holder, uint64_t pos,
+			const uint64_t *publish_pos, uint64_t ring_size)
+{
+	/* relaxed: own, or the last holder's, whose lock is ours now */
+	uint64_t before = tally_load_relaxed(&cursor->consume_pos);
+	uint64_t now, safe;
+
+	lossless_begin(cursor, holder, pos);
+	/* R3'''' -> L3: the slots before it are valid or overwritten */
+	now = tally_load_acquire(publish_pos);
+	safe = now - ring_size + 2 * lossless_stride(ring_size);
+	if ((int64_t)(safe - pos) > 0)
+		pos = safe;
+	if (now - before <= ring_size && (int64_t)(before - pos) > 0)
+		pos = before;
+	lossless_read(cursor, pos);
+	return pos;
 }

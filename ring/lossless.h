@@ -5,11 +5,12 @@
  * and looks at no word of a reader. One consumer at a time holds the region's cursors, by a lock of
  * the kernel; it maps them writable, and nothing else of the region. In each lane it says who it
  * is, and up to where it has read. The owner of the lane looks there once a lap, or once in
- * LOSSLESS_STRIDE pushes while nobody reads.
+ * lossless_stride() pushes while nobody reads.
  *
- * What a cursor says is not trusted: a consumer that is dead, stopped or lying costs the owner one
- * wait of so many milliseconds; then the lane overwrites as any other, and who reads counts what
- * was lost, until the cursor moves again or another consumer has come.
+ * What a cursor says is not trusted. A consumer that is dead or stopped costs each owner of a lane
+ * one wait of so many milliseconds; then the lane overwrites as any other, and who reads counts
+ * what was lost, until the cursor moves again or another consumer has come. One that lies costs
+ * such a wait in lossless_stride() pushes at most.
  */
 #ifndef RING_LOSSLESS_H
 #define RING_LOSSLESS_H
@@ -21,9 +22,15 @@
 
 #define LOSSLESS_WAIT_MS 100 /* at most, unless the region says otherwise */
 #define LOSSLESS_WAIT_MAX_MS 60000
-#define LOSSLESS_STRIDE 64 /* records; the smallest ring */
+#define LOSSLESS_STRIDE 64 /* records that are read until the cursor follows */
 
 struct region_view; /* ring/region.h */
+
+/* So many pushes are made without a look while nobody reads. */
+static inline uint64_t lossless_stride(uint64_t ring_size)
+{
+	return ring_size / 4 < LOSSLESS_STRIDE ? ring_size / 4 : LOSSLESS_STRIDE;
+}
 
 /* What the owner of a lane knows of who reads it. Private. */
 struct lossless_writer {
@@ -67,6 +74,12 @@ static inline void lossless_begin(struct tally_cursor *cursor, uint64_t holder, 
 	/* W3 -> W4: where it stands, then that it is there */
 	tally_store_release(&cursor->holder, holder);
 }
+
+/* The same of a lane that may be pushed into meanwhile: at `pos` or, where the owner is free to
+ * overwrite before it looks again, so much later, which is what is returned. The owner's last look
+ * may have found nobody, or the holder before this one. */
+uint64_t lossless_start(struct tally_cursor *cursor, uint64_t holder, uint64_t pos,
+			const uint64_t *publish_pos, uint64_t ring_size);
 
 /* It has read all records before `pos`. */
 static inline void lossless_read(struct tally_cursor *cursor, uint64_t pos)

@@ -126,6 +126,13 @@ int region_reserve(struct region *region, size_t offset, size_t size)
 	return error;
 }
 
+int region_reserve_cursors(struct region *region)
+{
+	if (!region->at.cursor_size)
+		return 0;
+	return reserve(region, region->at.cursor_at, region->at.cursor_size);
+}
+
 int region_reserve_all(struct region *region, size_t offset, size_t size)
 {
 	int error = reserve(region, offset, size);
@@ -259,7 +266,8 @@ static int map_and_lock(struct region *region, const struct region_config *confi
 		return -errno;
 	madvise(region->base, region->at.size, MADV_DONTDUMP);
 	region->by_file = !region_advice_heeded(region->base);
-	return region_reserve(region, 0, region->at.process_at + TALLY_PAGE);
+	error = region_reserve(region, 0, region->at.process_at + TALLY_PAGE);
+	return error ? error : region_reserve_cursors(region);
 }
 
 static void fill(struct region *region, struct tally_region_header *header)

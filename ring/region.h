@@ -103,6 +103,9 @@ int region_reserve(struct region *region, size_t offset, size_t size);
  * all could be. */
 int region_reserve_all(struct region *region, size_t offset, size_t size);
 
+/* The cursors of a lossless region, before any lane waits; 0 where there are none. */
+int region_reserve_cursors(struct region *region);
+
 /* Maps a region's file, or, if fd is -1, plain memory. Without its holes being filled, also where
  * mlockall() wants that of every mapping. place: NULL, or where. MAP_FAILED and errno. */
 void *region_map(int fd, size_t size, int protection, void *place);

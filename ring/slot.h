@@ -47,7 +47,7 @@
  *
  * A PUSH INTO A LANE (lane_push())
  *
- *	take the time; mark the thread busy
+ *	mark the thread busy; take the time
  *	commit := WRITING, lap            relaxed
  *	L1  release fence
  *	the payload but for the balance   relaxed

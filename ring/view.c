@@ -220,6 +220,12 @@ int region_open_shared(const char *dir, const char *name, uint32_t flags, int *o
 	region.by_file = !region_advice_heeded(region.base);
 	region.at = view.at;
 	region.id = view.header.region_id;
+	error = region_reserve_cursors(&region);
+	if (error) {
+		munmap(view.base, view.at.size);
+		region_close_file(&region);
+		return error;
+	}
 	*ret_region = region;
 	return 0;
 }

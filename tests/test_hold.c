@@ -7,6 +7,7 @@
 #include <tally/consumer.h>
 
 #include "tests/child.h"
+#include "tests/rig.h"
 #include "tests/scripted.h"
 
 #define EVENTS 30000
@@ -105,16 +106,36 @@ static void others_only_look_on_and_the_next_one_takes_over(void **state)
 	job_end_well(&job);
 }
 
-/* One that only looks changes nothing of the file; nor does one that holds another region. */
-static void region_that_is_cut_costs_the_holder_an_error(void **state)
+static void child_of_a_holder_does_not_hold(void **state)
+{
+	struct job job = start_pusher(PATIENT, 10);
+	struct tally_consumer *first = open_holder(job.pid), *second;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	tally_consumer_close(first);
+	second = open_holder(job.pid);
+	assert_true(see(second).held);
+	tally_consumer_close(second);
+	kill(child, SIGKILL);
+	wait_status(child);
+	job_say(&job, "go");
+	assert_string_equal(job_line(&job), "pushed");
+	job_end_well(&job);
+}
+
+static void cut_while_held(void)
 {
 	struct job job = start_pusher(PATIENT, 10);
 	struct tally_consumer *consumer = open_holder(job.pid);
 	char *path = text("%s/%s", test_dir, only_region());
 	struct stat status;
 
-	(void)state;
-	assert_int_equal(tally_consumer_guard(), 0);
 	job_say(&job, "go");
 	assert_string_equal(job_line(&job), "pushed");
 	assert_int_equal(tally_consumer_poll(consumer), 0);
@@ -127,6 +148,14 @@ static void region_that_is_cut_costs_the_holder_an_error(void **state)
 	remove_regions();
 }
 
+static void region_that_is_cut_costs_the_holder_an_error(void **state)
+{
+	(void)state;
+	cut_while_held(); /* without a guard it is seen before it is touched */
+	assert_int_equal(tally_consumer_guard(), 0);
+	cut_while_held();
+}
+
 /* ---- tally events --hold --------------------------------------------------------------------- */
 
 static void events_that_are_held_are_all_shown(void **state)
@@ -136,14 +165,13 @@ static void events_that_are_held_are_all_shown(void **state)
 	struct job events = START(
 		"sh", "-c", text("exec \"$0\" events --hold --strict -p %d >%s", job.pid, path),
 		built("tally"));
-	struct tally_consumer *consumer;
+	struct region_view view = rig_view(only_region());
 	struct outcome outcome;
 
 	(void)state;
-	/* Once it holds the region, nobody else can. */
-	WAIT_FOR((consumer = open_holder(job.pid), assert_non_null(consumer),
-		  see(consumer).held ? (tally_consumer_close(consumer), false)
-				     : (tally_consumer_close(consumer), true)));
+	/* It stands in the only lane, before anything is pushed. */
+	WAIT_FOR(tally_load_acquire(&region_cursor(view.base, &view.at, 0)->holder) != 0);
+	region_close(&view);
 	job_say(&job, "go");
 	assert_string_equal(job_line(&job), "pushed");
 	job_end_well(&job);
@@ -181,6 +209,7 @@ int main(void)
 		TEST(who_holds_reads_every_record),
 		TEST(region_that_does_not_wait_is_read_as_ever),
 		TEST(others_only_look_on_and_the_next_one_takes_over),
+		TEST(child_of_a_holder_does_not_hold),
 		TEST(region_that_is_cut_costs_the_holder_an_error),
 		TEST(events_that_are_held_are_all_shown),
 		TEST(events_says_who_does_not_wait),

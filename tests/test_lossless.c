@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/stat.h>
 
 #include "ring/owner.h"
 #include "tests/child.h"
@@ -155,15 +156,89 @@ static void who_does_not_read_is_waited_for_once(void **state)
 	drain(&reader);
 	push_waiting(writer, RING);
 	assert_int_equal(writer->lossless.given_up, 0);
-	push_waiting(writer, 2 * DEADLINE_S * LOSSLESS_STRIDE);
+	push_waiting(writer, 2 * DEADLINE_S * lossless_stride(RING));
 	assert_true(now_ns() - start_ns < DEADLINE_S * 1000000000ull); /* not each time */
 	assert_int_equal(writer->lossless.given_up, HOLDER);
 	drain(&reader);
-	assert_int_equal(reader.seen + reader.lost, RING + 2 * DEADLINE_S * LOSSLESS_STRIDE);
-	assert_true(reader.lost > DEADLINE_S * LOSSLESS_STRIDE);
+	assert_int_equal(reader.seen + reader.lost, RING + 2 * DEADLINE_S * lossless_stride(RING));
+	assert_true(reader.lost > DEADLINE_S * lossless_stride(RING));
 	/* It moves again, and is waited for again. */
-	push_waiting(writer, LOSSLESS_STRIDE);
+	push_waiting(writer, lossless_stride(RING));
 	assert_int_equal(writer->lossless.given_up, 0);
+	rig_free(&rig);
+}
+
+/* Pushes as many as the lane's owner may without a look at its cursor. */
+static void push_unseeing(struct lane_writer *writer)
+{
+	while (writer->lossless.limit != tally_load_relaxed(&writer->header->publish_pos))
+		push_numbered(writer, 1);
+}
+
+/* Reads from where it is safe to begin; then nothing has been overwritten. */
+static uint64_t begin_amid_pushes(struct rig *rig, struct lane_writer *writer)
+{
+	struct lane_reader reader = holding_reader(rig, writer);
+	uint64_t publish_pos = tally_load_relaxed(&writer->header->publish_pos);
+	uint64_t pos = lossless_start(reader.cursor, HOLDER, publish_pos - RING,
+				      &writer->header->publish_pos, RING);
+
+	push_unseeing(writer);
+	reader.pos = pos;
+	reader.started = true;
+	drain(&reader);
+	assert_null(reader.quarantine);
+	assert_int_equal(reader.lost, 0);
+	assert_true(reader.seen > 0);
+	return publish_pos - pos;
+}
+
+static void who_begins_amid_pushes_loses_nothing_from_there_on(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(starts); i++) {
+		struct rig rig = lossless_rig();
+		struct lane_writer *writer = rig_claim(&rig, TID, starts[i]);
+		struct lane_reader first = holding_reader(&rig, writer);
+
+		/* The owner has just looked, and found nobody; of what is there half is read. */
+		push_waiting(writer, 3 * RING + 1);
+		assert_int_equal(begin_amid_pushes(&rig, writer), RING / 2);
+		/* It has found another, who had read all. */
+		drain(&first);
+		push_waiting(writer, 1);
+		lossless_end(first.cursor);
+		begin_amid_pushes(&rig, writer);
+		rig_free(&rig);
+	}
+}
+
+static int64_t blocks_of(int fd)
+{
+	struct stat status;
+
+	assert_int_equal(fstat(fd, &status), 0);
+	return status.st_blocks;
+}
+
+/* A store into a page that is not there may kill, when there is no memory. */
+static void cursors_are_there_before_anybody_writes_them(void **state)
+{
+	struct rig rig = lossless_rig();
+	off_t at = (off_t)rig.region.at.cursor_at;
+	struct region_view view = rig_view(rig.region.name);
+	int64_t blocks;
+
+	(void)state;
+	SKIP_EMULATED("advice about memory");
+	blocks = blocks_of(view.fd);
+	assert_int_equal(madvise(rig.region.base + at, TALLY_PAGE, MADV_REMOVE), 0);
+	assert_int_equal(blocks_of(view.fd), blocks - TALLY_PAGE / 512);
+	assert_int_equal(lossless_hold(&view, AT_FDCWD, rig.region.path), 0);
+	assert_int_equal(blocks_of(view.fd), blocks);
+	region_close(&view);
 	rig_free(&rig);
 }
 
@@ -207,7 +282,7 @@ static void one_holder_at_a_time_until_it_dies(void **state)
 	reader.cursor = region_cursor(view.base, &view.at, 0);
 	reader.holder = HOLDER + 1;
 	drain(&reader);
-	push_waiting(writer, LOSSLESS_STRIDE);
+	push_waiting(writer, lossless_stride(RING));
 	assert_int_equal(writer->lossless.given_up, 0);
 	region_close(&view);
 	rig_free(&rig);
@@ -305,6 +380,8 @@ int main(void)
 		TEST(lane_that_nobody_holds_overwrites_at_once),
 		TEST(lane_of_another_region_has_no_cursor),
 		TEST(who_does_not_read_is_waited_for_once),
+		TEST(who_begins_amid_pushes_loses_nothing_from_there_on),
+		TEST(cursors_are_there_before_anybody_writes_them),
 		TEST(one_holder_at_a_time_until_it_dies),
 		TEST(holder_can_write_the_cursors_and_nothing_else),
 		TEST(file_that_was_replaced_is_not_held),

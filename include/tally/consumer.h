@@ -77,7 +77,8 @@ struct tally_consumer_options {
 	bool remove_ended; /* unlink a region once its process has ended and it has been read */
 	/* Read so that nothing is lost, for recordings: regions made with TALLY_LOSSLESS (tally.h)
 	 * wait for this consumer, if no other has that right; implies read_records. It writes its
-	 * position into them, so it needs leave to write the file. */
+	 * position into them, so it needs leave to write the file. Not for a thread that pushes
+	 * into them itself: nobody would read while it waits. */
 	bool hold;
 	bool lend_region; /* make a region for those of the run that can make none of their own */
 
