@@ -40,6 +40,9 @@ model libc6-dev       -             headers, for that
 bench libck-dev       -             ConcurrencyKit: a ring to compare with
 bench libdpdk-dev     -             DPDK: likewise
 bench libboost-dev    -             boost::lockfree: likewise
+bench liblttng-ust-dev -            LTTng-UST: a tracepoint to compare with
+bench lttng-tools     lttng-sessiond  LTTng: the session that traces it
+bench babeltrace2     babeltrace2   counts the events of the trace
 '
 
 has() # package command
