@@ -123,6 +123,13 @@ static struct crew_run burst(struct crew *crew, struct run *run, uint64_t pairs)
 	return crew_run(crew, burst_work, run);
 }
 
+/* The far side has given up waiting, and would again. */
+static bool lost(const struct run *run)
+{
+	return run->reporter->serve && run->reporter->can & REPORTER_EVENTS &&
+	       run->far->taken.events != run->reported.events;
+}
+
 /* ---- Turns ----------------------------------------------------------------------------------- */
 
 static struct crew_run burst_of_many(struct crew *crew, struct run *run)
@@ -131,7 +138,7 @@ static struct crew_run burst_of_many(struct crew *crew, struct run *run)
 	int tries;
 
 	run->burst.ticks = NULL;
-	for (tries = 0; tries < (bench_quick() ? 1 : TRIES); tries++) {
+	for (tries = 0; tries < (bench_quick() ? 1 : TRIES) && !lost(run); tries++) {
 		result = burst(crew, run, run->pairs);
 		if (!(run->reporter->can & REPORTER_NEAR))
 			result.place = PLACE_NONE;
@@ -191,8 +198,9 @@ static void turn(struct crew *crew, struct run *run, size_t round)
 	result = burst_of_many(crew, run);
 	crew_file(&run->figure, (uint32_t)round, &result,
 		  run->took_ns / (double)(2 * run->pairs + 1));
-	burst_of_singles(crew, run, &run->warm, SINGLE_PAIRS);
-	if (run->reporter->forget) {
+	if (!lost(run))
+		burst_of_singles(crew, run, &run->warm, SINGLE_PAIRS);
+	if (run->reporter->forget && !lost(run)) {
 		run->burst.before = get_cold;
 		run->burst.reporter = run;
 		burst_of_singles(crew, run, &run->cold, COLD_PAIRS);
@@ -368,7 +376,7 @@ int main(int argc, char **argv)
 			size_t at = (i + round / 2) % run_count;
 			struct run *run = &runs[round % 2 ? run_count - 1 - at : at];
 
-			if (run->self)
+			if (run->self && !lost(run))
 				turn(crew, run, round);
 		}
 	}

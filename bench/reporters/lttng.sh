@@ -17,15 +17,23 @@ sorry()
 for tool in lttng lttng-sessiond babeltrace2; do
 	command -v "$tool" >/dev/null || sorry "$tool is not installed (make bench-deps)"
 done
-if [[ -z $LTTNG_OF_ITS_OWN ]]; then # away from the terminal's signals
-	export LTTNG_OF_ITS_OWN=1
+case $LTTNG_STAGE in
+"") # away from the terminal's signals
+	LTTNG_STAGE=1 exec setsid "$0" >&3 ;;
+1) # what LTTng leaves in /dev/shm goes, too, if it was not there before
 	own=()
 	if ((UID == 0)); then
 		own=(unshare --mount --propagation private)
 		"${own[@]}" true || sorry "root may not make a mount namespace here"
 	fi
-	exec setsid "${own[@]}" "$0" >&3
-fi
+	new=()
+	for file in /dev/shm/lttng-ust-wait-8{,-$UID}; do
+		[[ -e $file ]] || new+=("$file")
+	done
+	LTTNG_STAGE=2 "${own[@]}" "$0" >&3
+	rm -f "${new[@]}"
+	exit ;;
+esac
 if ((UID == 0)); then
 	mount -t tmpfs none /run && mount -t tmpfs none /dev/shm && mkdir -p /run/lttng ||
 		sorry "root may not mount here"
