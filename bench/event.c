@@ -27,7 +27,7 @@
 #define WARM_PAIRS 250
 #define SINGLE_PAIRS 500 /* timed singly */
 #define COLD_PAIRS 10
-#define TRIES 3 /* of a burst that is disturbed, or during which the processors move */
+#define TRIES 6 /* of a burst that is disturbed, or during which the processors move */
 #define OTHER_WORK ((size_t)4 << 20)
 
 #define FLOOR "floor"

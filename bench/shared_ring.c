@@ -13,9 +13,8 @@
 #include <tally/tally.h>
 #include <unistd.h>
 
-#include "bench/harness/figure.h"
-#include "bench/harness/pair.h"
-#include "bench/harness/print.h"
+#include "bench/harness/crew.h"
+#include "bench/harness/result.h"
 #include "bench/other_claims.h"
 #include "bench/push_pairs.h"
 #include "ring/clock.h"
@@ -29,21 +28,32 @@
 
 enum way { GROUPS, POSITION, SINGLES, WAYS };
 
-static struct figure in_lane = { .name = "push into a lane", .unit = "ns" };
-static struct figure shared_full = { .name = "push without a lane", .unit = "ns" };
+static const struct question cost = { .id = "shared_push",
+				      .words = "What does a push without a lane cost, and what the "
+					       "ring alone?",
+				      .unit = "ns",
+				      .base = "push into a lane" };
+static const struct question two = { .id = "shared_push_two",
+				     .words = "How many pushes do two processes make into the "
+					      "shared ring?",
+				     .unit = "M pushes/s",
+				     .more = true };
+
+static struct figure in_lane = { .name = "push into a lane" };
+static struct figure shared_full = { .name = "push without a lane" };
 static struct figure alone[WAYS] = {
-	{ .name = "ring alone: tickets in groups", .unit = "ns" },
-	{ .name = "ring alone: CAS on the position", .unit = "ns" },
-	{ .name = "ring alone: tickets one by one", .unit = "ns" },
+	{ .name = "ring alone: tickets in groups" },
+	{ .name = "ring alone: CAS on the position" },
+	{ .name = "ring alone: tickets one by one" },
 };
 
 enum job { JOB_GROUPS, JOB_POSITION, JOB_SINGLES, JOB_LIBRARY, JOBS };
 
-static struct pair_figure together[JOBS] = {
-	{ .name = "two processes: tickets in groups" },
-	{ .name = "two processes: CAS on the position" },
-	{ .name = "two processes: tickets one by one" },
-	{ .name = "two processes: push without a lane" },
+static struct figure together[JOBS] = {
+	{ .name = "ring alone: tickets in groups" },
+	{ .name = "ring alone: CAS on the position" },
+	{ .name = "ring alone: tickets one by one" },
+	{ .name = "push without a lane" },
 };
 
 /* ---- Bare rings, one for each way, in memory that both processes share ----------------------- */
@@ -166,38 +176,39 @@ static void join_bench(void)
 
 /* ---- Rounds ---------------------------------------------------------------------------------- */
 
-static void job_groups(unsigned int me)
+/* The job that `arg` points to is the same in both processes. */
+static void do_job(void *arg, unsigned int me)
 {
-	push_bare(GROUPS, me, PAIR_CALLS);
+	switch (*(const enum job *)arg) {
+	case JOB_GROUPS:
+		push_bare(GROUPS, me, PAIR_CALLS);
+		break;
+	case JOB_POSITION:
+		push_bare(POSITION, me, PAIR_CALLS);
+		break;
+	case JOB_SINGLES:
+		push_bare(SINGLES, me, PAIR_CALLS);
+		break;
+	default:
+		push_pairs(PAIR_CALLS);
+	}
 }
 
-static void job_position(unsigned int me)
+static void prepare(unsigned int me)
 {
-	push_bare(POSITION, me, PAIR_CALLS);
+	if (me == 1)
+		join_bench();
 }
-
-static void job_singles(unsigned int me)
-{
-	push_bare(SINGLES, me, PAIR_CALLS);
-}
-
-static void job_library(unsigned int me)
-{
-	(void)me;
-	push_pairs(PAIR_CALLS);
-}
-
-static const pair_job jobs[JOBS] = { job_groups, job_position, job_singles, job_library };
 
 static sem_t to_laneless, to_main;
 
 /* The process's main thread has the region's only lane; this one has none. */
 static void *laneless(void *unused)
 {
-	int i;
+	size_t rounds = bench_rounds(ROUNDS), i;
 
 	pin(0);
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		sem_wait(&to_laneless);
 		if (i == 0)
 			time_library();
@@ -209,22 +220,36 @@ static void *laneless(void *unused)
 
 static void *laneless_pairs(void *unused)
 {
-	int i, job;
+	static const enum job jobs[JOBS] = { JOB_GROUPS, JOB_POSITION, JOB_SINGLES, JOB_LIBRARY };
+	struct crew *crew = crew_open(2, true, prepare);
+	size_t rounds = bench_rounds(PAIR_ROUNDS), i;
+	int job;
 
-	pin(0);
-	for (i = 0; i < PAIR_ROUNDS; i++)
-		for (job = 0; job < JOBS; job++)
-			pair_time(&together[job], (size_t)job, PAIR_CALLS);
+	if (!crew) {
+		perror("bench/shared_ring");
+		exit(1);
+	}
+	for (i = 0; i < rounds; i++) {
+		bench_progress("rounds of two processes", i, rounds);
+		for (job = 0; job < JOBS; job++) {
+			struct crew_run run = crew_run(crew, do_job, (void *)&jobs[job]);
+
+			crew_file(&together[job], (uint32_t)i, &run,
+				  2e3 * PAIR_CALLS / run.took_ns);
+		}
+	}
+	crew_close(crew);
 	return unused;
 }
 
 static void run_thread(void *(*body)(void *))
 {
+	size_t rounds = bench_rounds(ROUNDS), i;
 	pthread_t thread;
-	int i;
 
 	pthread_create(&thread, NULL, body, NULL);
-	for (i = 0; i < ROUNDS && body == laneless; i++) {
+	for (i = 0; i < rounds && body == laneless; i++) {
+		bench_progress("rounds", i, rounds);
 		figure_time(&in_lane, time_library);
 		figure_time(&alone[GROUPS], time_groups);
 		figure_time(&alone[POSITION], time_position);
@@ -235,53 +260,60 @@ static void run_thread(void *(*body)(void *))
 	pthread_join(thread, NULL);
 }
 
-static void print_losses(void)
+/* ---- What was found -------------------------------------------------------------------------- */
+
+static void report_cost(void)
 {
-	static const char *const names[WAYS] = { "groups", "CAS", "one by one" };
 	int way;
 
-	printf("lost by the producers, tries exhausted:");
+	result_figure(&cost, &in_lane);
+	result_figure(&cost, &shared_full);
 	for (way = 0; way < WAYS; way++)
-		printf(" %s %llu%s", names[way],
-		       (unsigned long long)(bares[way].of[0].lost + bares[way].of[1].lost),
-		       way < WAYS - 1 ? "," : "\n");
+		result_figure(&cost, &alone[way]);
+	result_goal(&cost, &(struct goal){ .words = "without a lane / into a lane",
+					   .value = figure_ratio(&shared_full, &in_lane),
+					   .limit = 1.7 });
 }
 
-int main(void)
+static void report_two(bool measured)
 {
+	unsigned long long lost[WAYS];
 	int way, job;
-	bool two = processors() > 1;
 
+	for (job = 0; job < JOBS; job++)
+		if (measured)
+			result_figure(&two, &together[job]);
+		else
+			result_absent(&two, together[job].name, NULL, "needs a second processor");
+	for (way = 0; way < WAYS; way++)
+		lost[way] = bares[way].of[0].lost + bares[way].of[1].lost;
+	result_note(&two,
+		    "lost by the producers, tries exhausted: groups %llu, CAS %llu, one by one %llu",
+		    lost[GROUPS], lost[POSITION], lost[SINGLES]);
+	result_goal(&two, &(struct goal){ .words = "two processes, with everything",
+					  .value = figure_median(&together[JOB_LIBRARY]),
+					  .unit = two.unit,
+					  .limit = 25,
+					  .at_least = true });
+}
+
+int main(int argc, char **argv)
+{
+	bool second = processors() > 1;
+
+	bench_begin(argc, argv, "shared_ring");
 	need_off("shared_ring", "it makes its own region");
 	snprintf(region, sizeof(region), "/bench-%d", (int)getpid());
 	make_bares();
 	sem_init(&to_laneless, 0, 0);
 	sem_init(&to_main, 0, 0);
-	machine_print();
 	join_bench(); /* takes the only lane */
-	if (two && pair_open(join_bench, jobs) != 0)
-		two = false;
 	pin(0);
 	run_thread(laneless);
-	if (two) {
+	if (second)
 		run_thread(laneless_pairs);
-		pair_close();
-	}
-	figure_print(&in_lane);
-	figure_print(&shared_full);
-	for (way = 0; way < WAYS; way++)
-		figure_print(&alone[way]);
-	for (job = 0; job < JOBS && two; job++)
-		pair_print(&together[job]);
-	if (!two)
-		printf("two processes: need a second processor: absent\n");
-	print_losses();
-	printf("without a lane / lane  %6.2f     goal: at most 1.7\n",
-	       figure_ratio(&shared_full, &in_lane));
-	if (two)
-		printf("two processes          %6.1f M/s with everything, %.1f M/s the bare ring  "
-		       "   goal: at least 25\n",
-		       pair_median(&together[JOB_LIBRARY]), pair_median(&together[JOB_GROUPS]));
 	tally_shutdown();
-	return 0;
+	report_cost();
+	report_two(second);
+	return bench_end();
 }
