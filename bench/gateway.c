@@ -9,24 +9,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/harness/figure.h"
-#include "bench/harness/print.h"
+#include "bench/harness/result.h"
 
 #define LAYOUT 128
 #define CONNECTIONS 1000
 #define CLIENTS 4
-#define MESSAGES 1000000u /* of all clients, a round */
+#define MESSAGES 1000000u /* of all clients, a round; a fifth of it with --quick */
 #define AT_ONCE 64	  /* in one send() */
-#define ASKED 20000
+#define BATCHES 5	  /* of questions */
+#define BATCH 4000
 #define LOOPS 5
+#define LOOPS_QUICK 3
 
 enum { ALLOC = 1, FREE = 2, QUERY = 3 };
+
+static const struct question asking = { .id = "gateway_question",
+					.words = "How long does a question to the gateway take?",
+					.unit = "ns" };
+static const struct question taking = { .id = "gateway_reports",
+					.words = "How many reports of 4 clients does the gateway "
+						 "take, 1,000 others being connected?",
+					.unit = "M reports/s",
+					.more = true };
+
+static struct spread ask_alone = { .name = "nobody else connected" };
+static struct spread ask_crowd = { .name = "1,000 clients connected" };
+static struct figure reports = { .name = "reports" };
 
 static char dir[] = "/tmp/bench-gateway-XXXXXX", path[64];
 static pid_t gateway;
@@ -89,6 +104,7 @@ static void start(void)
 	setenv("TALLY_DIR", access("/dev/shm", W_OK) ? dir : "/dev/shm", 1);
 	gateway = fork();
 	if (gateway == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
 		execl(BUILD_DIR "/tally", "tally", "gateway", "--socket", path, (char *)NULL);
 		_exit(127);
@@ -119,69 +135,56 @@ static void report(uint32_t count)
 	close(fd);
 }
 
-static double reports_per_s(void)
+static double reports_per_us(void)
 {
+	uint32_t count = bench_quick() ? MESSAGES / 5 : MESSAGES;
 	double start_ns = now_ns();
 	int n, status;
 
 	for (n = 0; n < CLIENTS; n++)
 		if (fork() == 0) {
-			report(MESSAGES / CLIENTS);
+			report(count / CLIENTS);
 			_exit(0);
 		}
 	for (n = 0; n < CLIENTS; n++)
 		if (wait(&status) < 0 || status)
 			fail("a client has failed");
-	return MESSAGES / (now_ns() - start_ns) * 1e3;
+	return count / (now_ns() - start_ns) * 1e3;
 }
 
 /* ---- Questions ------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
+static void time_questions(struct spread *spread)
 {
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static void time_questions(const char *when)
-{
-	static double took_us[ASKED];
-	int fd = connect_to(), n;
+	int fd = connect_to(), batch, n;
 
 	ask(fd); /* its layout is known from here on */
 	ask(fd);
-	for (n = 0; n < ASKED; n++) {
-		double start_ns = now_ns();
+	for (batch = 0; batch < (bench_quick() ? 1 : BATCHES); batch++) {
+		spread_begin(spread);
+		for (n = 0; n < BATCH; n++) {
+			uint64_t start = stamp();
 
-		ask(fd);
-		took_us[n] = (now_ns() - start_ns) / 1e3;
+			ask(fd);
+			spread_add(spread, stamp() - start);
+		}
+		spread_end(spread);
 	}
 	close(fd);
-	qsort(took_us, ASKED, sizeof(took_us[0]), compare);
-	printf("a question, %-28s p50 %6.1f us, p99 %7.1f us, longest %7.1f us\n", when,
-	       took_us[ASKED / 2], took_us[ASKED / 100 * 99], took_us[ASKED - 1]);
 }
 
-int main(void)
+/* Each has said something, and been answered. */
+static void connect_crowd(void)
 {
 	static int open_fds[CONNECTIONS];
+	unsigned char bytes[LAYOUT];
 	struct rlimit limit;
-	double best = 0;
-	int n, fd;
+	int n;
 
-	machine_print();
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	start();
-	while ((fd = connect_to()) < 0)
-		usleep(1000);
-	close(fd);
-	time_questions("alone");
 	for (n = 0; n < CONNECTIONS; n++) {
-		unsigned char bytes[LAYOUT];
-
 		open_fds[n] = connect_to();
 		put(bytes, ALLOC, 1, 4096);
 		if (open_fds[n] < 0)
@@ -190,15 +193,50 @@ int main(void)
 	}
 	for (n = 0; n < CONNECTIONS; n++)
 		ask(open_fds[n]);
-	time_questions("1,000 clients connected");
-	for (n = 0; n < LOOPS; n++) {
-		double rate = reports_per_s();
+}
 
-		if (rate > best)
-			best = rate;
-		printf("reports of %d clients, 1,000 others connected: %.2f M/s\n", CLIENTS, rate);
+static void report_all(void)
+{
+	struct spread_summary crowd;
+	double best = 0;
+	size_t i;
+
+	result_spread(&asking, &ask_alone);
+	result_spread(&asking, &ask_crowd);
+	spread_summary(&ask_crowd, &crowd);
+	result_goal(&asking, &(struct goal){ .words = "median with 1,000 clients connected",
+					     .value = crowd.p50,
+					     .unit = "ns",
+					     .limit = 100000 });
+	for (i = 0; i < reports.count; i++)
+		if (reports.samples[i].value > best)
+			best = reports.samples[i].value;
+	result_figure(&taking, &reports);
+	result_goal(&taking, &(struct goal){ .words = "best round",
+					     .value = best,
+					     .unit = taking.unit,
+					     .limit = 1,
+					     .at_least = true });
+}
+
+int main(int argc, char **argv)
+{
+	int loops, n, fd;
+
+	bench_begin(argc, argv, "gateway");
+	loops = bench_quick() ? LOOPS_QUICK : LOOPS;
+	start();
+	while ((fd = connect_to()) < 0)
+		usleep(1000);
+	close(fd);
+	time_questions(&ask_alone);
+	connect_crowd();
+	time_questions(&ask_crowd);
+	for (n = 0; n < loops; n++) {
+		bench_progress("rounds of reports", (size_t)n, (size_t)loops);
+		figure_time(&reports, reports_per_us);
 	}
-	printf("goals: p50 below 100 us, 1 M/s (best of %d: %.2f)\n", LOOPS, best);
 	end();
-	return 0;
+	report_all();
+	return bench_end();
 }
