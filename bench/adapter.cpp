@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the runtime's client costs beside a bare pair of pushes: it looks its ids up in a table.
  *
- * All figures are ns per pair, an allocation and its free, on one processor, measured one after the
+ * All figures are of a pair, an allocation and its free, on one processor, measured one after the
  * other in each round.
  */
 #include <allocation_client.hpp>
@@ -10,8 +10,7 @@
 #include <tally/ids.h>
 #include <tally/tally.h>
 
-#include "bench/harness/figure.h"
-#include "bench/harness/print.h"
+#include "bench/harness/result.h"
 
 using tt::tt_metal::AllocationClient;
 
@@ -21,11 +20,25 @@ namespace
 constexpr uint64_t PAIRS = 4000;  /* so few that a sample is seldom interrupted */
 constexpr uint64_t HELD = 100000; /* live meanwhile, in the last figure */
 
-figure off = { "report pair when off", "ns", {}, nullptr, 0, 0, 0 };
-figure bare = { "bare pair: tally_alloc, tally_free", "ns", {}, nullptr, 0, 0, 0 };
-figure table = { "bare pair of the table: put, take", "ns", {}, nullptr, 0, 0, 0 };
-figure pair = { "report pair", "ns", {}, nullptr, 0, 0, 0 };
-figure pair_held = { "report pair, 100,000 others live, random ids", "ns", {}, nullptr, 0, 0, 0 };
+constexpr char BARE[] = "bare pair: tally_alloc, tally_free";
+
+const question cost = { "adapter_pair",
+			"What does the runtime's client cost for an allocation and its free?",
+			"ns", false, BARE };
+
+figure named(const char *name)
+{
+	figure figure = {};
+
+	figure.name = name;
+	return figure;
+}
+
+figure off = named("report pair when off");
+figure bare = named(BARE);
+figure table = named("bare pair of the table: put, take");
+figure pair = named("report pair");
+figure pair_held = named("report pair, 100,000 others live, random ids");
 
 tally_ids *ids;
 
@@ -116,24 +129,27 @@ void round_of_all()
 
 } // namespace
 
-int main()
+int main(int argc, char **argv)
 {
-	int i;
+	size_t rounds, i;
 
+	bench_begin(argc, argv, "adapter");
 	if (AllocationClient::is_enabled() || tally_ids_create(nullptr, &ids) != 0) {
 		std::fprintf(stderr, "bench/adapter: unset TALLY and TT_ALLOC_TRACKING_ENABLED, "
 				     "it measures both off and on\n");
 		return 2;
 	}
 	pin(0);
-	machine_print();
-	for (i = 0; i < ROUNDS; i++)
+	rounds = bench_rounds(ROUNDS);
+	for (i = 0; i < rounds; i++) {
+		bench_progress("rounds", i, rounds);
 		round_of_all();
-	figure_print(&off);
-	figure_print(&bare);
-	figure_print(&table);
-	figure_print(&pair);
-	figure_print(&pair_held);
-	std::printf("report pair - bare pair  %6.1f ns\n", figure_difference(&pair, &bare));
-	return 0;
+	}
+	result_figure(&cost, &bare);
+	result_figure(&cost, &off);
+	result_figure(&cost, &table);
+	result_figure(&cost, &pair);
+	result_figure(&cost, &pair_held);
+	result_note(&cost, "report pair - bare pair: %.1f ns", figure_difference(&pair, &bare));
+	return bench_end();
 }

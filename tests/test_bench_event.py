@@ -49,6 +49,17 @@ def everything_reports(folder):
         expect(goal["value"] is not None or goal["value_of"].startswith("lttng"), f"{goal}")
 
 
+def neighbours_report(folder):
+    """The other programs that ask what an event costs: JSON that its schema lets through."""
+    for name in ("shared_ring", "gateway", "adapter"):
+        path = os.path.join(folder, name + ".json")
+        status, out, err = bench(name, "--json", path)
+        expect(status == 0, f"{name}: exit status {status}: {out}{err}")
+        validate("bench", path)
+        with open(path, encoding="utf-8") as file:
+            check_numbers(json.load(file))
+
+
 def absent_is_said(folder):
     """What could not be built, cannot be loaded, or says that it cannot be had."""
     source = os.path.join(folder, "missing.c")
@@ -116,6 +127,7 @@ def nothing_stays(folder):
 folder = tempfile.mkdtemp(prefix="test-of-tally-bench-")
 try:
     everything_reports(folder)
+    neighbours_report(folder)
     absent_is_said(folder)
     mistakes_are_noticed(folder)
     nothing_stays(folder)
