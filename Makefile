@@ -131,7 +131,8 @@ comma := ,
 jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
 	bench bench-deps crash crash-long fuzz campaign-shared),deps)
-DEPS := build $(if $(call jobs,bench bench-deps),bench) $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
+DEPS := build $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
+	$(if $(call jobs,bench bench-deps),bench) \
 	$(if $(call jobs,check-asan check-tsan fuzz),san) \
 	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
@@ -435,18 +436,20 @@ HEADERS_TO := $(DESTDIR)$(PREFIX)/include/tally
 SHARE_TO := $(DESTDIR)$(PREFIX)/share
 COMPLETION := consumer/cli/completion
 
+# The runtime's client whole, or nothing of it.
 install: all
-	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)/tt_metal
+	install -d $(BIN_TO) $(LIB_TO)/pkgconfig $(HEADERS_TO)
 	install -m 755 $(TALLY) $(BIN_TO)
 	install -m 644 include/tally/*.h $(HEADERS_TO)
-	install -m 644 $(TT)/*.hpp $(HEADERS_TO)/tt_metal
+	$(if $(TT_LIB),install -Dm 644 -t $(HEADERS_TO)/tt_metal $(TT)/*.hpp)
 	install -m 644 $(LIB).a $(LIB)-consumer.a $(TT_LIB) $(LIB_TO)
 	install -m 755 $(SONAMES:%=$(BUILD)/%.$(VERSION)) $(ADAPTER) $(LIB_TO)
 	for l in $(SONAMES); do \
 		ln -sfn $$l.$(VERSION) $(LIB_TO)/$$l.$(ABI) && \
 		ln -sfn $$l.$(ABI) $(LIB_TO)/$$l || exit; \
 	done
-	for l in producer/libtally $(TT)/libtally-tt-metal consumer/libtally-consumer; do \
+	for l in producer/libtally $(if $(TT_LIB),$(TT)/libtally-tt-metal) \
+			consumer/libtally-consumer; do \
 		sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 			$$l.pc.in >$(LIB_TO)/pkgconfig/$${l##*/}.pc || exit; \
 	done

@@ -19,8 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/harness/figure.h"
-#include "bench/harness/print.h"
+#include "bench/harness/result.h"
 #include "bench/push_pairs.h"
 
 #define RING 65536u
@@ -32,9 +31,26 @@
 #define PACE_EVENTS 10 /* a millisecond */
 #define PACE_S 3
 
-static struct figure small = { .name = "records, 64 live buffers", .unit = "M records/s" };
-static struct figure large = { .name = "records, 100,000 live buffers", .unit = "M records/s" };
-static struct figure bare = { .name = "records read, no table", .unit = "M records/s" };
+static const struct question reading = { .id = "consumer_records",
+					 .words = "How many records does a consumer take in, by "
+						  "second and core?",
+					 .unit = "M records/s",
+					 .more = true };
+static const struct question idling = { .id = "consumer_share",
+					.words = "How much of a core does a consumer need when "
+						 "10,000 records come in a second?",
+					.unit = "%" };
+static const struct question memory = { .id = "consumer_memory",
+					.words = "How much memory does a live buffer take?",
+					.unit = "bytes" };
+static const struct question walking = { .id = "consumer_walk",
+					 .words = "How long does a walk of the table of live "
+						  "buffers take, by row?",
+					 .unit = "ns" };
+
+static struct figure bare = { .name = "records read, no table" };
+static struct figure small = { .name = "records, 64 live buffers" };
+static struct figure large = { .name = "records, 100,000 live buffers" };
 
 static struct tally_consumer *consumer;
 static uint64_t *ids; /* what is live, in the order it is freed */
@@ -163,16 +179,18 @@ static double time_look(void)
 
 static void rounds_of(struct figure *figure, uint32_t count, bool with_table)
 {
-	int i;
+	size_t looks = bench_rounds(LOOKS), i;
 
 	open_consumer(with_table);
 	make_set(count);
 	time_look();
-	for (i = 0; i < LOOKS; i++)
+	for (i = 0; i < looks; i++) {
+		bench_progress(figure->name, i, looks);
 		figure_time(figure, time_look);
+	}
 	close_consumer();
 	free(ids);
-	figure_print(figure);
+	result_figure(&reading, figure);
 }
 
 /* ---- Little to do ---------------------------------------------------------------------------- */
@@ -195,10 +213,10 @@ static void pace(void)
 	}
 }
 
-static void print_share(void)
+static void measure_share(void)
 {
 	struct tally_consumer_options options = { .read_buffers = true };
-	struct timespec length = { .tv_sec = PACE_S };
+	struct timespec length = { .tv_sec = bench_quick() ? 1 : PACE_S };
 	double start_ns, start_cpu;
 	uint64_t before, read;
 	pid_t pid = fork();
@@ -218,8 +236,13 @@ static void print_share(void)
 	read = records_read() - before;
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	printf("share of a core    %6.2f %% at %.0f records/s     goal: under 1 at 10,000\n",
-	       100 * start_cpu / start_ns, (double)read * 1e9 / start_ns);
+	result_value(&idling, "share of a core", NULL, 100 * start_cpu / start_ns);
+	result_note(&idling, "%.0f records came in a second", (double)read * 1e9 / start_ns);
+	result_goal(&idling, &(struct goal){ .words = "share of a core",
+					     .value = 100 * start_cpu / start_ns,
+					     .unit = "%",
+					     .limit = 1,
+					     .sharp = true });
 	tally_consumer_close(consumer);
 }
 
@@ -246,8 +269,9 @@ static bool count(void *arg, const struct tally_buffer *buffer)
 	return true;
 }
 
-static void print_memory(void)
+static void measure_memory(void)
 {
+	static const struct parameter many[] = { { "live_buffers", MANY }, { NULL, 0 } };
 	double before;
 	size_t rows = 0;
 	double start;
@@ -265,23 +289,30 @@ static void print_memory(void)
 	start = cpu_ns(CLOCK_THREAD_CPUTIME_ID) - start;
 	if (rows != MANY)
 		fail("not all rows are there");
-	printf("live buffer        %6.1f bytes, of %u     goal: at most 128\n",
-	       (anonymous_bytes() - before) / MANY, MANY);
-	printf("walk of the table  %6.1f ns a row\n", start / MANY);
+	before = (anonymous_bytes() - before) / MANY;
+	result_value(&memory, "live buffer", many, before);
+	result_goal(&memory, &(struct goal){ .words = "live buffer",
+					     .value = before,
+					     .unit = "bytes",
+					     .limit = 128 });
+	result_value(&walking, "row", many, start / MANY);
 	close_consumer();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	bench_begin(argc, argv, "consumer");
 	need_off("consumer", "it arms itself");
 	pin(0);
-	machine_print();
 	rounds_of(&bare, SMALL_SET, false);
 	rounds_of(&small, SMALL_SET, true);
 	rounds_of(&large, LARGE_SET, true);
-	printf("table              %6.1f M records/s and core     goal: at least 5\n",
-	       figure_median(&large));
-	print_share();
-	print_memory();
-	return 0;
+	result_goal(&reading, &(struct goal){ .words = large.name,
+					      .value = figure_median(&large),
+					      .unit = reading.unit,
+					      .limit = 5,
+					      .at_least = true });
+	measure_share();
+	measure_memory();
+	return bench_end();
 }

@@ -19,21 +19,26 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/harness/figure.h"
-#include "bench/harness/print.h"
+#include "bench/harness/result.h"
 
 #define PROCESSES 256
 #define DEVICES 64
 #define POOLS 3
 #define BUFFERS 1000000
 #define CROWD_ROUNDS 31
+#define QUICK_ROUNDS 5 /* they are long ones */
 #define LOOKS 10
 
-static struct figure ps_wall = { .name = "tally ps", .unit = "ms" };
-static struct figure ps_cpu = { .name = "tally ps, processor time", .unit = "ms" };
-static struct figure ps_json = { .name = "tally ps --json", .unit = "ms" };
-static struct figure first_look = { .name = "a consumer opened, first look", .unit = "ms" };
-static struct figure next_look = { .name = "each look after it, processor time", .unit = "ms" };
+static const struct question looking = { .id = "crowd_look",
+					 .words = "How long does it take to look at 256 processes "
+						  "with 64 devices each?",
+					 .unit = "ms" };
+
+static struct figure ps_wall = { .name = "tally ps" };
+static struct figure ps_cpu = { .name = "tally ps, processor time" };
+static struct figure ps_json = { .name = "tally ps --json" };
+static struct figure first_look = { .name = "a consumer opened, first look" };
+static struct figure next_look = { .name = "each look after it, processor time" };
 
 static char dir[] = "/dev/shm/bench-of-tally-XXXXXX";
 static struct tally_consumer *consumer;
@@ -183,20 +188,22 @@ static bool is_whole(void)
 	for (n = 0; n < now->pool_count; n++)
 		allocations += now->pools[n].totals.allocations;
 	whole = now->complete && now->process_count == PROCESSES && allocations >= BUFFERS;
-	printf("%zu processes, %zu pairs of device and pool, %llu live buffers, seen by one "
-	       "consumer%s\n",
-	       now->process_count, now->process_pool_count, (unsigned long long)allocations,
-	       whole ? "" : " - NOT ALL OF THEM");
+	result_note(&looking,
+		    "%zu processes, %zu pairs of device and pool, %llu live buffers, seen by one "
+		    "consumer%s",
+		    now->process_count, now->process_pool_count, (unsigned long long)allocations,
+		    whole ? "" : " - NOT ALL OF THEM");
 	tally_snapshot_put(now);
 	return whole;
 }
 
 static bool measure(void)
 {
+	size_t rounds = bench_quick() ? QUICK_ROUNDS : CROWD_ROUNDS, i;
 	bool whole = false;
-	int i;
 
-	for (i = 0; i < CROWD_ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
+		bench_progress("looks", i, rounds);
 		figure_time(&ps_wall, time_ps);
 		figure_time(&ps_cpu, cpu_of_ps);
 		figure_time(&ps_json, time_json);
@@ -227,32 +234,41 @@ static void begin_again(char **argv)
 	exit(1);
 }
 
+static void report(void)
+{
+	result_figure(&looking, &ps_wall);
+	result_figure(&looking, &ps_cpu);
+	result_figure(&looking, &ps_json);
+	result_figure(&looking, &first_look);
+	result_figure(&looking, &next_look);
+	result_goal(&looking, &(struct goal){ .words = "tally ps, on a machine that is idle:",
+					      .value = figure_median(&ps_wall),
+					      .unit = "ms",
+					      .limit = 200 });
+	result_goal(&looking, &(struct goal){ .words = "a look, processor time:",
+					      .value = figure_median(&next_look),
+					      .unit = "ms",
+					      .limit = 10 });
+}
+
 int main(int argc, char **argv)
 {
 	bool whole = false;
 	int stay;
 
-	(void)argc;
 	begin_again(argv);
+	bench_begin(argc, argv, "crowd");
 	snprintf(dir, sizeof(dir), "%s", getenv("BENCH_DIR"));
-	machine_print();
 	stay = gather();
 	if (stay < 0)
-		fprintf(stderr, "bench/crowd: %d regions could not be made in %s (64 MiB)\n",
-			PROCESSES, dir);
+		result_absent(&looking, ps_wall.name, NULL,
+			      "256 regions could not be made in /dev/shm (64 MiB)");
 	else
 		whole = measure();
 	disperse(stay);
-	if (!whole)
-		return 1;
-	figure_print(&ps_wall);
-	figure_print(&ps_cpu);
-	figure_print(&ps_json);
-	figure_print(&first_look);
-	figure_print(&next_look);
-	printf("tally ps          %7.1f ms     goal: at most 200, on a machine that is idle\n",
-	       figure_median(&ps_wall));
-	printf("a look            %7.1f ms     goal: a few, of processor time\n",
-	       figure_median(&next_look));
-	return 0;
+	if (stay >= 0)
+		report();
+	if (stay >= 0 && !whole)
+		bench_fail("not all of the crowd was seen");
+	return bench_end();
 }

@@ -28,16 +28,15 @@
 
 enum way { GROUPS, POSITION, SINGLES, WAYS };
 
-static const struct question cost = { .id = "shared_push",
-				      .words = "What does a push without a lane cost, and what the "
-					       "ring alone?",
+static const struct question cost = { .id = "shared_push_cost",
+				      .words = "What does a push without a lane cost?",
 				      .unit = "ns",
 				      .base = "push into a lane" };
-static const struct question two = { .id = "shared_push_two",
-				     .words = "How many pushes do two processes make into the "
-					      "shared ring?",
-				     .unit = "M pushes/s",
-				     .more = true };
+static const struct question rate = { .id = "shared_push_pair",
+				      .words = "How many records do two processes push into one "
+					       "shared ring?",
+				      .unit = "M pushes/s",
+				      .more = true };
 
 static struct figure in_lane = { .name = "push into a lane" };
 static struct figure shared_full = { .name = "push without a lane" };
@@ -50,10 +49,10 @@ static struct figure alone[WAYS] = {
 enum job { JOB_GROUPS, JOB_POSITION, JOB_SINGLES, JOB_LIBRARY, JOBS };
 
 static struct figure together[JOBS] = {
-	{ .name = "ring alone: tickets in groups" },
-	{ .name = "ring alone: CAS on the position" },
-	{ .name = "ring alone: tickets one by one" },
-	{ .name = "push without a lane" },
+	{ .name = "two processes: tickets in groups" },
+	{ .name = "two processes: CAS on the position" },
+	{ .name = "two processes: tickets one by one" },
+	{ .name = "two processes: push without a lane" },
 };
 
 /* ---- Bare rings, one for each way, in memory that both processes share ----------------------- */
@@ -176,29 +175,32 @@ static void join_bench(void)
 
 /* ---- Rounds ---------------------------------------------------------------------------------- */
 
-/* The job that `arg` points to is the same in both processes. */
-static void do_job(void *arg, unsigned int me)
+static void job_groups(void *arg, unsigned int me)
 {
-	switch (*(const enum job *)arg) {
-	case JOB_GROUPS:
-		push_bare(GROUPS, me, PAIR_CALLS);
-		break;
-	case JOB_POSITION:
-		push_bare(POSITION, me, PAIR_CALLS);
-		break;
-	case JOB_SINGLES:
-		push_bare(SINGLES, me, PAIR_CALLS);
-		break;
-	default:
-		push_pairs(PAIR_CALLS);
-	}
+	(void)arg;
+	push_bare(GROUPS, me, PAIR_CALLS);
 }
 
-static void prepare(unsigned int me)
+static void job_position(void *arg, unsigned int me)
 {
-	if (me == 1)
-		join_bench();
+	(void)arg;
+	push_bare(POSITION, me, PAIR_CALLS);
 }
+
+static void job_singles(void *arg, unsigned int me)
+{
+	(void)arg;
+	push_bare(SINGLES, me, PAIR_CALLS);
+}
+
+static void job_library(void *arg, unsigned int me)
+{
+	(void)arg;
+	(void)me;
+	push_pairs(PAIR_CALLS);
+}
+
+static const crew_work jobs[JOBS] = { job_groups, job_position, job_singles, job_library };
 
 static sem_t to_laneless, to_main;
 
@@ -218,38 +220,32 @@ static void *laneless(void *unused)
 	return unused;
 }
 
-static void *laneless_pairs(void *unused)
+static void *laneless_pairs(void *arg)
 {
-	static const enum job jobs[JOBS] = { JOB_GROUPS, JOB_POSITION, JOB_SINGLES, JOB_LIBRARY };
-	struct crew *crew = crew_open(2, true, prepare);
 	size_t rounds = bench_rounds(PAIR_ROUNDS), i;
 	int job;
 
-	if (!crew) {
-		perror("bench/shared_ring");
-		exit(1);
-	}
+	pin(0);
 	for (i = 0; i < rounds; i++) {
-		bench_progress("rounds of two processes", i, rounds);
+		bench_progress("two processes", i, rounds);
 		for (job = 0; job < JOBS; job++) {
-			struct crew_run run = crew_run(crew, do_job, (void *)&jobs[job]);
+			struct crew_run run = crew_run(arg, jobs[job], NULL);
 
 			crew_file(&together[job], (uint32_t)i, &run,
-				  2e3 * PAIR_CALLS / run.took_ns);
+				  2 * PAIR_CALLS * 1e3 / run.took_ns);
 		}
 	}
-	crew_close(crew);
-	return unused;
+	return NULL;
 }
 
-static void run_thread(void *(*body)(void *))
+static void rounds_alone(void)
 {
 	size_t rounds = bench_rounds(ROUNDS), i;
 	pthread_t thread;
 
-	pthread_create(&thread, NULL, body, NULL);
-	for (i = 0; i < rounds && body == laneless; i++) {
-		bench_progress("rounds", i, rounds);
+	pthread_create(&thread, NULL, laneless, NULL);
+	for (i = 0; i < rounds; i++) {
+		bench_progress("one process", i, rounds);
 		figure_time(&in_lane, time_library);
 		figure_time(&alone[GROUPS], time_groups);
 		figure_time(&alone[POSITION], time_position);
@@ -260,46 +256,61 @@ static void run_thread(void *(*body)(void *))
 	pthread_join(thread, NULL);
 }
 
-/* ---- What was found -------------------------------------------------------------------------- */
-
-static void report_cost(void)
+static void rounds_together(struct crew *crew)
 {
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, laneless_pairs, crew);
+	pthread_join(thread, NULL);
+}
+
+static void report_losses(void)
+{
+	unsigned long long lost[WAYS];
 	int way;
+
+	for (way = 0; way < WAYS; way++)
+		lost[way] = bares[way].of[0].lost + bares[way].of[1].lost;
+	result_note(
+		&rate,
+		"lost by the producers, tries exhausted: groups %llu, CAS %llu, one by one %llu",
+		lost[GROUPS], lost[POSITION], lost[SINGLES]);
+}
+
+static void report(bool two)
+{
+	int way, job;
 
 	result_figure(&cost, &in_lane);
 	result_figure(&cost, &shared_full);
 	for (way = 0; way < WAYS; way++)
 		result_figure(&cost, &alone[way]);
-	result_goal(&cost, &(struct goal){ .words = "without a lane / into a lane",
+	result_goal(&cost, &(struct goal){ .words = "without a lane / lane",
 					   .value = figure_ratio(&shared_full, &in_lane),
 					   .limit = 1.7 });
+	for (job = 0; job < JOBS; job++)
+		if (two)
+			result_figure(&rate, &together[job]);
+		else
+			result_absent(&rate, together[job].name, NULL, "needs a second processor");
+	report_losses();
+	if (two)
+		result_goal(&rate, &(struct goal){ .words = together[JOB_LIBRARY].name,
+						   .value = figure_median(&together[JOB_LIBRARY]),
+						   .unit = rate.unit,
+						   .limit = 25,
+						   .at_least = true });
 }
 
-static void report_two(bool measured)
+static void join_other(unsigned int me)
 {
-	unsigned long long lost[WAYS];
-	int way, job;
-
-	for (job = 0; job < JOBS; job++)
-		if (measured)
-			result_figure(&two, &together[job]);
-		else
-			result_absent(&two, together[job].name, NULL, "needs a second processor");
-	for (way = 0; way < WAYS; way++)
-		lost[way] = bares[way].of[0].lost + bares[way].of[1].lost;
-	result_note(&two,
-		    "lost by the producers, tries exhausted: groups %llu, CAS %llu, one by one %llu",
-		    lost[GROUPS], lost[POSITION], lost[SINGLES]);
-	result_goal(&two, &(struct goal){ .words = "two processes, with everything",
-					  .value = figure_median(&together[JOB_LIBRARY]),
-					  .unit = two.unit,
-					  .limit = 25,
-					  .at_least = true });
+	if (me)
+		join_bench();
 }
 
 int main(int argc, char **argv)
 {
-	bool second = processors() > 1;
+	struct crew *crew = NULL;
 
 	bench_begin(argc, argv, "shared_ring");
 	need_off("shared_ring", "it makes its own region");
@@ -308,12 +319,15 @@ int main(int argc, char **argv)
 	sem_init(&to_laneless, 0, 0);
 	sem_init(&to_main, 0, 0);
 	join_bench(); /* takes the only lane */
+	if (processors() > 1)
+		crew = crew_open(2, true, join_other);
 	pin(0);
-	run_thread(laneless);
-	if (second)
-		run_thread(laneless_pairs);
+	rounds_alone();
+	if (crew) {
+		rounds_together(crew);
+		crew_close(crew);
+	}
+	report(crew != NULL);
 	tally_shutdown();
-	report_cost();
-	report_two(second);
 	return bench_end();
 }

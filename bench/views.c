@@ -23,9 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/harness/figure.h"
-#include "bench/harness/pair.h"
-#include "bench/harness/print.h"
+#include "bench/harness/crew.h"
+#include "bench/harness/result.h"
 #include "bench/push_pairs.h"
 #include "ring/lane.h"
 #include "ring/region.h"
@@ -36,9 +35,21 @@
 #define CALLS 20000
 #define KILL_EVERY_NS 5000000l
 
-static struct figure alone = { .name = "push, nobody watches", .unit = "ns" };
-static struct figure viewed = { .name = "push, twenty views of totals", .unit = "ns" };
-static struct figure beside = { .name = "push, the other processor busy", .unit = "ns" };
+static const struct question viewing = { .id = "push_viewed",
+					 .words = "What does a push cost while twenty views look "
+						  "at totals?",
+					 .unit = "ns",
+					 .base = "push, nobody watches" };
+static const struct question watching = { .id = "push_watched",
+					  .words = "How many pushes does a producer make while its "
+						   "records are read?",
+					  .unit = "M pushes/s",
+					  .more = true,
+					  .base = "push, nobody reads" };
+
+static struct figure alone = { .name = "push, nobody watches" };
+static struct figure viewed = { .name = "push, twenty views of totals" };
+static struct figure beside = { .name = "push, the other processor busy" };
 
 enum mode { MODE_ALONE, MODE_VIEWS, MODE_BUSY, MODE_END };
 
@@ -179,15 +190,16 @@ static void sample(struct figure *figure, enum mode mode)
 
 static void rounds_of_views(void)
 {
+	size_t rounds = bench_rounds(VIEW_ROUNDS), i;
 	pid_t keeper;
-	int i;
 
 	fflush(NULL);
 	keeper = fork();
 	if (keeper == 0)
 		keep();
 	pin(0);
-	for (i = 0; i < VIEW_ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
+		bench_progress("views", i, rounds);
 		sample(&alone, MODE_ALONE);
 		sample(&viewed, MODE_VIEWS);
 		sample(&beside, MODE_BUSY);
@@ -196,29 +208,31 @@ static void rounds_of_views(void)
 	waitpid(keeper, NULL, 0);
 }
 
-static void print_views(void)
+static void report_views(void)
 {
-	figure_print(&alone);
-	figure_print(&viewed);
-	figure_print(&beside);
-	printf("views: %llu looks, %llu of the twenty killed and started again\n",
-	       (unsigned long long)between->looks, (unsigned long long)between->killed);
-	printf("viewed / alone    %6.3f     goal: at most 1.05; producer on one processor, views "
-	       "on another\n",
-	       figure_median(&viewed) / figure_median(&alone));
-	printf("beside / alone    %6.3f     of that is due to the other processor being busy\n",
-	       figure_median(&beside) / figure_median(&alone));
+	result_figure(&viewing, &alone);
+	result_figure(&viewing, &viewed);
+	result_figure(&viewing, &beside);
+	result_note(&viewing, "%llu looks, %llu of the twenty killed and started again",
+		    (unsigned long long)between->looks, (unsigned long long)between->killed);
+	result_note(&viewing,
+		    "beside / alone %.3f: of that is due to the other processor being busy",
+		    figure_median(&beside) / figure_median(&alone));
+	result_goal(&viewing,
+		    &(struct goal){ .words = "viewed / alone",
+				    .value = figure_median(&viewed) / figure_median(&alone),
+				    .limit = 1.05 });
 }
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
 #define READER_ROUNDS 151
 
-static struct pair_figure unread = { .name = "push, nobody watches", .one_sided = true };
-static struct pair_figure drained = { .name = "push, all records drained in batches",
-				      .one_sided = true };
-static struct pair_figure chased = { .name = "push, one chases the slot being written",
-				     .one_sided = true };
+static const unsigned int readers[] = { 1, 4, 20 };
+#define KINDS (sizeof(readers) / sizeof(readers[0]))
+
+static struct figure unread = { .name = "push, nobody reads" };
+static struct figure drained[KINDS], chased[KINDS];
 
 static uint64_t round_no;
 
@@ -228,8 +242,9 @@ static void push_for_readers(void)
 	tally_store_release(&between->pushed, ++round_no);
 }
 
-static void job_unread(unsigned int me)
+static void job_unread(void *arg, unsigned int me)
 {
+	(void)arg;
 	if (me == 0)
 		push_for_readers();
 	else
@@ -247,109 +262,158 @@ static void look_at_records(struct tally_consumer *consumer, uint64_t *ret_read,
 	tally_snapshot_put(now);
 }
 
-static void job_drained(unsigned int me)
+/* One of several consumers, each with cursors of its own; they take turns. */
+static void drain_one(unsigned int n, bool counts)
 {
-	static struct tally_consumer *consumer;
+	static struct tally_consumer *consumers[VIEWS];
+	static uint64_t read_before[VIEWS], lost_before[VIEWS];
 	struct tally_consumer_options options = of_producer(true);
-	uint64_t read, lost, read_before, lost_before;
+	uint64_t read, lost;
+
+	if (!consumers[n] && tally_consumer_open(&options, &consumers[n]) != 0)
+		_exit(1);
+	look_at_records(consumers[n], &read, &lost);
+	if (counts) {
+		between->read += read - read_before[n];
+		between->lost += lost - lost_before[n];
+	}
+	read_before[n] = read;
+	lost_before[n] = lost;
+}
+
+static void job_drained(void *arg, unsigned int me)
+{
+	unsigned int count = *(const unsigned int *)arg, n;
 
 	if (me == 0) {
 		push_for_readers();
 		return;
 	}
-	if (!consumer && tally_consumer_open(&options, &consumer) != 0)
-		_exit(1);
+	for (n = 0; n < count; n++)
+		drain_one(n, false); /* what came in other rounds */
 	round_no++;
-	look_at_records(consumer, &read_before, &lost_before); /* what came in other rounds */
 	do
-		look_at_records(consumer, &read, &lost);
+		for (n = 0; n < count; n++)
+			drain_one(n, true);
 	while (tally_load_acquire(&between->pushed) != round_no);
-	between->read += read - read_before;
-	between->lost += lost - lost_before;
 }
 
-static void job_chased(unsigned int me)
+static struct lane_reader reader_of_lane(void)
 {
 	static struct region_view view;
-	static struct lane_reader reader;
 	char why[REGION_WHY_MAX];
-	int dir;
+
+	if (!view.base && region_open(open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+				      between->region, &view, why) != 0)
+		_exit(1);
+	return (struct lane_reader){ .header = region_lane(view.base, &view.at, 0),
+				     .slots = region_ring(view.base, &view.at, 0),
+				     .ring_log2 = view.at.ring_log2 };
+}
+
+static void job_chased(void *arg, unsigned int me)
+{
+	static struct lane_reader chasers[VIEWS];
+	unsigned int count = *(const unsigned int *)arg, n;
 
 	if (me == 0) {
 		push_for_readers();
 		return;
 	}
-	if (!reader.header) {
-		dir = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (region_open(dir, between->region, &view, why) != 0)
-			_exit(1);
-		reader = (struct lane_reader){ .header = region_lane(view.base, &view.at, 0),
-					       .slots = region_ring(view.base, &view.at, 0),
-					       .ring_log2 = view.at.ring_log2 };
-	}
+	for (n = 0; n < count; n++)
+		if (!chasers[n].header)
+			chasers[n] = reader_of_lane();
 	round_no++;
 	do
-		lane_drain(&reader, true, false, NULL, NULL);
+		for (n = 0; n < count; n++)
+			lane_drain(&chasers[n], true, false, NULL, NULL);
 	while (tally_load_acquire(&between->pushed) != round_no);
 }
 
-static const pair_job jobs[] = { job_unread, job_drained, job_chased };
-
-static void nothing(void)
+/* The producer's own time: the reader ends when it sees that this has. `arg`: how many read. */
+static void time_job(struct crew *crew, struct figure *figure, size_t round, crew_work job,
+		     const unsigned int *arg)
 {
+	struct crew_run run = crew_run(crew, job, (void *)(uintptr_t)arg);
+
+	crew_file(figure, (uint32_t)round, &run, CALLS * 1e3 / crew_took_ns(crew, 0));
 }
 
-static void rounds_of_readers(void)
+static void rounds_of_readers(struct crew *crew)
 {
-	int i;
+	size_t rounds = bench_rounds(READER_ROUNDS), round, i;
 
-	for (i = 0; i < READER_ROUNDS; i++) {
-		pair_time(&unread, 0, CALLS);
-		pair_time(&drained, 1, CALLS);
-		pair_time(&chased, 2, CALLS);
+	for (i = 0; i < KINDS; i++) {
+		struct parameter count = { "consumers", readers[i] };
+
+		drained[i].name = "push, all records drained in batches";
+		chased[i].name = "push, the slot being written is chased";
+		drained[i].parameters[0] = chased[i].parameters[0] = count;
+	}
+	for (round = 0; round < rounds; round++) {
+		bench_progress("readers", round, rounds);
+		time_job(crew, &unread, round, job_unread, NULL);
+		for (i = 0; i < KINDS; i++) {
+			time_job(crew, &drained[i], round, job_drained, &readers[i]);
+			time_job(crew, &chased[i], round, job_chased, &readers[i]);
+		}
 	}
 }
 
-static void print_readers(void)
+static void report_readers(void)
 {
-	pair_print(&unread);
-	pair_print(&drained);
-	pair_print(&chased);
-	printf("drained: %llu records read, %llu lost\n", (unsigned long long)between->read,
-	       (unsigned long long)between->lost);
-	printf("unread / drained  %6.2f     goal: at most 1.5, where the two are nearest\n",
-	       pair_ratio(&unread, &drained));
-	printf("unread / chased   %6.2f\n", pair_ratio(&unread, &chased));
+	size_t i;
+
+	result_figure(&watching, &unread);
+	for (i = 0; i < KINDS; i++)
+		result_figure(&watching, &drained[i]);
+	for (i = 0; i < KINDS; i++)
+		result_figure(&watching, &chased[i]);
+	result_note(&watching,
+		    "all consumers take turns on one processor; drained: %llu records "
+		    "read, %llu lost",
+		    (unsigned long long)between->read, (unsigned long long)between->lost);
+	result_goal(&watching,
+		    &(struct goal){
+			    .words = "nobody / one drains in batches, where the two are nearest",
+			    .value = figure_ratio(&unread, &drained[0]),
+			    .limit = 1.5 });
 }
 
-int main(void)
+static int absent(void)
+{
+	static const char why[] = "needs a second processor";
+
+	result_absent(&viewing, viewed.name, NULL, why);
+	result_absent(&watching, unread.name, NULL, why);
+	return bench_end();
+}
+
+int main(int argc, char **argv)
 {
 	struct tally_options options = { .ring_records = 65536 };
 	struct tally_status status;
+	struct crew *crew;
 
+	bench_begin(argc, argv, "views");
 	need_off("views", "it makes its own region");
-	if (processors() < 2) {
-		printf("views: need a second processor: absent\n");
-		return 0;
-	}
+	if (processors() < 2)
+		return absent();
 	producer = getpid();
-	machine_print();
 	between = mmap(NULL, sizeof(*between), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
-	if (between == MAP_FAILED || pair_open(nothing, jobs) != 0)
-		return 1;
-	if (tally_init(&options) != 0 || tally_status(&status) != 0) {
-		fprintf(stderr, "bench/views: no region can be made in /dev/shm\n");
+	crew = between == MAP_FAILED ? NULL : crew_open(2, true, NULL);
+	if (!crew || tally_init(&options) != 0 || tally_status(&status) != 0) {
+		fprintf(stderr, "bench/views: no second process, or no region in /dev/shm\n");
 		return 1;
 	}
 	snprintf(between->region, sizeof(between->region), "%s", status.region);
-	pin(0);
 	time_push();
-	rounds_of_readers();
-	pair_close();
+	rounds_of_readers(crew);
+	crew_close(crew);
 	rounds_of_views();
-	print_views();
-	print_readers();
+	report_views();
+	report_readers();
 	tally_shutdown();
-	return 0;
+	return bench_end();
 }

@@ -144,6 +144,7 @@ static void fill_device(struct tally_device_view *view, const struct tally_devic
 	size_t n;
 
 	view->described = true;
+	view->described_own = entry->state != 0; /* describe.c */
 	view->remote = (entry->flags & TALLY_DEVICE_REMOTE) != 0;
 	memcpy(view->name, entry->name, sizeof(view->name));
 	memcpy(view->arch, entry->arch, sizeof(view->arch));

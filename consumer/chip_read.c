@@ -15,12 +15,6 @@
 
 /* ---- What it says ---------------------------------------------------------------------------- */
 
-/* Another user's process is alive too, which kill() says by EPERM. */
-static bool is_alive(uint32_t pid)
-{
-	return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
-}
-
 static void read_slot(const struct tally_chip_slot *slot, struct chip_slot *ret_slot)
 {
 	size_t n;
@@ -48,22 +42,50 @@ static int64_t rest_of(const struct tally_chip_file *file, size_t pool)
 	return rest > 0 ? rest : 0;
 }
 
-static void take(const struct tally_chip_file *file, struct chip_said *said)
+/* As an upper bound; what has wrapped is none. */
+static int64_t total_of(const struct tally_chip_file *file, size_t pool)
 {
-	bool kept = file->mark == TALLY_CHIP_MARK;
+	int64_t total = (int64_t)file->bytes[pool];
+
+	return total > 0 ? total : 0;
+}
+
+/* Whether somebody can write into it, of this or another PID namespace, as the kernel knows: it
+ * gives no read lease then. Who opens the file in the moment that we have one waits for as long;
+ * the signal that asks for it back is one that is ignored by default. */
+static bool is_in_use(int fd)
+{
+	if (fcntl(fd, F_SETSIG, SIGURG) != 0)
+		return false;
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
+		return errno == EAGAIN;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
+static void take(const struct tally_chip_file *file, int fd, struct chip_lives *lives,
+		 struct chip_said *said)
+{
+	bool kept = file->mark == TALLY_CHIP_MARK, unseen = false;
 	size_t n;
 
 	said->device = tally_chip_low(file->device_id);
 	for (n = 0; n < TALLY_CHIP_SLOTS; n++) {
 		uint32_t pid = tally_chip_low(file->slots[n].pid);
 
-		/* Not a process group, nor everybody, to kill(). */
-		if ((int32_t)pid > 0 && file->slots[n].pid != tally_chip_slot_word(pid) &&
-		    is_alive(pid))
+		if (file->slots[n].pid != tally_chip_slot_word(pid) &&
+		    chip_lives(lives, pid, file->slots[n].last_update_ns))
 			read_slot(&file->slots[n], &said->slots[said->slot_count++]);
+		else
+			unseen = unseen || pid;
 	}
-	for (n = 0; n < TALLY_CHIP_POOLS && said->slot_count && !kept; n++)
-		said->rest[n] = rest_of(file, n);
+	/* The dead have nothing open: they live, elsewhere. */
+	unseen = unseen && !kept && said->slot_count == 0 && is_in_use(fd);
+	for (n = 0; n < TALLY_CHIP_POOLS && !kept; n++)
+		if (unseen)
+			said->rest[n] = total_of(file, n);
+		else if (said->slot_count)
+			said->rest[n] = rest_of(file, n);
 	said->idle = kept && said->slot_count == 0;
 }
 
@@ -195,8 +217,8 @@ static bool is_same(int fd, const struct stat *status)
 	       now.st_ino == status->st_ino && now.st_uid == status->st_uid && S_ISREG(now.st_mode);
 }
 
-int chip_read(int dir_fd, const char *name, bool all_users, struct chip_said *ret_said,
-	      char why[CHIP_WHY_MAX])
+int chip_read(int dir_fd, const char *name, bool all_users, struct chip_lives *lives,
+	      struct chip_said *ret_said, char why[CHIP_WHY_MAX])
 {
 	struct tally_chip_file file;
 	struct stat status;
@@ -211,16 +233,16 @@ int chip_read(int dir_fd, const char *name, bool all_users, struct chip_said *re
 		error = -ENOENT; /* the next look knows more */
 	else
 		error = read_whole(fd, &file, &size);
-	close(fd);
 	if (!error)
 		error = check(&file, size, why);
 	else if (error != -ENOENT)
 		snprintf(why, CHIP_WHY_MAX, "%s", strerror(-error));
-	if (error)
-		return error;
-	memset(ret_said, 0, sizeof(*ret_said));
-	ret_said->uid = status.st_uid;
-	chips_parse(name, &ret_said->chip_id);
-	take(&file, ret_said);
-	return 0;
+	if (!error) {
+		memset(ret_said, 0, sizeof(*ret_said));
+		ret_said->uid = status.st_uid;
+		chips_parse(name, &ret_said->chip_id);
+		take(&file, fd, lives, ret_said);
+	}
+	close(fd);
+	return error;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tally/tally.h>
+#include <unistd.h>
 
 #include "consumer/chips.h"
 #include "consumer/watch.h"
@@ -241,7 +242,10 @@ void chips_describe(const struct chips *chips, struct tally_device_view *view, b
 			continue;
 		count++;
 		chip_id = said->chip_id < chip_id ? said->chip_id : chip_id;
-		view->totals_file = view->totals_file || said->slot_count > 0;
+		if (said->slot_count > 0) {
+			view->totals_file = true;
+			view->totals_file_own = view->totals_file_own || said->uid == geteuid();
+		}
 	}
 	if (count == 0)
 		return;

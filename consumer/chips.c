@@ -141,11 +141,12 @@ void chips_look(struct attach *attach)
 	char why[CHIP_WHY_MAX];
 	size_t n;
 
+	memset(&chips->lives, 0, sizeof(chips->lives));
 	for (n = 0; n < chips->count; n++) {
 		struct chip *chip = chips->all[n];
 
-		chip->error = chip_read(dirfd(attach->dir), chip->name, all_users, &chip->said,
-					why);
+		chip->error = chip_read(dirfd(attach->dir), chip->name, all_users, &chips->lives,
+					&chip->said, why);
 		if (chip->error && one)
 			chip->error = -ENOENT;
 		if (chip->error && chip->error != -ENOENT)

@@ -3,8 +3,10 @@
  *
  * Each look opens and reads every file anew, by pread() into private memory: nothing is mapped, so
  * nothing that happens to the file meanwhile is a fault, and a file that was replaced is the new
- * one. A file is never written. What a slot says counts as long as kill(pid, 0) does not say that
- * there is no such process; a process of which a region tells is left out, device by device.
+ * one. A file is never written. What a slot says counts as long as its process lives, as far as
+ * tally_chip_slot_lives() can tell; where none of them does, and the file is open for writing, they
+ * live in another PID namespace, and the totals are an upper bound. A process of which a region
+ * tells is left out, device by device.
  */
 #ifndef CONSUMER_CHIPS_H
 #define CONSUMER_CHIPS_H
@@ -32,7 +34,7 @@ struct chip_said {
 	uint64_t chip_id; /* of its name */
 	uint32_t device, uid;
 	bool idle;			/* nobody lives in it, and the gateway keeps it */
-	int64_t rest[TALLY_CHIP_POOLS]; /* of the totals that no slot accounts for */
+	int64_t rest[TALLY_CHIP_POOLS]; /* of the totals that no living one's slot accounts for */
 	size_t slot_count;
 	struct chip_slot slots[TALLY_CHIP_SLOTS];
 };
@@ -55,6 +57,20 @@ struct chip_part {
 	const struct chip_slot *slot;
 };
 
+/* What was found of processes in one look: many are in the file of each chip, and to ask /proc
+ * takes some 20 us. By pid, the last one of each place. */
+#define CHIP_LIVES 256
+
+struct chip_life {
+	uint32_t pid; /* 0: nobody */
+	bool lives;
+	uint64_t start_ns; /* since the machine was started; 0: not known */
+};
+
+struct chip_lives {
+	struct chip_life found[CHIP_LIVES];
+};
+
 struct chips {
 	bool on;	   /* they are asked for */
 	struct chip **all; /* in order of their ids */
@@ -62,6 +78,7 @@ struct chips {
 	bool full; /* the host was told */
 	struct chip_part *parts;
 	size_t part_count, part_room;
+	struct chip_lives lives;
 };
 
 struct attach; /* consumer/attach.h */
@@ -90,8 +107,13 @@ void chips_free(struct chips *chips);
 /* Opens and reads one file as `uid`'s or, if all_users, anybody's. 0; -ENOENT: it has gone, or is
  * another user's who was not asked for; or as in struct tally_refusal with *why filled in, and
  * -EAGAIN for one that is not ready yet. */
-int chip_read(int dir_fd, const char *name, bool all_users, struct chip_said *ret_said,
-	      char why[CHIP_WHY_MAX]);
+int chip_read(int dir_fd, const char *name, bool all_users, struct chip_lives *lives,
+	      struct chip_said *ret_said, char why[CHIP_WHY_MAX]);
+
+/* ---- chip_lives.c ---------------------------------------------------------------------------- */
+
+/* tally_chip_slot_lives(), asked once for each process while `lives`, zero at first, is kept. */
+bool chip_lives(struct chip_lives *lives, uint32_t pid, uint64_t last_update_ns);
 
 /* ---- chip_rows.c ----------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tally/tally.h>
+#include <unistd.h>
 
 #include "consumer/watch.h"
 #include "ring/entries.h"
@@ -49,7 +50,8 @@ int describe_merge(struct tally_device_entry **devices, size_t *count,
 	return 0;
 }
 
-/* In a copy, `state` tells which entry it was of. */
+/* In a copy, `state` tells which entry it was of; once they are in order, whether the region is
+ * this user's. */
 static int by_device(const void *a, const void *b)
 {
 	const struct tally_device_entry *one = a, *other = b;
@@ -113,12 +115,15 @@ static int read_devices(struct region_watch *region)
 {
 	uint32_t read_before = region->devices_read;
 	struct tally_device_entry *entries = NULL;
-	size_t count = 0;
+	size_t count = 0, n;
 	int error = copy_new(region, &entries, &count);
 
-	if (!error && count > 0)
-		error = describe_merge(&region->devices, &region->device_count, entries,
-				       put_in_order(entries, count));
+	if (!error && count > 0) {
+		count = put_in_order(entries, count);
+		for (n = 0; n < count; n++)
+			entries[n].state = region->view.uid == geteuid();
+		error = describe_merge(&region->devices, &region->device_count, entries, count);
+	}
 	if (error)
 		region->devices_read = read_before; /* once more, next time */
 	free(entries);

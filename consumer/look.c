@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "consumer/cursor.h"
 #include "consumer/guard.h"
@@ -180,19 +181,31 @@ static int add_up(struct look *look)
 	return history_finish(&look->history, &look->over_all);
 }
 
-/* The latest description of each device; a pool with a known capacity is shown before its first
- * event, too. */
-static int describe_all(struct look *look, struct tally_device_entry **devices, size_t *count)
+static int describe_by(const struct attach *attach, bool own, struct tally_device_entry **devices,
+		       size_t *count)
 {
-	const struct attach *attach = &look->attach;
-	size_t n, i;
-	uint32_t pool;
+	size_t n;
 
 	for (n = 0; n < attach->region_count; n++)
 		if (attach->regions[n]->listed &&
+		    (attach->regions[n]->view.uid == geteuid()) == own &&
 		    describe_merge(devices, count, attach->regions[n]->devices,
 				   attach->regions[n]->device_count) != 0)
 			return -ENOMEM;
+	return 0;
+}
+
+/* The latest description of each device, this user's before others'; a pool with a known capacity
+ * is shown before its first event, too. */
+static int describe_all(struct look *look, struct tally_device_entry **devices, size_t *count)
+{
+	const struct attach *attach = &look->attach;
+	uint32_t pool;
+	size_t i;
+
+	if (describe_by(attach, false, devices, count) != 0 ||
+	    describe_by(attach, true, devices, count) != 0)
+		return -ENOMEM;
 	for (i = 0; i < *count; i++)
 		for (pool = 0; pool < TALLY_DESCRIBED_POOLS; pool++)
 			if ((*devices)[i].capacity_bytes[pool] &&

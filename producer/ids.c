@@ -56,9 +56,24 @@ static void lock_pause(unsigned int tries)
 	errno = saved_errno;
 }
 
-/* False: this thread has it already, below the handler that calls. */
-static bool lock(struct ids_shard *shard)
+/* What was held when the process shut down is in no total of the next region, which opens with
+ * nothing; a free of it would take that below zero. It is forgotten by whoever comes first, as a
+ * shutdown knows of no tables, and may have none to look for. */
+static void follow_shutdown(struct tally_ids *ids, size_t n)
 {
+	/* relaxed: nobody shuts down while another thread is between its table and its push */
+	uint64_t now = tally_load_relaxed(&tally_private.in.process.shutdowns);
+
+	if (__builtin_expect(ids->shards[n].shutdowns == now || ids->kept, 1))
+		return;
+	ids_empty(ids, n);
+	ids->shards[n].shutdowns = now;
+}
+
+/* False: this thread has it already, below the handler that calls. */
+static bool lock(struct tally_ids *ids, size_t n)
+{
+	struct ids_shard *shard = &ids->shards[n];
 	uint64_t me = self();
 	unsigned int tries;
 
@@ -66,8 +81,10 @@ static bool lock(struct ids_shard *shard)
 		uint64_t holder = 0;
 
 		/* I2 -> I1: the shard is as the last holder left it */
-		if (__builtin_expect(tally_cas_acquire(&shard->lock, &holder, me), 1))
+		if (__builtin_expect(tally_cas_acquire(&shard->lock, &holder, me), 1)) {
+			follow_shutdown(ids, n);
 			return true;
+		}
 		if (holder == me)
 			return false;
 		lock_pause(tries);
@@ -237,7 +254,7 @@ int tally_ids_put(struct tally_ids *ids, const struct tally_id_entry *entry,
 	hash = hash_of(ids, as.id, as.key);
 	n = shard_no(ids, hash);
 	for (;;) {
-		if (!lock(&ids->shards[n]))
+		if (!lock(ids, n))
 			return -EBUSY;
 		result = put(ids, n, hash, &as, &before);
 		if (unlock(&ids->shards[n]))
@@ -276,7 +293,7 @@ int tally_ids_take(struct tally_ids *ids, uint16_t device, enum tally_id_kind ki
 	if ((uint32_t)kind > TALLY_ID_KERNEL)
 		return -EINVAL;
 	for (;;) {
-		if (!lock(&ids->shards[n]))
+		if (!lock(ids, n))
 			return -EBUSY;
 		result = take(ids, n, hash, id, key, &was);
 		if (unlock(&ids->shards[n]))
@@ -295,7 +312,7 @@ size_t tally_ids_each(struct tally_ids *ids,
 	size_t n, count = 0;
 	bool more = true;
 
-	for (n = 0; n < ids->shard_count && more && lock(&ids->shards[n]); n++) {
+	for (n = 0; n < ids->shard_count && more && lock(ids, n); n++) {
 		struct ids_array array = ids_array_now(ids, n);
 		uint64_t at;
 
@@ -322,7 +339,7 @@ int tally_ids_look(struct tally_ids *ids, struct tally_ids_view *ret_view)
 		const struct ids_shard *shard = &ids->shards[n];
 		struct ids_array array;
 
-		if (!lock(&ids->shards[n]))
+		if (!lock(ids, n))
 			return -EBUSY;
 		array = ids_array_now(ids, n);
 		view.entries += shard->live;

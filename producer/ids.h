@@ -39,7 +39,8 @@ struct ids_shard {
 	uint64_t lock; /* 0, or whose: the address of the thread's state */
 	uint64_t live;
 	uint64_t refused;
-	uint64_t spare[5];
+	uint64_t shutdowns; /* of the process, as far as it has followed them */
+	uint64_t spare[4];
 };
 
 struct tally_ids {
@@ -49,6 +50,7 @@ struct tally_ids {
 	struct ids_shard *shards;
 	uint32_t shard_count;
 	bool wiped; /* by the kernel, in a fork child */
+	bool kept;  /* whatever is shut down */
 	size_t map_size;
 	size_t shards_size;
 	struct tally_ids *next;		       /* of those that are not */

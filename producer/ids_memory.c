@@ -109,6 +109,7 @@ static int settle(const struct tally_ids_options *options, struct tally_ids *ret
 	ret_ids->entries_max = max;
 	ret_ids->shard_count = shards;
 	ret_ids->share = max / shards;
+	ret_ids->kept = options && options->kept;
 	return 0;
 }
 

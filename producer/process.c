@@ -185,8 +185,9 @@ static int disarm(void)
 	if (armed == ARMED_OFF || !producer_config.armed)
 		return -ENODEV;
 	producer_config.armed = false;
-	/* relaxed: the caller guarantees that no other thread pushes */
+	/* relaxed, both: the caller guarantees that no other thread pushes */
 	tally_store_relaxed(&process->armed, ARMED_OFF);
+	tally_add_relaxed(&process->shutdowns, 1);
 	tally_thread.lane = NULL;
 	tally_thread.generation = 0;
 	if (armed >= GENERATION_MIN) {

@@ -39,6 +39,7 @@
 struct process_state {
 	uint64_t armed;
 	uint64_t building; /* 1: a thread is making the region */
+	uint64_t shutdowns;
 	enum tally_clock clock;
 	int region_error; /* negative errno, or 0 */
 	int join_error;	  /* likewise, of the region that was to be joined */

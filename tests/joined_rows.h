@@ -19,24 +19,25 @@ struct row {
 	uint32_t flags, entry, uid;
 	uint64_t generation, pid, parent;
 	bool alive;
-	struct sums sums;	 /* what this process did, everywhere */
+	struct test_sums sums;	 /* what this process did, everywhere */
 	uint64_t events, shared; /* shared: of these, past the lanes */
 };
 
 static struct row rows[2048];
 static size_t row_count;
-static struct sums all_sums; /* of all that ever owned an entry */
+static struct test_sums all_sums; /* of all that ever owned an entry */
 static uint64_t all_events;
 static const char *look_only = ""; /* at regions with this in their name */
 
 static inline void add_sums(struct row *row, const struct ledger_sums *sums,
 			    const struct tally_cell_base *base)
 {
-	struct sums all = { (int64_t)sums->allocated_bytes, (int64_t)sums->freed_bytes,
-			    (int64_t)sums->allocs, (int64_t)sums->frees, (int64_t)sums->failures };
-	struct sums before = { (int64_t)base->allocated_bytes, (int64_t)base->freed_bytes,
-			       (int64_t)base->allocs, (int64_t)base->frees,
-			       (int64_t)base->failures };
+	struct test_sums all = { (int64_t)sums->allocated_bytes, (int64_t)sums->freed_bytes,
+				 (int64_t)sums->allocs, (int64_t)sums->frees,
+				 (int64_t)sums->failures };
+	struct test_sums before = { (int64_t)base->allocated_bytes, (int64_t)base->freed_bytes,
+				    (int64_t)base->allocs, (int64_t)base->frees,
+				    (int64_t)base->failures };
 
 	if (row)
 		row->sums = sums_plus(row->sums, sums_minus(all, before));

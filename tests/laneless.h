@@ -68,7 +68,7 @@ static inline void read_shared(void)
 
 struct account {
 	uint64_t events, read, lost, unrecorded, rejected;
-	struct sums sums; /* of DEVICE, dram */
+	struct test_sums sums; /* of DEVICE, dram */
 };
 
 static inline struct account account_of(struct tally_consumer *consumer)

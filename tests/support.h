@@ -184,15 +184,15 @@ json_t *json_pool(json_t *json, int64_t device, const char *pool);
 size_t json_processes(json_t *json, int64_t pid, json_t **ret_first);
 
 /* The sums that every test compares. */
-struct sums {
+struct test_sums {
 	int64_t allocated_bytes, freed_bytes, allocs, frees, failures;
 };
 
-struct sums json_sums(json_t *pool); /* NULL: all zero */
-struct sums sums_minus(struct sums a, struct sums b);
-struct sums sums_plus(struct sums a, struct sums b);
+struct test_sums json_sums(json_t *pool); /* NULL: all zero */
+struct test_sums sums_minus(struct test_sums a, struct test_sums b);
+struct test_sums sums_plus(struct test_sums a, struct test_sums b);
 #define assert_sums_equal(a, b) check_sums(a, b, #a, #b, __FILE__, __LINE__)
-void check_sums(struct sums a, struct sums b, const char *a_name, const char *b_name,
+void check_sums(struct test_sums a, struct test_sums b, const char *a_name, const char *b_name,
 		const char *file, int line);
 
 #endif

@@ -93,9 +93,9 @@ size_t json_processes(json_t *json, int64_t pid, json_t **ret_first)
 	return count;
 }
 
-struct sums json_sums(json_t *pool)
+struct test_sums json_sums(json_t *pool)
 {
-	struct sums sums = { 0 };
+	struct test_sums sums = { 0 };
 
 	if (!pool)
 		return sums;
@@ -107,21 +107,22 @@ struct sums json_sums(json_t *pool)
 	return sums;
 }
 
-struct sums sums_minus(struct sums a, struct sums b)
+struct test_sums sums_minus(struct test_sums a, struct test_sums b)
 {
-	return (struct sums){ a.allocated_bytes - b.allocated_bytes, a.freed_bytes - b.freed_bytes,
-			      a.allocs - b.allocs, a.frees - b.frees, a.failures - b.failures };
+	return (struct test_sums){ a.allocated_bytes - b.allocated_bytes,
+				   a.freed_bytes - b.freed_bytes, a.allocs - b.allocs,
+				   a.frees - b.frees, a.failures - b.failures };
 }
 
-struct sums sums_plus(struct sums a, struct sums b)
+struct test_sums sums_plus(struct test_sums a, struct test_sums b)
 {
-	return sums_minus(a, sums_minus((struct sums){ 0 }, b));
+	return sums_minus(a, sums_minus((struct test_sums){ 0 }, b));
 }
 
-void check_sums(struct sums a, struct sums b, const char *a_name, const char *b_name,
+void check_sums(struct test_sums a, struct test_sums b, const char *a_name, const char *b_name,
 		const char *file, int line)
 {
-	struct sums d = sums_minus(a, b);
+	struct test_sums d = sums_minus(a, b);
 
 	if (!d.allocated_bytes && !d.freed_bytes && !d.allocs && !d.frees && !d.failures)
 		return;

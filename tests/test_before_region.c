@@ -39,10 +39,10 @@ static struct job rush(int threads, int pushes, const char *const *env, struct s
 }
 
 /* Thread n of rush pushes allocs of n bytes. */
-static struct sums truth_of(int threads, int pushes)
+static struct test_sums truth_of(int threads, int pushes)
 {
-	return (struct sums){ .allocated_bytes = (int64_t)threads * (threads + 1) / 2 * pushes,
-			      .allocs = (int64_t)threads * pushes };
+	return (struct test_sums){ .allocated_bytes = (int64_t)threads * (threads + 1) / 2 * pushes,
+				   .allocs = (int64_t)threads * pushes };
 }
 
 static void finish(struct job *job)

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What each verb shows of devices and processes that are known by a runtime's own totals only. */
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <tally/tally.h>
 
+#include "tests/child.h"
 #include "tests/chip.h"
 #include "tests/scripted.h"
+#include "tests/watch.h"
 
 static struct job holder;
 
@@ -46,10 +51,26 @@ static void ps_shows_bytes_and_says_totals_only(void **state)
 static void a_process_is_found_by_its_pid_and_its_device(void **state)
 {
 	struct chip_bytes chip = one_holder();
+	struct tally_consumer_options of_one = { .pid = (uint32_t)holder.pid };
+	struct tally_consumer *consumer;
+	const struct tally_snapshot *now;
+	struct outcome outcome;
 
 	(void)state;
-	CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder));
-	CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder), "-p", pid_of(&holder));
+	chip_slot(&chip, 7, (uint32_t)getpid(), "another", BYTES(1 << 20));
+	chip_write(&chip, 77);
+	outcome = CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder));
+	assert_string_equal(row(outcome.out, "3 totals only dram"), "3 totals only dram 1.00 MiB");
+	assert_null(strstr(outcome.out, "another"));
+	outcome = CHECK_TALLY(0, "train.py", NULL, "ps", "-p", pid_of(&holder), "-p",
+			      pid_of(&holder));
+	assert_null(strstr(outcome.out, "another"));
+	assert_int_equal(watch_open(&of_one, &consumer), 0);
+	now = watch_get(consumer);
+	assert_int_equal(now->process_count, 1);
+	assert_int_equal(now->processes[0].pid, holder.pid);
+	assert_int_equal(watch_pool(now, 3, TALLY_POOL_DRAM)->totals.live_bytes, 1 << 20);
+	watch_put(now);
 	CHECK_TALLY(0, "train.py", NULL, "ps", "-d", "3", "-P", "cb");
 	CHECK_TALLY(0, "train.py", NULL, "ps", "-d", "chip-77");
 	CHECK_TALLY(3, "", "has no region", "ps", "-p", text("%u", CHIP_NOBODY));
@@ -220,6 +241,47 @@ static void who_has_no_records_is_not_waited_for(void **state)
 	end_holder(&chip);
 }
 
+static void map_it(void *arg)
+{
+	int fd = open(chip_path(77), O_RDWR | O_CLOEXEC);
+
+	(void)arg;
+	CHILD_CHECK(mmap(NULL, CHIP_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED);
+	close(fd);
+}
+
+static void rest(void *arg)
+{
+	(void)arg;
+	pause();
+}
+
+/* The failure: processes of other PID namespaces look dead by their ids. */
+static void who_lives_where_its_pid_is_not_known_is_an_upper_bound(void **state)
+{
+	struct chip_bytes chip = chip_new(4, 77, 3);
+	json_t *json;
+	pid_t pid;
+
+	(void)state;
+	chip_slot(&chip, 6, CHIP_NOBODY, "in a container", BYTES(1 << 20, (uint64_t)-5));
+	chip_write(&chip, 77);
+	pid = start_child(map_it, rest, NULL);
+	CHECK_TALLY(0, "  dram      >=0 B", "", "devices");
+	CHECK_TALLY(0, ">=0 B", "higher than what its living processes account for", "ps");
+	CHECK_TALLY(7, "between 0 B and 1.00 MiB (1,048,576 bytes) held", "", "check", "--max-live",
+		    "1KiB");
+	json = json_parse(CHECK_TALLY(0, NULL, NULL, "devices", "--json").out);
+	json = json_device(json, 3);
+	assert_int_equal(json_number(json, "pools/dram/live_bytes"), 0);
+	assert_int_equal(json_number(json, "pools/dram/live_bytes_high"), 1 << 20);
+	assert_int_equal(json_number(json, "pools/l1/live_bytes_high"), 0);
+	kill(pid, SIGKILL);
+	assert_int_equal(wait_status(pid), -SIGKILL);
+	CHECK_TALLY(3, "", "nothing to show", "check", "--max-live", "1KiB");
+	chip_unchanged(&chip, chip_path(77));
+}
+
 static void a_run_is_about_its_own_processes_alone(void **state)
 {
 	struct chip_bytes chip = one_holder();
@@ -242,6 +304,7 @@ int main(void)
 		TEST(check_judges_them_and_says_what_is_not_known),
 		TEST(doctor_says_which_files_cannot_be_read_and_what_to_do),
 		TEST(who_has_no_records_is_not_waited_for),
+		TEST(who_lives_where_its_pid_is_not_known_is_an_upper_bound),
 		TEST(a_run_is_about_its_own_processes_alone),
 	};
 

@@ -198,6 +198,16 @@ static void runtimes_switch_is_judged_together_with_tallys(void **state)
 		      "does not make runtimes count");
 }
 
+static void what_keeps_runtimes_from_publishing_is_noted(void **state)
+{
+	static const char name[] = "TT_METAL_SHM_TRACKING_DISABLED";
+
+	(void)state;
+	check_finding(doctor_with(LIST("TT_METAL_SHM_TRACKING_DISABLED=1"), 0), name, "note",
+		      "publish no totals");
+	assert_null(strstr(TALLY("doctor").out, name));
+}
+
 static void name_of_a_shared_region_is_judged(void **state)
 {
 	static const char *const bad[] = { "/",	     "//work",
@@ -347,6 +357,7 @@ int main(void)
 		TEST(time_to_wait_is_judged_as_programs_judge_it),
 		TEST(switches_that_switch_nothing_are_problems),
 		TEST(runtimes_switch_is_judged_together_with_tallys),
+		TEST(what_keeps_runtimes_from_publishing_is_noted),
 		TEST(name_of_a_shared_region_is_judged),
 		TEST(adapter_that_is_missing_is_a_problem),
 		TEST(each_file_that_is_refused_is_a_problem_with_its_reason),

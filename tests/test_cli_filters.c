@@ -133,8 +133,9 @@ static void sums_are_those_of_the_chosen_processes(void **state)
 	assert_int_equal(json_array_size(json_get(json, "processes")), 2);
 	assert_int_equal(json_array_size(json_get(json, "devices")), 1);
 	assert_sums_equal(json_sums(json_pool(json, 1, "dram")),
-			  ((struct sums){ 1005, 0, 2, 0, 1 }));
-	assert_sums_equal(json_sums(json_pool(json, 1, "l1")), ((struct sums){ 50, 50, 1, 1, 0 }));
+			  ((struct test_sums){ 1005, 0, 2, 0, 1 }));
+	assert_sums_equal(json_sums(json_pool(json, 1, "l1")),
+			  ((struct test_sums){ 50, 50, 1, 1, 0 }));
 	assert_int_equal(live(json, 1, "dram"), 1005);
 	assert_int_equal(json_number(json_pool(json, 1, "dram"), "live_bytes_high"), 1005);
 	assert_int_equal(json_number(json_pool(json, 1, "dram"), "live_allocations"), 2);

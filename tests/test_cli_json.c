@@ -37,6 +37,7 @@ static const struct key snapshot_keys[] = {
 	{ "refused_files", COUNTED },
 	{ "devices", MANY },
 	{ "processes", MANY },
+	{ "unseen", MANY | UNKNOWN },
 	{ NULL, 0 },
 };
 
@@ -186,7 +187,7 @@ static int64_t realtime_ns(void)
 static void check_pool_is_sum(json_t *json, int64_t device, const char *name, json_t *pool)
 {
 	int64_t live = 0, live_high = 0, live_allocations = 0, abandoned = 0, peak = 0;
-	struct sums sums = { 0 };
+	struct test_sums sums = { 0 };
 	json_t *process;
 	size_t i;
 

@@ -11,7 +11,7 @@
 #include "tests/support.h"
 
 /* What push_many has done after 11 events; it holds 74 bytes then, 84 after 21. */
-static const struct sums pushed_11 = { 414, 340, 6, 5, 0 };
+static const struct test_sums pushed_11 = { 414, 340, 6, 5, 0 };
 
 /* A whole region that a process has left, kept in memory. */
 struct sample {

@@ -52,7 +52,7 @@ static void ps_shows_no_process_that_ended_cleanly(void **state)
 static void report_of_run_shows_the_same_numbers_as_its_json(void **state)
 {
 	json_t *json = run_json(LIST(prog("push_many"), "11"), 0);
-	struct sums heap = json_sums(json_pool(json, 0, "heap"));
+	struct test_sums heap = json_sums(json_pool(json, 0, "heap"));
 	struct outcome outcome = TALLY("run", "--", prog("push_many"), "11");
 
 	(void)state;
@@ -93,7 +93,7 @@ static struct job start_run(const char *events, const char *report)
 static void check_run(const char *report, int64_t events)
 {
 	json_t *json = json_parse(read_file(report, NULL)), *process;
-	struct sums sums = json_sums(json_pool(json, 1, "l1"));
+	struct test_sums sums = json_sums(json_pool(json, 1, "l1"));
 	size_t i, pushed = 0;
 
 	assert_int_equal(sums.allocs + sums.frees, events);

@@ -34,7 +34,7 @@ static void check_adds_up(json_t *json)
 		assert_int_equal(json_number(process, "rejected_events"), 0);
 		json_array_foreach(json_get(process, "devices"), j, device) {
 			json_object_foreach(json_get(device, "pools"), name, pool) {
-				struct sums sums = json_sums(pool);
+				struct test_sums sums = json_sums(pool);
 
 				counted += sums.allocs + sums.frees + sums.failures;
 				assert_int_equal(json_number(pool, "live_bytes"),
@@ -51,7 +51,7 @@ static void check_adds_up(json_t *json)
 	assert_int_equal(json_number(json, "lost_records"), events - read);
 	json_array_foreach(json_get(json, "devices"), i, device) {
 		json_object_foreach(json_get(device, "pools"), name, pool) {
-			struct sums rows = { 0 };
+			struct test_sums rows = { 0 };
 
 			json_array_foreach(json_get(json, "processes"), j, process)
 				rows = sums_plus(rows,
@@ -65,9 +65,9 @@ static void check_adds_up(json_t *json)
 
 /* ---- A program that knows -------------------------------------------------------------------- */
 
-static struct sums read_truth(const char *path)
+static struct test_sums read_truth(const char *path)
 {
-	struct sums truth;
+	struct test_sums truth;
 
 	assert_int_equal(sscanf(read_file(path, NULL),
 				"%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64,
@@ -78,7 +78,8 @@ static struct sums read_truth(const char *path)
 }
 
 /* Runs churn under `tally run`; what it says of the heap, and the truth. */
-static struct sums churn(int threads, int operations, const char *ring, struct sums *ret_truth)
+static struct test_sums churn(int threads, int operations, const char *ring,
+			      struct test_sums *ret_truth)
 {
 	char *json_path = text("%s/report", test_tmp), *truth_path = text("%s/truth", test_tmp);
 	struct command command = {
@@ -88,7 +89,7 @@ static struct sums churn(int threads, int operations, const char *ring, struct s
 	};
 	struct outcome outcome = run(&command);
 	json_t *json, *process;
-	struct sums counted;
+	struct test_sums counted;
 
 	assert_int_equal(outcome.status, 0);
 	assert_string_equal(outcome.out, "");
@@ -116,10 +117,10 @@ static struct sums churn(int threads, int operations, const char *ring, struct s
  * operations: the difference is what the program did. */
 static void conserved(int threads, int operations, const char *ring)
 {
-	struct sums truth, nothing, counted, baseline;
+	struct test_sums truth, nothing, counted, baseline;
 
 	baseline = churn(threads, 0, ring, &nothing);
-	assert_sums_equal(nothing, (struct sums){ 0 });
+	assert_sums_equal(nothing, (struct test_sums){ 0 });
 	counted = churn(threads, operations, ring, &truth);
 	assert_sums_equal(sums_minus(counted, baseline), truth);
 	/* every kind of event was there, and blocks that outlived their thread */
@@ -208,11 +209,11 @@ static void agrees(const char *const *argv, const char *input, const char *ring)
 	json = json_parse(read_file(json_path, NULL));
 	check_adds_up(json);
 	assert_sums_equal(json_sums(json_pool(json, 0, "heap")),
-			  ((struct sums){ .allocated_bytes = (int64_t)witness.allocated,
-					  .freed_bytes = (int64_t)witness.freed,
-					  .allocs = (int64_t)witness.allocs,
-					  .frees = (int64_t)witness.frees,
-					  .failures = (int64_t)witness.failures }));
+			  ((struct test_sums){ .allocated_bytes = (int64_t)witness.allocated,
+					       .freed_bytes = (int64_t)witness.freed,
+					       .allocs = (int64_t)witness.allocs,
+					       .frees = (int64_t)witness.frees,
+					       .failures = (int64_t)witness.failures }));
 }
 
 #define AGREES(...) agrees(LIST(__VA_ARGS__), NULL, "TALLY_RING")

@@ -20,7 +20,7 @@ static const char *const pool_names[POOLS] = { "dram", "l1",	 "system", "l1_smal
 					       "cb",   "kernel", "heap",   "scratch" };
 
 struct truth {
-	struct sums sums[DEVICES][POOLS];
+	struct test_sums sums[DEVICES][POOLS];
 	uint64_t rejected, events;
 };
 
@@ -34,7 +34,7 @@ static struct truth *read_truth(void)
 
 	memset(&truth, 0, sizeof(truth));
 	while ((line = strsep(&rest, "\n"))) {
-		struct sums s;
+		struct test_sums s;
 		int device, pool;
 
 		if (sscanf(line, "%d %d %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64,
@@ -86,7 +86,7 @@ static void check_sums_of_all(const struct tally_snapshot *now)
 	for (device = 0; device < DEVICES; device++) {
 		for (pool = 0; pool < POOLS; pool++) {
 			const struct tally_pool_view *view = watch_pool(now, device, pool);
-			struct sums want = truth->sums[device][pool];
+			struct test_sums want = truth->sums[device][pool];
 
 			assert_sums_equal(watch_sums(now, device, pool), want);
 			if (!view)
@@ -181,7 +181,7 @@ static void ps_says_the_same(void **state)
 	assert_true(json_flag(process, "alive"));
 	for (device = 0; device < DEVICES; device++) {
 		for (pool = 0; pool < POOLS; pool++) {
-			struct sums want = truth->sums[device][pool];
+			struct test_sums want = truth->sums[device][pool];
 			json_t *over_all = json_pool(json, device, pool_names[pool]);
 
 			assert_sums_equal(json_sums(over_all), want);
@@ -312,11 +312,11 @@ static void pairs_beyond_the_last_cell_are_rejected_by_number(void **state)
 	truth = *read_truth();
 	now = watch_look(consumer);
 	for (device = 1000; device < 4000; device++) {
-		struct sums sums = watch_sums(now, device, 9);
+		struct test_sums sums = watch_sums(now, device, 9);
 
 		if (sums.allocs == 0)
 			continue;
-		assert_sums_equal(sums, ((struct sums){ .allocated_bytes = 1, .allocs = 1 }));
+		assert_sums_equal(sums, ((struct test_sums){ .allocated_bytes = 1, .allocs = 1 }));
 		counted++;
 	}
 	assert_in_range(counted, 1024, 2999);
@@ -496,7 +496,7 @@ static void snapshot_that_is_held_stays_as_it_was(void **state)
 	struct tally_consumer *consumer;
 	const struct tally_snapshot *held;
 	struct tally_snapshot copy;
-	struct sums sums;
+	struct test_sums sums;
 	int i;
 
 	(void)state;

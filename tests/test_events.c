@@ -297,6 +297,34 @@ static void record_without_memory_is_lost_and_counted(void **state)
 	job_end_well(&job);
 }
 
+/* They would wait for a look that is not theirs: by then their process's row has gone. */
+static void last_records_of_who_was_overtaken_do_not_wait(void **state)
+{
+	struct job stays = keeper_start("TALLY_REGION=/crowd", "TALLY_RING=1024");
+	struct job dies = keeper_start("TALLY_REGION=/crowd", "TALLY_RING=1024"), heir;
+	struct tally_consumer *consumer = watch_events(0);
+
+	(void)state;
+	keeper_look(consumer);
+	job_do(&dies, "alloc 1 0 1 10 500");
+	job_do(&dies, "ahead 1 0 1 20");
+	assert_int_equal(tally_consumer_poll(consumer), 0);
+	assert_in_range(event_count, 1, 499); /* of one that goes on the last are left */
+	job_do(&stays, "ahead 1 0 3 30");
+	job_kill(&dies);
+	heir = keeper_start("TALLY_REGION=/crowd", "TALLY_RING=1024"); /* in its place */
+	assert_int_equal(tally_consumer_poll(consumer), 0);
+	assert_int_equal(event_count, 501);
+	check_event(500, TALLY_KIND_FREE, 1, 20, "dram", "");
+	assert_int_equal(events[500].pid, dies.pid);
+	keeper_look(consumer); /* who lives has time */
+	assert_int_equal(event_count, 502);
+	check_event(501, TALLY_KIND_FREE, 3, 30, "dram", "");
+	job_end_well(&heir);
+	job_end_well(&stays);
+	remove_regions();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +336,7 @@ int main(void)
 		TEST(stop_leaves_nothing_behind),
 		TEST(rows_and_events_are_of_the_process_that_was_asked_for),
 		TEST(events_of_many_threads_come_in_order_of_time),
+		TEST(last_records_of_who_was_overtaken_do_not_wait),
 		TEST(close_hands_over_what_waits),
 	};
 

@@ -109,43 +109,6 @@ static void who_dies_in_the_middle_of_a_message_is_counted_up_to_it(void **state
 	assert_null(strstr(gateway_end(&gateway).err, "closed"));
 }
 
-/* Its first question cut where a smaller layout ends, for longer than the gateway waits. */
-static void a_question_in_pieces_far_apart_gets_the_whole_answer(void **state)
-{
-	static const struct {
-		unsigned int layout, cut;
-	} cases[] = { { 112, 72 }, { 128, 72 }, { 144, 72 }, { 144, 128 }, { 144, 112 } };
-	struct job gateway = gateway_start(NULL);
-	unsigned char bytes[LEGACY_MAX], reply[LEGACY_MAX];
-	int good = gateway_connect();
-	size_t n;
-
-	(void)state;
-	legacy_alloc(good, 72, 1, 0, 1, 100);
-	legacy_ask(good, 72, 1);
-	for (n = 0; n < COUNT(cases); n++) {
-		struct legacy_message message = { .type = LEGACY_QUERY,
-						  .device = 1,
-						  .pid = getpid() };
-		unsigned int layout = cases[n].layout, cut = cases[n].cut;
-		int fd = gateway_connect();
-
-		legacy_put(bytes, &message, layout);
-		legacy_send(fd, bytes, cut);
-		assert_true(legacy_receive(fd, reply, cut)); /* it has been answered as it looked */
-		legacy_alloc(good, 72, 1, 0, 2 + n, 1);
-		legacy_ask(good, 72, 1);
-		legacy_send(fd, bytes + cut, layout - cut);
-		assert_true(legacy_receive(fd, reply + cut, layout - cut));
-		assert_int_equal(reply[0], LEGACY_RESPONSE);
-		assert_int_equal(legacy_u64(reply, 40), 100 + n);
-		assert_int_equal(legacy_ask(fd, layout, 1).dram, 101 + n);
-		close(fd);
-	}
-	close(good);
-	gateway_end(&gateway);
-}
-
 static void who_has_said_all_and_reads_on_is_answered(void **state)
 {
 	struct job gateway = gateway_start(NULL);
@@ -389,7 +352,6 @@ int main(void)
 		TEST(the_tenth_bad_message_ends_a_connection),
 		TEST(a_stream_that_slips_is_closed_and_what_it_held_goes),
 		TEST(who_dies_in_the_middle_of_a_message_is_counted_up_to_it),
-		TEST(a_question_in_pieces_far_apart_gets_the_whole_answer),
 		TEST(who_has_said_all_and_reads_on_is_answered),
 		TEST(who_does_not_read_its_answers_is_closed_and_the_others_are_served),
 		TEST(who_has_said_all_and_reads_nothing_keeps_nobody_busy),

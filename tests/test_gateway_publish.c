@@ -74,6 +74,24 @@ static void totals_of_a_live_runtime_are_left_to_it(void **state)
 	unlink(text("%s/tt_device_4_memory", test_dir));
 }
 
+/* Who has the runtime leave the files to the gateway says so to all of a site. */
+static void what_keeps_runtimes_from_publishing_keeps_no_gateway(void **state)
+{
+	struct job gateway;
+	int client;
+
+	(void)state;
+	setenv("TT_METAL_SHM_TRACKING_DISABLED", "1", 1);
+	gateway = gateway_start(LIST("--publish"));
+	unsetenv("TT_METAL_SHM_TRACKING_DISABLED");
+	client = gateway_connect();
+	legacy_alloc(client, 128, 3, 0, 77, 1000);
+	WAIT_FOR(published(3, DRAM_AT) == 1000);
+	close(client);
+	gateway_end(&gateway);
+	unlink(text("%s/tt_device_3_memory", test_dir));
+}
+
 /* Numbers that a client sends make no files without an end. */
 static void of_very_many_devices_some_are_published(void **state)
 {
@@ -107,6 +125,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(totals_of_clients_are_published_as_they_move),
 		TEST(totals_of_a_live_runtime_are_left_to_it),
+		TEST(what_keeps_runtimes_from_publishing_keeps_no_gateway),
 		TEST(of_very_many_devices_some_are_published),
 		TEST(versions_that_are_none_are_refused),
 	};

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gateway's socket: never another server's, only for whom it is meant, gone at the end; and
  * what a gateway leaves that dies. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "tests/child.h"
 #include "tests/gateway.h"
+#include "tests/seccomp.h"
 
 #define AT_ONCE 6
 
@@ -150,6 +153,85 @@ static void of_many_that_start_at_once_one_has_the_path(void **state)
 	}
 }
 
+/* Who looks whether a server lives, and then takes its path, must not be two at once: what one has
+ * found dead another may have replaced. */
+static void while_another_has_the_directory_none_takes_the_path(void **state)
+{
+	int dir = open(test_tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct outcome outcome;
+	struct job gateway;
+	ino_t before;
+
+	(void)state;
+	close(old_server(true)); /* stale */
+	before = inode_of(gateway_path());
+	assert_int_equal(flock(dir, LOCK_EX), 0);
+	gateway = START(built("tally"), "gateway", "--socket", gateway_path());
+	WAIT_FOR(strstr(gateway_said(&gateway), gateway_path())); /* it listens, or why not */
+	assert_int_equal(inode_of(gateway_path()), before);
+	if (strstr(gateway_said(&gateway), "listening"))
+		fail_msg("it has taken the path");
+	outcome = job_end(&gateway);
+	assert_int_equal(outcome.status, 1);
+	check_contains(outcome.err, "another process holds the directory's lock");
+	check_nothing_else_is_left(1);
+	assert_int_equal(flock(dir, LOCK_UN), 0);
+	gateway = gateway_start(NULL);
+	gateway_end(&gateway);
+	close(dir);
+}
+
+static void end_as_it_is_bound(void)
+{
+	char *path = gateway_path(), *tally = built("tally");
+
+	umask(0);
+#ifdef SYS_chmod
+	if (!seccomp_answer(SYS_chmod, SECCOMP_RET_KILL_PROCESS))
+		_exit(CANNOT);
+#endif
+	if (!seccomp_answer(SYS_fchmodat, SECCOMP_RET_KILL_PROCESS))
+		_exit(CANNOT);
+#ifdef SYS_fchmodat2
+	if (!seccomp_answer(SYS_fchmodat2, SECCOMP_RET_KILL_PROCESS))
+		_exit(CANNOT);
+#endif
+	execl(tally, tally, "gateway", "--socket", path, "--mode", "0660", NULL);
+	_exit(1);
+}
+
+/* It is ended in the middle, before it can say whom the socket is for: as somebody would find it
+ * who was as quick. */
+static void the_socket_is_at_no_moment_more_open_than_its_mode_says(void **state)
+{
+	struct stat status;
+	struct dirent *entry;
+	int found = 0, end;
+	pid_t pid;
+	DIR *dir;
+
+	(void)state;
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		end_as_it_is_bound();
+	end = wait_status(pid);
+	if (end == CANNOT)
+		SKIP("no system calls can be filtered here");
+	assert_int_equal(end, -SIGSYS);
+	dir = opendir(test_tmp);
+	while ((entry = readdir(dir))) {
+		assert_int_equal(lstat(text("%s/%s", test_tmp, entry->d_name), &status), 0);
+		if (!S_ISSOCK(status.st_mode))
+			continue;
+		assert_int_equal(status.st_mode & 07777, 0600);
+		found++;
+	}
+	closedir(dir);
+	assert_int_equal(found, 1);
+	remove_regions();
+}
+
 static void mode_and_group_say_who_may_connect(void **state)
 {
 	struct job gateway = gateway_start(NULL);
@@ -278,6 +360,8 @@ int main(void)
 		TEST(a_dead_servers_socket_is_replaced),
 		TEST(what_is_no_socket_is_left_alone),
 		TEST(of_many_that_start_at_once_one_has_the_path),
+		TEST(while_another_has_the_directory_none_takes_the_path),
+		TEST(the_socket_is_at_no_moment_more_open_than_its_mode_says),
 		TEST(mode_and_group_say_who_may_connect),
 		TEST(a_path_that_is_another_servers_by_now_is_left_to_it),
 		TEST(who_cannot_listen_says_why),

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "tests/ids.h"
+#include "tests/own_region.h"
 
 static void id_is_unknown_until_it_is_put_and_after_it_is_taken(void **state)
 {
@@ -336,6 +337,40 @@ static void each_entry_is_handed_over_once_and_no_call_is_made_from_within(void 
 	assert_int_equal(ids_live(all.ids), 5000);
 }
 
+/* ---- Shutdowns ------------------------------------------------------------------------------- */
+
+static void shut_down(void)
+{
+	struct tally_ids *ids = ids_make(0, 4), *kept = NULL;
+	struct tally_id_entry was;
+	uint64_t n;
+	int round;
+
+	CHILD_CHECK(tally_ids_create(&(struct tally_ids_options){ .kept = 1 }, &kept) == 0);
+	ids_put(kept, 5, 50);
+	for (round = 0; round < 3; round++) {
+		if (tally_init(NULL) != 0)
+			_exit(CANNOT);
+		for (n = 0; n < 1000; n++)
+			CHILD_CHECK(ids_put(ids, n, n) == 0);
+		CHILD_CHECK(ids_live(ids) == 1000);
+		CHILD_CHECK(tally_shutdown() == 0);
+		CHILD_CHECK(tally_ids_take(ids, 0, TALLY_ID_BUFFER, 7, &was) == 0);
+		CHILD_CHECK(ids_put(ids, 8, 1) == 0); /* who begins before it is armed again */
+		CHILD_CHECK(ids_live(ids) == 1);
+		CHILD_CHECK(tally_ids_take(ids, 0, TALLY_ID_BUFFER, 8, &was) == 1);
+	}
+	CHILD_CHECK(tally_ids_take(kept, 0, TALLY_ID_BUFFER, 5, &was) == 1 && was.size == 50);
+	tally_ids_destroy(kept);
+	ids_let_go();
+}
+
+static void shutdown_empties_tables_but_those_that_are_kept(void **state)
+{
+	(void)state;
+	in_child(shut_down, "no region can be made here");
+}
+
 /* ---- A handler within a call, and a fork there ----------------------------------------------- */
 
 static struct tally_ids *within;
@@ -424,7 +459,7 @@ static void child_that_a_handler_forks_while_the_table_grows_has_a_sound_one(voi
 	assert_int_equal(ids_live(within), 97);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(id_is_unknown_until_it_is_put_and_after_it_is_taken),
@@ -440,10 +475,12 @@ int main(void)
 		TEST(put_that_finds_no_memory_says_so_and_changes_nothing),
 		TEST(put_and_take_make_no_system_call),
 		TEST(each_entry_is_handed_over_once_and_no_call_is_made_from_within),
+		TEST(shutdown_empties_tables_but_those_that_are_kept),
 		TEST(handler_within_a_call_is_refused_and_does_not_hang),
 		TEST(child_that_a_handler_forks_within_a_put_has_a_sound_table),
 		TEST(child_that_a_handler_forks_while_the_table_grows_has_a_sound_one),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	(void)argc;
+	return own_region_main(argv, false, tests, COUNT(tests));
 }

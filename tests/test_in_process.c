@@ -59,10 +59,10 @@ static void check_threads(uint64_t times)
 	watch_check(now);
 	for (device = 0; device < THREADS; device++)
 		assert_sums_equal(watch_sums(now, device, TALLY_POOL_L1),
-				  ((struct sums){ .allocated_bytes = 8 * each,
-						  .freed_bytes = 3 * each,
-						  .allocs = each,
-						  .frees = each }));
+				  ((struct test_sums){ .allocated_bytes = 8 * each,
+						       .freed_bytes = 3 * each,
+						       .allocs = each,
+						       .frees = each }));
 	assert_int_equal(watch_sums(now, 99, TALLY_POOL_CB).allocs, THREADS * each);
 	assert_int_equal(now->events, 3 * THREADS * each);
 	assert_int_equal(now->lost_records, now->events - now->records_read);

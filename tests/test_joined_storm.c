@@ -116,7 +116,7 @@ static void tree_in_a_pid_namespace_counts_each(void **state)
 static void second_tree_takes_the_places_of_the_dead(void **state)
 {
 	struct job job = begin(plain, "storm", "", "/storm");
-	struct sums sums;
+	struct test_sums sums;
 	size_t n;
 
 	(void)state;

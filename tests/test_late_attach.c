@@ -11,9 +11,9 @@
 #define EVENTS 1000000u
 
 /* What push_many does to device 1, pool l1, by its own description. */
-static struct sums truth_of(uint64_t events)
+static struct test_sums truth_of(uint64_t events)
 {
-	struct sums sums = { 0 };
+	struct test_sums sums = { 0 };
 	uint64_t i;
 
 	for (i = 0; i < events; i++) {

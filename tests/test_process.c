@@ -26,7 +26,7 @@
 /* What one process image says of itself. */
 struct image {
 	int64_t pid;
-	struct sums sums;
+	struct test_sums sums;
 	int64_t unsure;
 	bool found;
 };
@@ -54,7 +54,7 @@ static void read_images(const char *path)
 	}
 }
 
-static bool same(struct sums a, struct sums b)
+static bool same(struct test_sums a, struct test_sums b)
 {
 	return memcmp(&a, &b, sizeof(a)) == 0;
 }
@@ -63,10 +63,10 @@ static bool same(struct sums a, struct sums b)
 static void match(json_t *process)
 {
 	int64_t pid = json_number(process, "pid");
-	struct sums sums = json_sums(json_pool(process, DEVICE, "dram"));
+	struct test_sums sums = json_sums(json_pool(process, DEVICE, "dram"));
 	size_t i;
 
-	if (same(sums, (struct sums){ 0 }))
+	if (same(sums, (struct test_sums){ 0 }))
 		return; /* a process that did nothing on that device */
 	for (i = 0; i < image_count; i++) {
 		struct image *image = &images[i];

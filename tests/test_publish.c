@@ -185,6 +185,39 @@ static void what_is_below_zero_is_published_as_nothing(void **state)
 	publish_end();
 }
 
+/* Such a region lies, or is of a PID namespace that ours does not see. */
+static void a_process_without_a_pid_is_in_totals_and_in_no_slot(void **state)
+{
+	static const char none[120];
+	struct made made;
+	const char *now;
+	json_t *json;
+	uint32_t n;
+
+	(void)state;
+	publish_begin(4);
+	made_begin(&made, 3);
+	made_process(&made, 0, "nobody");
+	made_pool(&made, TALLY_POOL_DRAM, 1000);
+	made_pool(&made, TALLY_POOL_CB, 1000);
+	made_process(&made, (uint32_t)-1, "everybody");
+	made_pool(&made, TALLY_POOL_DRAM, 200);
+	made_process(&made, 100001, "somebody");
+	made_pool(&made, TALLY_POOL_DRAM, 30);
+	assert_int_equal(publish_update(publishing, &made.snapshot), 0);
+	json = publish_read(3);
+	assert_int_equal(json_number(json, "totals/dram"), 1230);
+	assert_int_equal(json_number(json, "totals/cb"), 1000);
+	assert_int_equal(json_number(json, "num_active_processes"), 1);
+	assert_int_equal(json_number(json, "reference_count"), 3);
+	assert_int_equal(json_number(process_of(json, 100001), "dram"), 30);
+	now = chip_now(3);
+	for (n = 0; n < 64; n++)
+		if (chip_get32(now, 856 + n * 120) != 100001)
+			assert_memory_equal(now + 856 + n * 120, none, sizeof(none));
+	publish_end();
+}
+
 static void what_is_known_from_files_alone_is_not_published(void **state)
 {
 	struct made made;
@@ -318,7 +351,7 @@ static void the_file_is_that_of_the_chip_where_its_id_is_known(void **state)
 	(void)state;
 	publish_begin(4);
 	made_begin(&made, 3);
-	made.device.described = true;
+	made.device.described = made.device.described_own = true;
 	snprintf(made.device.stable_id, sizeof(made.device.stable_id), "18446744073709551615");
 	assert_int_equal(publish_update(publishing, &made.snapshot), 0);
 	assert_int_equal(json_number(publish_read(UINT64_MAX), "device_id"), 3);
@@ -336,6 +369,7 @@ int main(void)
 		TEST(a_killed_process_is_out_with_the_next_look),
 		TEST(of_more_than_64_processes_the_largest_have_a_slot_and_all_are_counted),
 		TEST(what_is_below_zero_is_published_as_nothing),
+		TEST(a_process_without_a_pid_is_in_totals_and_in_no_slot),
 		TEST(what_is_known_from_files_alone_is_not_published),
 		TEST(a_file_is_whole_before_anybody_can_see_it),
 		TEST(at_the_end_nothing_is_left_in_the_file_but_the_file),

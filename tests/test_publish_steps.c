@@ -55,7 +55,7 @@ static void write_stepped(int dir_fd)
 	struct digest digest = make_digest(0, before);
 	char why[CHIP_LINE_MAX];
 
-	if (chip_make(dir_fd, &hold, why) != 0)
+	if (chip_make(dir_fd, "made", &hold, why) != 0)
 		_exit(1);
 	chip_describe(&hold, 4, &digest);
 	if (!chip_write(&hold, &digest, 1800000000000000000u))
@@ -168,7 +168,7 @@ static uint64_t *begin(void)
 
 	hold.fd = -1;
 	digest = make_digest(0, slots);
-	assert_int_equal(chip_make(dir_fd, &hold, why), 0);
+	assert_int_equal(chip_make(dir_fd, "made", &hold, why), 0);
 	close(dir_fd);
 	chip_describe(&hold, 4, &digest);
 	assert_true(chip_write(&hold, &digest, 1));

@@ -80,13 +80,13 @@ static void nothing_is_lost_that_the_reader_is_waited_for(void **state)
 {
 	(void)state;
 	check(&(struct stress){
-		.threads = 4, .read = true, .in_step = true, .pushes = pushes_max / 50 });
+		.threads = 4, .read = true, .in_step = true, .pushes = pushes_max / 100 });
 	if (!UNDER_TSAN)
 		check(&(struct stress){ .processes = 4,
 					.threads = 2,
 					.read = true,
 					.in_step = true,
-					.pushes = pushes_max / 50 });
+					.pushes = pushes_max / 100 });
 }
 
 static void producers_without_a_reader_are_all_accounted_for(void **state)

@@ -19,6 +19,8 @@ BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 TALLY = os.path.join(BUILD, "tally")
 DEADLINE_S = 60
 GIB = 1 << 30
+MIB = 1 << 20
+SPARK = " +[▁-█]+"  # what was held, at the end of a line
 
 
 def until(condition, what):
@@ -192,6 +194,21 @@ class Case(unittest.TestCase):
     def producer(self, name, *lines, **environment):
         return Producer(self, name, **environment).do(*lines)
 
+    def runtime(self, totals, held):
+        """A process that a runtime's totals of device 5 tell of: dram, l1, l1_small, trace, cb."""
+        process = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+        self.addCleanup(process.communicate)
+        chip = bytearray(8576)  # offsets by hand
+        struct.pack_into("<II", chip, 0, 4, 1)
+        struct.pack_into("<I", chip, 40, 5)
+        struct.pack_into("<5Q", chip, 48, *totals)
+        struct.pack_into("<i4x5Q", chip, 856, process.pid, *held)
+        chip[912:919] = b"runtime"
+        struct.pack_into("<I", chip, 8536, 0x52454459)
+        with open(os.path.join(self.dir, "tt_device_7_memory"), "wb") as file:
+            file.write(chip)
+        return process
+
     def three(self):
         """Three processes on three devices, one of which is not described."""
         return (self.producer("trainer", f"describe 0 Wormhole_n300 wormhole_b0 s0 0 {12 * GIB}",
@@ -211,16 +228,16 @@ class Screens(Case):
         lines = text.splitlines()
         self.assertTrue(all(len(line) <= 80 for line in lines), text)
         self.assertRegex(text, r"(?m)^0 Wormhole_n300, wormhole_b0, remote +last 2 min .*█$")
-        self.assertRegex(text, r"(?m)^  dram +━+╾?─+ +7\.00 GiB of 12\.0 GiB +58 %$")
-        self.assertRegex(text, r"(?m)^  l1 +1\.20 MiB +capacity unknown$")
+        self.assertRegex(text, rf"(?m)^  DRAM +━+╾?─+ +7\.00 GiB of 12\.0 GiB +58 %{SPARK}$")
+        self.assertRegex(text, rf"(?m)^  L1 +1\.20 MiB +capacity unknown{SPARK}$")
         self.assertRegex(text, r"(?m)^1 n150, blackhole, remote +last 2 min")
-        self.assertRegex(text, r"(?m)^  dram +━+╾?─+ +9\.00 GiB of 12\.0 GiB +75 %$")
+        self.assertRegex(text, rf"(?m)^  DRAM +━+╾?─+ +9\.00 GiB of 12\.0 GiB +75 %{SPARK}$")
         self.assertRegex(text, r"(?m)^3 \(not described\) ")
-        self.assertRegex(text, r"(?m)^  heap +760 KiB +capacity unknown$")
+        self.assertRegex(text, rf"(?m)^  heap +760 KiB +capacity unknown{SPARK}$")
         # the bar is as long as the words say
-        bar = re.search(r"dram +(━+)(╾?)(─+) +7\.00", text)
+        bar = re.search(r"DRAM +(━+)(╾?)(─+) +7\.00", text)
         full = len(bar[1]) + len(bar[2]) / 2
-        self.assertAlmostEqual(full / len(bar[1] + bar[2] + bar[3]), 7 / 12, delta=0.02)
+        self.assertAlmostEqual(full / len(bar[1] + bar[2] + bar[3]), 7 / 12, delta=0.04)
         self.assertNotIn("ABANDONED", text)  # nothing was
         # heads stand over what they name, numbers end below them
         heads = next(line for line in lines if " PID " in line)
@@ -262,7 +279,7 @@ class Screens(Case):
         for n in range(40):  # faster than it draws
             terminal.resize(40 + n * 3, 50 - n)
         terminal.resize(80, 24)
-        text = terminal.wait("3 processes", "? help", "holder", "DEVICES")
+        text = terminal.wait("3 processes", "? help", "holder", "STATE")
         self.assertTrue(all(len(line) <= 80 for line in text.splitlines()), text)
         terminal.keys("q")
         terminal.check_ended(0)
@@ -291,8 +308,174 @@ class Screens(Case):
         terminal = Terminal(self, settings="LC_ALL=C")
         text = terminal.wait("holder", "last 2 min")
         self.assertTrue(text.isascii(), text)
-        self.assertRegex(text, r"(?m)^  dram +#+-+ +7\.00 GiB of 12\.0 GiB +58 %$")
+        self.assertRegex(text, r"(?m)^  DRAM +#+-+ +7\.00 GiB of 12\.0 GiB +58 % +[_.\-:=+*#]+$")
         self.assertRegex(text, r"(?m)^0 Wormhole.* last 2 min.*[_.\-:=+*#]$")
+
+
+class Groups(Case):
+    """DRAM with trace under it, L1 with its parts under it, system memory and the rest apart."""
+
+    def scene(self):
+        return (self.producer("trainer",
+                              f"describe 0 n300 wormhole_b0 s0 0 {12 * GIB} 1 {96 * MIB}",
+                              f"alloc 0 0 1 {4 * GIB}", f"alloc 0 4 2 {GIB}",
+                              f"alloc 0 1 3 {8 * MIB}",
+                              f"alloc 0 5 4 {2 * MIB}", f"alloc 0 6 5 {MIB}", f"alloc 0 3 6 {MIB}",
+                              "alloc 0 2 7 3000000", "alloc 0 7 8 5000000", "alloc 0 9 9 7000000"),
+                self.producer("server", f"alloc 0 0 1 {2 * GIB}", f"alloc 0 5 2 {2 * MIB}"))
+
+    def check_lines(self, text, *patterns):
+        """That lines like these stand one below the other."""
+        lines = text.splitlines()
+        first = next((n for n, line in enumerate(lines) if re.search(patterns[0], line)), None)
+        self.assertIsNotNone(first, patterns[0] + " on:\n" + text)
+        for pattern, line in zip(patterns, lines[first:first + len(patterns)]):
+            self.assertRegex(line, pattern, text)
+
+    def test_device_has_sums_with_their_parts_below(self):
+        self.scene()
+        terminal = Terminal(self, 200, 50)
+        text = terminal.wait("server", "7.03 GiB held", re.compile(SPARK + "$", re.MULTILINE))
+        self.check_lines(text, r"^0 n300, wormhole_b0",
+                         rf"^  DRAM +━+╾?─+ +7\.00 GiB of 12\.0 GiB +58 % +peak 7\.00 GiB{SPARK}$",
+                         r"^    buffers +6\.00 GiB +peak 6\.00 GiB$",
+                         r"^    trace +1\.00 GiB +peak 1\.00 GiB$",
+                         rf"^  L1 +━+╾?─+ +14\.0 MiB of 96\.0 MiB +15 % +peak 14\.0 MiB{SPARK}$",
+                         r"^    buffers +8\.00 MiB +peak 8\.00 MiB$",
+                         r"^    cb +4\.00 MiB +peak 4\.00 MiB$",
+                         r"^    kernel +1\.00 MiB +peak 1\.00 MiB$",
+                         r"^    l1_small +1\.00 MiB +peak 1\.00 MiB$",
+                         rf"^  system +2\.86 MiB +capacity unknown +peak 2\.86 MiB{SPARK}$",
+                         rf"^  heap +4\.77 MiB +capacity unknown +peak 4\.77 MiB{SPARK}$",
+                         rf"^  pool-9 +6\.68 MiB +capacity unknown +peak 6\.68 MiB{SPARK}$", "^$")
+
+    def test_few_rows_have_all_parts_in_a_line(self):
+        self.scene()
+        self.producer("other", "alloc 1 4 1 5000", "alloc 1 1 2 6000")
+        terminal = Terminal(self)
+        text = terminal.wait("server", "other", "7.03 GiB held", re.compile(SPARK))
+        self.check_lines(text, r"^0 n300, wormhole_b0, remote ",
+                         rf"^  DRAM +━+╾?─+ +7\.00 GiB of 12\.0 GiB +58 %{SPARK}$",
+                         r"^    buffers 6\.00 GiB  trace 1\.00 GiB$",
+                         rf"^  L1 +━+╾?─+ +14\.0 MiB of 96\.0 MiB +15 %{SPARK}$",
+                         r"^    buffers 8\.00 MiB  cb 4\.00 MiB  kernel 1\.00 MiB  "
+                         r"l1_small 1\.00 MiB$",
+                         rf"^  system +2\.86 MiB +capacity unknown{SPARK}$",
+                         rf"^  heap +4\.77 MiB +capacity unknown{SPARK}$",
+                         rf"^  pool-9 +6\.68 MiB +capacity unknown{SPARK}$",
+                         r"^1 \(not described\)",
+                         r"^  DRAM +4\.88 KiB +capacity unknown",
+                         r"^    buffers 0 B  trace 4\.88 KiB$",
+                         r"^  L1 +5\.86 KiB +capacity unknown",
+                         r"^    buffers 5\.86 KiB  cb 0 B  kernel 0 B  l1_small 0 B$", "^$")
+        self.assertTrue(all(len(line) <= 80 for line in text.splitlines()), text)
+        # nor is a part cut where there is no room for all of them
+        terminal.resize(60, 24)
+        text = terminal.wait(re.compile(r"(?m)^    l1_small +1\.00 MiB$"))
+
+    def test_group_that_holds_nothing_shows_what_there_is(self):
+        self.producer("idle", f"describe 0 n300 wormhole_b0 s0 0 {12 * GIB} 1 {96 * MIB}",
+                      "alloc 3 2 1 5000")
+        text = Terminal(self).wait("idle", "system")
+        self.check_lines(text, r"^0 n300", r"^  DRAM +─+ +0 B of 12\.0 GiB +0 %",
+                         r"^  L1 +─+ +0 B of 96\.0 MiB +0 %", r"^3 \(not described\)",
+                         r"^  system +4\.88 KiB +capacity unknown", "^$")
+
+    def test_processes_have_dram_l1_and_system_apart(self):
+        trainer, server = self.scene()
+        terminal = Terminal(self)
+        text = terminal.wait("trainer", "server")
+        self.assertRegex(text, r"(?m)^ +PID COMMAND +▾HELD +DRAM +L1 +PEAK STATE$")
+        self.assertRegex(text, r"(?m)trainer +5\.03 GiB +5\.00 GiB +12\.0 MiB +>=5\.0")
+        self.assertRegex(text, r"(?m)server +2\.00 GiB +2\.00 GiB +2\.00 MiB +>=2\.00")
+        terminal.keys(">", ">")
+        terminal.wait("▾L1")
+        self.assertEqual(order_of(terminal.screen(), ["trainer", "server"]), ["trainer", "server"])
+        server.do(f"alloc 0 3 99 {64 * MIB}")
+        until(lambda: order_of(terminal.screen(), ["trainer", "server"]) == ["server", "trainer"],
+              terminal.screen)
+        terminal.resize(200, 50)
+        text = terminal.wait(re.compile(r"DRAM +▾L1 +SYSTEM +PEAK"))
+        self.assertRegex(text, r"trainer +5\.03 GiB +5\.00 GiB +12\.0 MiB +2\.86 MiB +>=")
+        self.assertRegex(text, r"server +2\.06 GiB +2\.00 GiB +66\.0 MiB +0 B +>=")
+
+    def test_process_view_has_groups_with_their_parts_below(self):
+        self.scene()
+        terminal = Terminal(self)
+        terminal.wait(re.compile("(?m)^>.*trainer"))
+        terminal.keys("Enter")
+        terminal.wait("region tally")
+        self.check_lines(terminal.screen(),
+                         r"^ DEVICE POOL +HELD +OF DEVICE'S +START +ATTACH +ALLOCS$",
+                         r"^ +0 DRAM +5\.00 GiB +12\.0 GiB +42 % +5\.00 GiB +>=5\.00 GiB +2$",
+                         r"^ +buffers +4\.00 GiB +4\.00 GiB +>=4\.00 GiB +1$",
+                         r"^ +trace +1\.00 GiB +1\.00 GiB +>=1\.00 GiB +1$",
+                         r"^ +0 L1 +12\.0 MiB +96\.0 MiB +12 % +12\.0 MiB +>=12\.0 MiB +4$",
+                         r"^ +buffers +8\.00 MiB ", r"^ +cb +2\.00 MiB ", r"^ +kernel +1\.00 MiB ",
+                         r"^ +l1_small +1\.00 MiB ", r"^ +0 system +2\.86 MiB +- +2\.86 MiB ",
+                         r"^ +0 heap +4\.77 MiB ")
+        terminal.keys("End")
+        terminal.wait(re.compile(r"(?m)^ +0 pool-9 +6\.68 MiB "))
+        # what one described is known of the device, whoever holds it
+        terminal.keys("1", "j", "2")
+        text = terminal.wait("server: running", re.compile("0 DRAM +2.00 GiB +12.0 GiB +17 %"))
+        self.check_lines(text, r"^ +0 L1 +2\.00 MiB +96\.0 MiB +2 %", r"^ +buffers +0 B$",
+                         r"^ +cb +2\.00 MiB ", r"^ +kernel +0 B$", r"^ +l1_small +0 B$")
+
+    def test_totals_only_have_groups_bounds_and_no_kernels(self):
+        runtime = self.runtime([4 * GIB, 9 * MIB, MIB, GIB, 3 * MIB],
+                               [3 * GIB, 8 * MIB, MIB, GIB, 2 * MIB])
+        terminal = Terminal(self, 200, 50)
+        text = terminal.wait("runtime", "totals only")
+        self.check_lines(text, r"^5 \(totals only\) +>=4\.01 GiB in all",
+                         r"^  DRAM +>=4\.00 GiB +capacity unknown +totals only",
+                         r"^    buffers +>=3\.00 GiB ", r"^    trace +1\.00 GiB ",
+                         r"^  L1 +>=11\.0 MiB +capacity unknown +totals only",
+                         r"^    buffers +>=8\.00 MiB ", r"^    cb +>=2\.00 MiB ",
+                         r"^    kernel +-$", r"^    l1_small +1\.00 MiB ", "^$")
+        self.assertRegex(text, rf"{runtime.pid} runtime +4\.01 GiB +4\.00 GiB +11\.0 MiB +- ")
+        terminal.keys("Enter")
+        text = terminal.wait("by what its runtime says")
+        self.check_lines(text, r"^ +5 DRAM +4\.00 GiB( +-){7}$", r"^ +buffers +3\.00 GiB( +-){6}$",
+                         r"^ +trace +1\.00 GiB( +-){6}$", r"^ +5 L1 +11\.0 MiB( +-){7}$",
+                         r"^ +buffers +8\.00 MiB( +-){6}$", r"^ +cb +2\.00 MiB( +-){6}$",
+                         r"^ +kernel +-$", r"^ +l1_small +1\.00 MiB( +-){6}$")
+        terminal.keys("1")
+        self.producer("more", "alloc 0 2 2 5000", *(f"alloc {n} 0 1 5000" for n in range(3)))
+        terminal.resize(80, 24)
+        terminal.wait("more", "5 (totals only)",
+                      "    buffers >=8.00 MiB  cb >=2.00 MiB  kernel -  l1_small 1.00 MiB\n")
+        terminal.resize(200, 50)
+        text = terminal.wait(re.compile(r"DRAM +L1 +SYSTEM +PEAK"))
+        self.assertRegex(text, r"runtime +4\.01 GiB +4\.00 GiB +11\.0 MiB +- ")
+        self.assertRegex(text, r"more +19\.5 KiB +14\.6 KiB +0 B +4\.88 KiB ")
+
+    def test_pools_that_are_chosen_are_no_groups(self):
+        self.scene()
+        terminal = Terminal(self, arguments="-i 0.1 -P cb -P trace")
+        text = terminal.wait("server", re.compile(r"(?m)^  cb +4\.00 MiB +capacity unknown"),
+                             re.compile(r"(?m)^  trace +1\.00 GiB +capacity unknown"))
+        self.assertNotRegex(text, r"DRAM|L1|buffers +\d+\.\d")
+        terminal.keys("Enter")
+        text = terminal.wait(re.compile(r"(?m)^ +0 cb +2\.00 MiB"),
+                             re.compile(r"(?m)^ +0 trace +1"))
+        self.assertNotRegex(text, "DRAM|L1")
+        terminal = Terminal(self)
+        terminal.wait("server")
+        terminal.keys("p")
+        terminal.type("kernel")
+        text = terminal.wait(re.compile(r"(?m)^  kernel +1\.00 MiB +capacity unknown"),
+                             without=["server", "DRAM"])
+        self.assertNotIn("L1", text)
+
+    def test_history_of_a_group_is_its_own(self):
+        trainer, server = self.scene()
+        terminal = Terminal(self, 200, 50)
+        terminal.wait("server", "14.0 MiB of")
+        trainer.do(f"free 0 1 3 {8 * MIB}")
+        text = terminal.wait(re.compile(r"(?m)^  L1 .*█[▁-▆]+$"))
+        self.assertRegex(text, r"(?m)^  DRAM .* █+$")  # as it was all the time
+        self.assertRegex(text, r"(?m)^0 n300.* █+$")   # nor does the whole change by that much
 
 
 class Use(Case):
@@ -385,8 +568,9 @@ class Use(Case):
                              "START", "ATTACH", "Tags: not known", "region tally-",
                              "7 events, 0 records lost", without=["server"])
         # most since it began; since this command came there was less
-        self.assertRegex(text, r"(?m)^ +0 dram +4\.00 GiB +4\.00 GiB +>=4\.00 GiB +1 +0 +0")
-        self.assertRegex(text, r"(?m)^ +1 dram +0 B +9\.00 GiB +>=0 B +1 +1 +1")
+        self.assertRegex(text, r"(?m)^ +0 DRAM +4\.00 GiB +12\.0 GiB +33 % +4\.00 GiB "
+                               r"+>=4\.00 GiB +1 +0 +0")
+        self.assertRegex(text, r"(?m)^ +1 DRAM +0 B +12\.0 GiB +0 % +9\.00 GiB +>=0 B +1 +1 +1")
         trainer.kill()
         terminal.wait("trainer: gone, 4.00 GiB abandoned")
         terminal.keys("Escape")
@@ -394,31 +578,21 @@ class Use(Case):
 
     def test_totals_of_a_runtime_are_shown_as_such(self):
         other = self.producer("other", "alloc 0 0 1 5000")
-        runtime = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
-        self.addCleanup(runtime.communicate)
-        chip = bytearray(8576)  # offsets by hand
-        struct.pack_into("<II", chip, 0, 4, 1)
-        struct.pack_into("<I", chip, 40, 5)
-        struct.pack_into("<Q", chip, 48, 3 * GIB)
-        struct.pack_into("<i4xQ", chip, 856, runtime.pid, 3 * GIB)
-        chip[912:919] = b"runtime"
-        struct.pack_into("<I", chip, 8536, 0x52454459)
-        with open(os.path.join(self.dir, "tt_device_7_memory"), "wb") as file:
-            file.write(chip)
+        runtime = self.runtime([3 * GIB, 0, 0, 0, 0], [3 * GIB, 0, 0, 0, 0])
         terminal = Terminal(self)
         text = terminal.wait("2 processes, 2 devices, 3.00 GiB held", "runtime",
                              "exact; 1 process by a runtime's totals only")
         self.assertRegex(text, r"(?m)^5 \(totals only\) ")
-        self.assertRegex(text, r"(?m)^  dram +3\.00 GiB +capacity unknown$")
+        self.assertRegex(text, rf"(?m)^  DRAM +3\.00 GiB +capacity unknown{SPARK}$")
         self.assertRegex(text, rf"(?m)^>? *{runtime.pid} runtime +3\.00 GiB +- +- .*totals")
         self.assertRegex(text, rf"(?m)^>? *{other.pid} other +4\.88 KiB +4\.88 KiB .*running")
         terminal.resize(160, 30)
         text = terminal.wait(re.compile(r"(?m)runtime +3\.00 GiB( +-){6} totals only +5$"))
-        self.assertRegex(text, r"(?m)^  dram +3\.00 GiB +capacity unknown +totals only$")
+        self.assertRegex(text, rf"(?m)^  DRAM +3\.00 GiB +capacity unknown +totals only{SPARK}$")
         terminal.keys("Enter")
         terminal.wait(f"{runtime.pid} runtime: totals only, 3.00 GiB held",
                       "by what its runtime says in tt_device_7_memory: no counts",
-                      re.compile(r"(?m)^ +5 dram +3\.00 GiB +- +- +- +- +- +-$"))
+                      re.compile(r"(?m)^ +5 DRAM +3\.00 GiB +- +- +- +- +- +- +-$"))
         runtime.kill()
         runtime.wait()
         terminal.wait("this process is not there any more")
@@ -576,7 +750,7 @@ class Life(Case):
         holder.kill()
         text = terminal.wait("2 processes and 1 ended, 3 devices, 15.0 GiB held, "
                              "1.00 GiB abandoned", "6.00 GiB of 12.0 GiB",
-                             re.compile(r"holder +- +1\.00 GiB +1\.00 GiB .*gone"))
+                             re.compile(r"holder( +-){3} +1\.00 GiB +1\.00 GiB .*gone"))
         self.assertEqual(text.count("GiB abandoned"), 2)  # in all, and of its one pool
         # and it stays so, look after look
         time_shown = text.splitlines()[0].split()[-1]

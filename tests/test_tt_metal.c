@@ -233,16 +233,20 @@ static void two_processes_with_the_same_buffer_id_do_not_collide(void **state)
 
 static void dead_process_takes_no_total_of_others_along(void **state)
 {
-	struct job a = client_start(state), b = client_start(state);
+	struct job a = client_start(state), b = client_start(state), c = client_start(state);
 	json_t *json;
 
-	job_do(&a, "alloc 0 1000 0 1");
-	job_do(&b, "alloc 0 30 0 1");
-	job_kill(&a);
+	job_do(&a, "alloc 0 30 0 1");
+	job_do(&b, "alloc 0 1000 0 1");
+	job_do(&c, "alloc 0 7 0 1");
+	job_kill(&b); /* whatever the order in which they are met */
 	json = json_parse(TALLY("ps", "--json").out);
-	assert_int_equal(json_number(json_pool(json, 0, "dram"), "live_bytes"), 30);
+	assert_int_equal(json_number(json_pool(json, 0, "dram"), "live_bytes"), 37);
 	assert_int_equal(json_number(json_pool(json, 0, "dram"), "abandoned_bytes_total"), 1000);
-	job_end_well(&b);
+	check_live(a.pid, 0, TALLY_POOL_DRAM, 30, 1);
+	check_live(c.pid, 0, TALLY_POOL_DRAM, 7, 1);
+	job_end_well(&c);
+	job_end_well(&a);
 	remove_regions();
 }
 

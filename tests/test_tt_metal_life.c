@@ -123,7 +123,7 @@ static void eight_threads_at_once_give_exact_totals(void **state)
 {
 	const int64_t threads = 8, events = 20000;
 	struct job job = client_start(state);
-	struct sums sums;
+	struct test_sums sums;
 	int64_t n, all = 0, kept = 0, last = 1000 + events - 1;
 	uint32_t pool;
 
@@ -191,6 +191,30 @@ static void children_forked_beside_threads_that_report_never_hang(void **state)
 	remove_regions(); /* of children, which end as killed ones do */
 }
 
+/* ---- A region after another ------------------------------------------------------------------ */
+
+static void what_was_held_before_a_shutdown_is_unknown_to_the_next_region(void **state)
+{
+	struct job job = client_start(state);
+
+	job_do(&job, "many 0 16 0 5000");
+	job_do(&job, "cb 0 100 1");
+	job_do(&job, "kernel 0 100 1 0");
+	assert_string_equal(client_ask(&job, "restart"), "0");
+	job_do(&job, "alloc 0 7 0 1"); /* is not live: no difference to an earlier one */
+	job_do(&job, "unmany 0 5000"); /* with the one that is */
+	job_do(&job, "uncb 0 100 1");
+	job_do(&job, "unkernel 0 100 1");
+	check_sums_of(job.pid, 0, TALLY_POOL_DRAM, 7, 7, 1, 1, 0);
+	check_cells(job.pid, 1, 0); /* nothing else has moved */
+	check_counts(&job, "0 5001 0 0 0");
+	job_do(&job, "alloc 0 9 0 2");
+	check_live(job.pid, 0, TALLY_POOL_DRAM, 9, 1);
+	job_do(&job, "free 0 2");
+	check_live(job.pid, 0, TALLY_POOL_DRAM, 0, 0);
+	job_end_well(&job);
+}
+
 /* ---- The table's end ------------------------------------------------------------------------- */
 
 static void ids_beyond_the_tables_limit_are_counted_and_booked_nowhere(void **state)
@@ -198,7 +222,7 @@ static void ids_beyond_the_tables_limit_are_counted_and_booked_nowhere(void **st
 	const int64_t more = TALLY_IDS_ENTRIES + 100000;
 	struct job job = client_start(state);
 	unsigned long long untracked;
-	struct sums sums;
+	struct test_sums sums;
 
 	job_do(&job, text("many 0 16 0 %d", (int)more));
 	assert_int_equal(sscanf(client_ask(&job, "counts"), "0 0 0 0 %llu", &untracked), 1);
@@ -242,6 +266,7 @@ int main(void)
 		BOTH(eight_threads_at_once_give_exact_totals),
 		BOTH(fork_child_starts_with_nothing_and_frees_nothing_of_its_parents),
 		BOTH(children_forked_beside_threads_that_report_never_hang),
+		BOTH(what_was_held_before_a_shutdown_is_unknown_to_the_next_region),
 		BOTH(ids_beyond_the_tables_limit_are_counted_and_booked_nowhere),
 		BOTH(tally_run_reports_on_a_runtime_as_it_is),
 	};

@@ -47,11 +47,11 @@ static inline void check_counts(const struct job *job, const char *counts)
 }
 
 /* One (device, pool) of the process. */
-static inline struct sums sums_of(pid_t pid, uint32_t device, uint32_t pool)
+static inline struct test_sums sums_of(pid_t pid, uint32_t device, uint32_t pool)
 {
 	struct tally_consumer *consumer = watch_pid(pid);
 	const struct tally_snapshot *now = watch_look(consumer);
-	struct sums sums = watch_sums(now, device, pool);
+	struct test_sums sums = watch_sums(now, device, pool);
 
 	watch_put(now);
 	watch_close(consumer);
@@ -59,13 +59,13 @@ static inline struct sums sums_of(pid_t pid, uint32_t device, uint32_t pool)
 }
 
 #define check_sums_of(pid, device, pool, ...)                                                      \
-	assert_sums_equal(sums_of(pid, device, pool), ((struct sums){ __VA_ARGS__ }))
+	assert_sums_equal(sums_of(pid, device, pool), ((struct test_sums){ __VA_ARGS__ }))
 
 /* On (device, pool) there are `bytes` in `count` allocations. */
 static inline void check_live(pid_t pid, uint32_t device, uint32_t pool, int64_t bytes,
 			      int64_t count)
 {
-	struct sums sums = sums_of(pid, device, pool);
+	struct test_sums sums = sums_of(pid, device, pool);
 
 	assert_int_equal(sums.allocated_bytes - sums.freed_bytes, bytes);
 	assert_int_equal(sums.allocs - sums.frees, count);

@@ -151,12 +151,12 @@ static inline const struct tally_pool_view *watch_pool(const struct tally_snapsh
 	return NULL;
 }
 
-static inline struct sums watch_sums(const struct tally_snapshot *now, uint32_t device,
-				     uint32_t pool)
+static inline struct test_sums watch_sums(const struct tally_snapshot *now, uint32_t device,
+					  uint32_t pool)
 {
 	const struct tally_pool_view *view = watch_pool(now, device, pool);
 	const struct tally_totals *totals = view ? &view->totals : NULL;
-	struct sums sums = { 0 };
+	struct test_sums sums = { 0 };
 
 	if (totals) {
 		sums.allocated_bytes = (int64_t)totals->allocated_bytes;

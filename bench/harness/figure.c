@@ -162,8 +162,20 @@ static const struct sample *of_round(const struct figure *figure, uint32_t round
 									  : NULL;
 }
 
-static double of_both(const struct figure *a, const struct figure *b, enum place place, bool ratio,
-		      bool any)
+#define PAIRS_MIN 3 /* rounds in which both were quiet */
+
+/* Where those are too few: of the medians, which are of quiet samples if there are enough. */
+static double of_medians(const struct figure *a, const struct figure *b, enum place place,
+			 bool ratio)
+{
+	struct summary x = figure_summary(a, place), y = figure_summary(b, place);
+
+	if (x.count == 0 || y.count == 0)
+		return NAN;
+	return ratio ? x.median / y.median : x.median - y.median;
+}
+
+static double of_both(const struct figure *a, const struct figure *b, enum place place, bool ratio)
 {
 	double *values = need(malloc((a->count + 1) * sizeof(double)));
 	size_t count = 0, at = 0, i;
@@ -175,13 +187,10 @@ static double of_both(const struct figure *a, const struct figure *b, enum place
 
 		if (!y || x->place != place || y->place != place)
 			continue;
-		if (any || (probe_quiet(x->probe_ns) && probe_quiet(y->probe_ns)))
+		if (probe_quiet(x->probe_ns) && probe_quiet(y->probe_ns))
 			values[count++] = ratio ? x->value / y->value : x->value - y->value;
 	}
-	if (count < ROUNDS_MIN && !any)
-		result = of_both(a, b, place, ratio, true);
-	else
-		result = count ? quantile(values, count, 0.5) : NAN;
+	result = count < PAIRS_MIN ? of_medians(a, b, place, ratio) : quantile(values, count, 0.5);
 	free(values);
 	return result;
 }
@@ -192,7 +201,7 @@ static double nearest_of_both(const struct figure *a, const struct figure *b, bo
 	int place;
 
 	for (place = 0; place < PLACES; place++) {
-		double here = of_both(a, b, (enum place)place, ratio, false);
+		double here = of_both(a, b, (enum place)place, ratio);
 
 		if (isnan(here))
 			continue;
@@ -216,5 +225,5 @@ double figure_ratio(const struct figure *a, const struct figure *b)
 
 double figure_ratio_at(const struct figure *a, const struct figure *b, enum place place)
 {
-	return of_both(a, b, place, true, false);
+	return of_both(a, b, place, true);
 }

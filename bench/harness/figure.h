@@ -38,7 +38,6 @@ struct sample {
 /* Set the name and the parameters; the rest is 0. Lives until bench_end(). */
 struct figure {
 	const char *name; /* of what was measured: a contender, a call */
-	const char *unit; /* of a program that prints itself; else the question's */
 	struct parameter parameters[PARAMETERS];
 	struct sample *samples;
 	size_t count, room;
@@ -51,8 +50,9 @@ struct figure {
 void figure_add(struct figure *figure, const struct sample *sample);
 
 /* Measures once, between two probes. A probe is a loop of plain additions: where a neighbour on the
- * same core takes half of its width, it is slower, and the sample counts as disturbed; likewise when
- * the thread has had to leave the processor meanwhile. The round is the number of samples so far. */
+ * same core takes half of its width, it is slower, and the sample counts as disturbed; so it does
+ * when the thread has had to leave the processor meanwhile. Its round is the number of samples so
+ * far. */
 void figure_time(struct figure *figure, double (*measure)(void));
 
 /* One probe, in nanoseconds, and whether it is among the quick ones so far. */
@@ -79,7 +79,8 @@ enum place figure_nearest(const struct figure *figure);
 double figure_median(const struct figure *figure);
 
 /* The median of the differences a - b, or of the ratios a / b, of rounds in which both were quiet
- * and in the same place; of the nearest place that both have, or of `place`. NAN: no such round. */
+ * and in the same place; of the nearest place that both have, or of `place`. With hardly any such
+ * round: the difference, or the ratio, of the medians. NAN: no samples there. */
 double figure_difference(const struct figure *a, const struct figure *b);
 double figure_ratio(const struct figure *a, const struct figure *b);
 double figure_ratio_at(const struct figure *a, const struct figure *b, enum place place);

@@ -78,9 +78,9 @@ size_t bench_rounds(size_t full)
 {
 	size_t few = full / 10 | 1;
 
-	if (!results.quick)
-		return full;
-	return few > ROUNDS_MIN + 2 ? few : ROUNDS_MIN + 2;
+	if (few < ROUNDS_MIN + 2)
+		few = ROUNDS_MIN + 2;
+	return results.quick && few < full ? few : full;
 }
 
 bool bench_wanted(const char *name)

@@ -41,7 +41,7 @@ void bench_begin(int argc, char **argv, const char *program);
 /* Whether few rounds are wanted: for a test or a gate, at most some 10 s for the whole program. */
 bool bench_quick(void);
 
-/* `full`, or with --quick about a tenth of it, but ROUNDS_MIN + 2 at least. */
+/* `full`, or with --quick about a tenth of it, but no less than ROUNDS_MIN + 2 of them. */
 size_t bench_rounds(size_t full);
 
 /* Whether what has this name is to be measured (--only). */

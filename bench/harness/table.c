@@ -142,13 +142,14 @@ static void print_answer(const struct answer *answer)
 		ratios |= !isnan(answer->rows[i].ratio);
 		figures |= answer->rows[i].kind == ROW_FIGURE;
 	}
-	printf("\n%s (%s, %s is better)\n", question->words, question->unit,
-	       question->more ? "more" : "less");
+	printf("\n%s (%s, %s is better%s%s)\n", question->words, question->unit,
+	       question->more ? "more" : "less", ratios ? "; base: " : "",
+	       ratios ? question->base : "");
 	printf("  %-*s %10s", width, "", "median");
 	if (figures)
 		printf("  %-24s %6s", "         middle half", "rounds");
 	if (ratios)
-		printf(" / %s", question->base);
+		printf("   / base");
 	printf("\n");
 	for (i = 0; i < answer->row_count; i++)
 		print_row(&answer->rows[i], width, ratios);

@@ -196,10 +196,12 @@ struct json_run {
 	uint64_t elapsed_ns;
 };
 
+struct unseen;
+
 /* Writes tally.snapshot/1. records_read: whether records were read, else what only they can tell is
- * null. run may be NULL. 0 or a negative errno. */
+ * null. unseen may be NULL: not looked for; run, too. 0 or a negative errno. */
 int json_write(FILE *out, const struct tally_snapshot *snapshot, bool records_read,
-	       const struct json_run *run);
+	       const struct unseen *unseen, const struct json_run *run);
 
 /* New json_t of jansson's: text from outside, which need not be UTF-8 as JSON must be; null where
  * that is "" or NULL; a number; nanoseconds, as a string; what names a process image. */

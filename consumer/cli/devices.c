@@ -4,7 +4,7 @@
  * JSON, schema tally.devices/1: time, complete, exactness, lost_records, devices[] {device, name,
  * arch, stable_id, described, totals_only, remote, grid_x, grid_y, channels, pools{} as in
  * tally.snapshot/1, processes[] {pid, comm, alive, image, totals_only, live_bytes, live_bytes_high,
- * abandoned_bytes}}.
+ * abandoned_bytes}}, unseen[] as in tally.snapshot/1.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -186,7 +186,7 @@ static json_t *device_json(const struct tally_snapshot *snapshot,
 			 "processes", processes_json(snapshot, device->device));
 }
 
-static int print_json(const struct tally_snapshot *snapshot)
+static int print_json(const struct tally_snapshot *snapshot, const struct unseen *unseen)
 {
 	json_t *devices = json_array();
 	char exactness[EXACTNESS_MAX];
@@ -195,10 +195,11 @@ static int print_json(const struct tally_snapshot *snapshot)
 	for (n = 0; n < snapshot->device_count; n++)
 		json_array_append_new(devices, device_json(snapshot, &snapshot->devices[n]));
 	render_exactness(exactness, sizeof(exactness), snapshot);
-	return json_print(json_pack("{s:s, s:o, s:b, s:s, s:o, s:o}", "schema", "tally.devices/1",
-				    "time", json_time(snapshot->realtime_ns), "complete",
-				    snapshot->complete, "exactness", exactness, "lost_records",
-				    json_count(snapshot->lost_records), "devices", devices));
+	return json_print(json_pack("{s:s, s:o, s:b, s:s, s:o, s:o, s:o}", "schema",
+				    "tally.devices/1", "time", json_time(snapshot->realtime_ns),
+				    "complete", snapshot->complete, "exactness", exactness,
+				    "lost_records", json_count(snapshot->lost_records), "devices",
+				    devices, "unseen", unseen_json(unseen)));
 }
 
 /* ---- The verb -------------------------------------------------------------------------------- */
@@ -213,6 +214,7 @@ static int devices_main(int argc, char **argv)
 	struct tally_consumer_options consumer = { 0 };
 	const struct tally_snapshot *snapshot;
 	struct source source = { 0 };
+	struct unseen unseen;
 	bool json = false;
 	int status;
 
@@ -224,8 +226,11 @@ static int devices_main(int argc, char **argv)
 	if (status)
 		return status;
 	status = source_look(&source, &snapshot);
+	source_find_unseen(&source, &unseen);
 	if (!status)
-		status = json ? print_json(snapshot) : print_text(snapshot);
+		status = json ? print_json(snapshot, &unseen) : print_text(snapshot);
+	unseen_note(&unseen);
+	unseen_free(&unseen);
 	source_close(&source);
 	return status;
 }

@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #include "doctor.h"
+#include "unseen.h"
+
+#define DEVICES_TEXT 120
 
 /* ---- A trial --------------------------------------------------------------------------------- */
 
@@ -103,11 +106,49 @@ static void refused(void *arg, const struct tally_refusal *refusal)
 			    refusal->name, refusal->message, more);
 }
 
+/* What they hold is in no total, whatever else is well. */
+static void say_unseen(struct doctor *doctor, const struct unseen *unseen)
+{
+	size_t n, i;
+
+	for (n = 0; n < unseen->count; n += i) {
+		const struct unseen_holder *holder = &unseen->all[n];
+		char devices[DEVICES_TEXT];
+		size_t used = 0;
+
+		for (i = 0; i < unseen_devices(unseen, n); i++)
+			if (used < sizeof(devices))
+				used += (size_t)snprintf(devices + used, sizeof(devices) - used,
+							 "%s%" PRIu32, i ? ", " : "",
+							 unseen->all[n + i].device);
+		doctor_find(
+			doctor, FINDING_NOTE, "unseen",
+			"process %" PRIu32 "%s%s%s has device%s %s of the kernel driver open, and "
+			"there is no record of it: what it holds is in no total; if it uses "
+			"tt-metal, start it with TT_ALLOC_TRACKING_ENABLED=1 (with the adapter, or "
+			"beside `tally gateway`), or without TT_METAL_SHM_TRACKING_DISABLED; else "
+			"with TALLY=1 and libtally",
+			holder->pid, holder->comm[0] ? " (" : "", holder->comm,
+			holder->comm[0] ? ")" : "", i == 1 ? "" : "s", devices);
+	}
+	if (unseen->more)
+		doctor_find(doctor, FINDING_NOTE, "unseen",
+			    "the kernel driver tells of more processes than are looked at: those "
+			    "above are not all");
+	if (unseen->unreadable)
+		doctor_find(doctor, FINDING_NOTE, "unseen",
+			    "the kernel driver's list of who has a device open cannot be read "
+			    "for %" PRIu32 " device%s: %s; be root to see it",
+			    unseen->unreadable, unseen->unreadable == 1 ? "" : "s",
+			    strerror(-unseen->error));
+}
+
 static void look_at_files(struct doctor *doctor)
 {
 	struct tally_consumer_options options = { .refused = refused, .refused_arg = doctor };
 	const struct tally_snapshot *snapshot;
 	struct tally_consumer *consumer;
+	struct unseen unseen;
 	struct rlimit limit;
 	int error;
 
@@ -126,6 +167,9 @@ static void look_at_files(struct doctor *doctor)
 	snapshot = tally_snapshot_get(consumer);
 	if (snapshot->refused_files == 0)
 		doctor_find(doctor, FINDING_OK, "files", "every file with a region's name is one");
+	unseen_find(&unseen, snapshot, false);
+	say_unseen(doctor, &unseen);
+	unseen_free(&unseen);
 	tally_snapshot_put(snapshot);
 	tally_consumer_close(consumer);
 }

@@ -172,6 +172,16 @@ static void check_tracking(struct doctor *doctor, const char *value)
 			    value, is_set ? "count" : "count if TALLY=1");
 }
 
+/* The runtime's own switch of what is shown as "totals only". */
+static void check_publishing(struct doctor *doctor, const char *value)
+{
+	if (value && strcmp(value, "1") == 0)
+		doctor_find(doctor, FINDING_NOTE, "TT_METAL_SHM_TRACKING_DISABLED",
+			    "TT_METAL_SHM_TRACKING_DISABLED=1: runtimes publish no totals of their "
+			    "own; shown are those with the tt-metal adapter and those that report "
+			    "to tally gateway");
+}
+
 static void check_adapter(struct doctor *doctor)
 {
 	const char *given = getenv("TALLY_PRELOAD");
@@ -216,6 +226,7 @@ void doctor_settings(struct doctor *doctor)
 		{ "TALLY_REGION", check_shared },
 		{ "TALLY_LOSSLESS", check_lossless },
 		{ "TT_ALLOC_TRACKING_ENABLED", check_tracking },
+		{ "TT_METAL_SHM_TRACKING_DISABLED", check_publishing },
 	};
 	size_t n;
 

@@ -12,6 +12,8 @@
  *	              live_allocations, allocations_total, frees_total, allocated_bytes_total,
  *	              freed_bytes_total, failures_total, unmatched_frees_total,
  *	              abandoned_bytes_total, inherited_bytes, current, totals_only
+ *	unseen[]      pid, driver_device, comm: of who has a device open, by the kernel driver, and
+ *	              is in no row; null where that is not known, or was not looked for
  *	run           command[], pid, exit_status, signal, followed, reason, elapsed_ns
  *
  * region is a file's name, which processes of a joined region share; image is of one process image
@@ -28,7 +30,7 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "cli.h"
+#include "unseen.h"
 
 json_t *json_count(uint64_t value)
 {
@@ -279,11 +281,12 @@ static json_t *snapshot_json(const struct tally_snapshot *snapshot, bool records
 }
 
 int json_write(FILE *out, const struct tally_snapshot *snapshot, bool records_read,
-	       const struct json_run *run)
+	       const struct unseen *unseen, const struct json_run *run)
 {
 	json_t *json = snapshot_json(snapshot, records_read);
 	int result;
 
+	json_object_set_new(json, "unseen", unseen ? unseen_json(unseen) : json_null());
 	if (run)
 		json_object_set_new(json, "run", run_json(run));
 	errno = 0;

@@ -22,13 +22,14 @@ static int print_tables(const struct tally_snapshot *snapshot, const struct view
 	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -errno;
 }
 
-static int show(const struct ps *ps, const struct tally_snapshot *snapshot)
+static int show(const struct ps *ps, const struct tally_snapshot *snapshot,
+		const struct unseen *unseen)
 {
 	struct view view = { .report = false };
 	int error;
 
 	if (ps->json)
-		error = json_write(stdout, snapshot, false, NULL);
+		error = json_write(stdout, snapshot, false, unseen, NULL);
 	else
 		error = print_tables(snapshot, &view);
 	if (error) {
@@ -43,13 +44,17 @@ static int look(struct ps *ps)
 {
 	struct tally_consumer_options options = { 0 };
 	const struct tally_snapshot *snapshot;
+	struct unseen unseen;
 	int result = source_open(&ps->source, &options);
 
 	if (result)
 		return result;
 	result = source_look(&ps->source, &snapshot);
+	source_find_unseen(&ps->source, &unseen);
 	if (!result)
-		result = show(ps, snapshot);
+		result = show(ps, snapshot, &unseen);
+	unseen_note(&unseen);
+	unseen_free(&unseen);
 	source_close(&ps->source);
 	return result;
 }

@@ -79,7 +79,7 @@ static int report_json(const struct run *run, const struct tally_snapshot *snaps
 		.reason = reason,
 		.elapsed_ns = run->elapsed_ns,
 	};
-	int error = json_write(run->json, snapshot, true, &facts);
+	int error = json_write(run->json, snapshot, true, NULL, &facts);
 
 	if (error)
 		say("%s was not written: %s", run->json_name, strerror(-error));

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -98,13 +99,24 @@ int source_look_again(struct source *source, const struct tally_snapshot **ret_s
 	return 0;
 }
 
+/* Nobody is there, nor is anything held by somebody who is not seen. */
+static bool is_empty(const struct tally_snapshot *snapshot)
+{
+	size_t n;
+
+	for (n = 0; n < snapshot->pool_count; n++)
+		if (snapshot->pools[n].totals.live_bytes_high > 0)
+			return false;
+	return snapshot->process_count == 0;
+}
+
 int source_look(struct source *source, const struct tally_snapshot **ret_snapshot)
 {
 	int result = source_look_again(source, ret_snapshot);
 
 	if (result)
 		return result;
-	if (source->all->process_count == 0)
+	if (is_empty(source->all))
 		return say_nothing(source);
 	return filter_check(&source->filter, source->all);
 }
@@ -125,6 +137,13 @@ int source_check_records(const struct source *source, const struct tally_snapsho
 		say("%zu process%s by a runtime's totals only: there are no records of %s", without,
 		    without == 1 ? " is known" : "es are known", without == 1 ? "it" : "them");
 	return without && !with && source->filter.pid_count ? EXIT_NOTHING : 0;
+}
+
+void source_find_unseen(const struct source *source, struct unseen *unseen)
+{
+	memset(unseen, 0, sizeof(*unseen));
+	if (source->all && !filter_is_set(&source->filter))
+		unseen_find(unseen, source->all, source->filter.all_users);
 }
 
 void source_close(struct source *source)

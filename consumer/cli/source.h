@@ -4,6 +4,7 @@
 #define CLI_SOURCE_H
 
 #include "filter.h"
+#include "unseen.h"
 
 struct source {
 	struct filter filter;
@@ -30,6 +31,10 @@ int source_look_again(struct source *source, const struct tally_snapshot **ret_s
 /* For verbs that show records: says how many of what is chosen have none, as a runtime's own totals
  * are all that is known of them. 0, or EXIT_NOTHING if pids were chosen and it is all of these. */
 int source_check_records(const struct source *source, const struct tally_snapshot *snapshot);
+
+/* What was last looked at, against what the kernel driver says: see unseen.h. Not where something
+ * is chosen, as the question is another one then. */
+void source_find_unseen(const struct source *source, struct unseen *unseen);
 
 void source_close(struct source *source);
 

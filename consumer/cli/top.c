@@ -132,9 +132,10 @@ static int top_main(int argc, char **argv)
 static const char help[] =
 	"usage: tally top " FILTER_USAGE " [-i SECONDS]\n"
 	"\n"
-	"Shows per device and pool what is held of the capacity, then each process of this\n"
-	"user that runs with tally armed, again and again. Keys and mouse lead to views of one\n"
-	"process, of live buffers, and of what was lost and what watching costs; ? lists them.\n"
+	"Shows per device what is held of the capacity, DRAM and L1 with their parts, then each\n"
+	"process of this user that runs with tally armed, again and again. Keys and mouse lead\n"
+	"to views of one process, of live buffers, and of what was lost and what watching\n"
+	"costs; ? lists them.\n"
 	"\n" FILTER_HELP "  -i, --interval SECONDS\n"
 	"                     look so often: default 1, at least 0.1\n"
 	"\n"

@@ -8,6 +8,9 @@
 
 #include "filter.h"
 
+struct top;
+struct top_filter;
+
 /* ---- top_job.c: what takes long, beside the screen ------------------------------------------- */
 
 struct top_job {
@@ -72,6 +75,53 @@ int top_feed_settle(struct top_feed *feed);
 
 uint64_t top_now_ns(void); /* CLOCK_MONOTONIC */
 
+/* ---- top_groups.c: pools as a device has them: DRAM and L1 with their parts ------------------ */
+
+enum top_group_kind { TOP_GROUP_DRAM, TOP_GROUP_L1, TOP_GROUP_SYSTEM, TOP_GROUP_KINDS };
+
+#define TOP_PARTS 4
+
+struct top_part {
+	const char *name;
+	const struct tally_pool_view *pool; /* NULL: it holds nothing, or see unknown */
+	bool unknown;			    /* nobody tells what it holds */
+};
+
+/* Or one pool by itself, then without parts. */
+struct top_group {
+	uint32_t series;	      /* of its history */
+	struct tally_pool_view whole; /* under the group's name; its peak is a bound */
+	struct top_part parts[TOP_PARTS];
+	size_t part_count; /* 0: there is nothing to tell apart */
+};
+
+/* The groups of the pools of one device, over all processes or of one. Where pools are chosen, each
+ * of these is shown as itself: a sum of some parts would pass for the whole. */
+struct top_groups {
+	const struct tally_pool_view *pools;
+	size_t count;
+	bool plain;			 /* no groups */
+	const struct top_filter *filter; /* no groups either; NULL: what is typed does not matter */
+	size_t step;
+};
+
+/* NULL: it has none. */
+const struct tally_pool_view *top_device_pools(const struct tally_snapshot *snapshot,
+					       const struct tally_device_view *device);
+
+struct top_groups top_groups_of(const struct top *top, const struct tally_pool_view *pools,
+				size_t count);
+bool top_group_next(struct top_groups *groups, struct top_group *group);
+
+/* What pools of any devices hold in the groups of that kind. */
+struct top_held {
+	int64_t bytes;
+	bool at_least, used;
+};
+
+struct top_held top_group_held(enum top_group_kind kind, const struct tally_pool_view *pools,
+			       size_t count);
+
 /* ---- top_model.c: which processes are shown, and in what order ------------------------------- */
 
 /* What is typed, on top of what the options chose. Empty lets everything pass. */
@@ -87,6 +137,9 @@ enum top_column_id {
 	COLUMN_COMMAND,
 	COLUMN_USER,
 	COLUMN_HELD,
+	COLUMN_DRAM,
+	COLUMN_L1,
+	COLUMN_SYSTEM,
 	COLUMN_PEAK,
 	COLUMN_ABANDONED,
 	COLUMN_RATE,
@@ -103,6 +156,7 @@ struct top_row {
 	size_t process; /* in the snapshot */
 	uint64_t id;	/* of the process image */
 	struct tally_totals sum;
+	struct top_held groups[TOP_GROUP_KINDS];
 	double rate; /* allocations per second; negative: not known */
 	bool peak_known;
 };
@@ -136,26 +190,31 @@ bool top_filter_device(const struct top_filter *filter, const struct tally_snaps
 bool top_filter_pool(const struct top_filter *filter, uint32_t pool, const char *name);
 bool top_filter_process(const struct top_filter *filter, uint32_t pid, const char *comm);
 
-/* ---- top_history.c: what each device held during the last minutes ---------------------------- */
+/* ---- top_history.c: what devices and their groups held during the last minutes --------------- */
 
 #define TOP_HISTORY_S 120
 
+/* All of the device; else a group of top_groups.c, or from there on a pool by itself. */
+#define TOP_SERIES_ALL 0u
+#define TOP_SERIES_POOLS 16u
+
 struct top_history {
-	uint32_t device;
+	uint64_t key;		     /* device, then series */
 	uint64_t last_s;	     /* second of the newest value */
 	int64_t held[TOP_HISTORY_S]; /* most bytes in that second, at second modulo length */
 	bool known[TOP_HISTORY_S];   /* in that second a look was made */
 };
 
 struct top_histories {
-	struct top_history **all; /* by device */
+	struct top_history **all; /* by key */
 	size_t count;
 	uint64_t taken_ns;
 };
 
-void top_histories_take(struct top_histories *histories, const struct tally_snapshot *snapshot);
+void top_histories_take(struct top *top, const struct tally_snapshot *snapshot);
 void top_histories_free(struct top_histories *histories);
-const struct top_history *top_history_of(const struct top_histories *histories, uint32_t device);
+const struct top_history *top_history_of(const struct top_histories *histories, uint32_t device,
+					 uint32_t series);
 
 /* The last two minutes in `count` values, 1 up to TOP_HISTORY_S, the oldest first; -1 where nothing
  * is known. */
@@ -330,6 +389,8 @@ struct top {
 /* ---- The views: from row y on, `height` rows ------------------------------------------------- */
 
 void top_main_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height);
+/* Devices take up to `most` rows; returns how many they took. */
+int top_devices_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int most);
 void top_process_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height);
 void top_buffers_free(struct top_buffers *buffers);
 void top_buffers_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height);

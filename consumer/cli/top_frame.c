@@ -152,8 +152,7 @@ static void draw_foot(struct top *top, int y)
 void top_help_draw(struct top *top, int y, int height)
 {
 	static const char *const lines[] = {
-		"1 2 3 4      main, the selected process, live buffers, cost and losses",
-		"m Enter b c  the same; Esc leads back to main",
+		"1 2 3 4      main, selected process, live buffers, cost; or m Enter b c; Esc: 1",
 		"Up Down j k PgUp PgDn Home End   select, or scroll",
 		"Tab          scroll devices, where there are more than fit, or processes",
 		"< >          sort by the column to the left, to the right;  r  the other way",
@@ -164,12 +163,13 @@ void top_help_draw(struct top *top, int y, int height)
 		"",
 		"HELD         bytes held now; >= is at least, as a writer was at work",
 		"PEAK         most held since the start; >= where several had a part in it",
+		"DRAM, L1     sums of parts: trace is in DRAM; cb, kernel, l1_small are in L1",
 		"ABANDONED    what a process held when it ended without freeing it: in no HELD",
 		"ALLOC/S      allocations per second, over about a second; - not known",
 		"LOST         events without a record: they cost detail, totals have them",
 		"STATE        of a buffer: ended, with its process; unsure, as records were lost",
 		"bar          held, of the capacity that the program has described",
-		"last 2 min   most held by that device, against the highest of those minutes",
+		"last 2 min   most held there, against the highest of those minutes",
 	};
 	struct top_list *list = &top->help_list;
 	size_t line = 0, n;
@@ -234,7 +234,7 @@ static void draw(struct top *top, const struct tally_snapshot *snapshot)
 	int rows = top_rows(), y = 4;
 
 	top_model_take(&top->model, snapshot);
-	top_histories_take(&top->histories, snapshot);
+	top_histories_take(top, snapshot);
 	top_begin();
 	if (rows < ROWS_MIN || top_columns() < COLUMNS_MIN) {
 		top_text(0, 0, top_columns(), LOOK_PLAIN, "terminal too small");

@@ -1,20 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each device held during the last two minutes: the most in each second. */
+/* What each device and each of its groups held during the last two minutes: the most in each
+ * second. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "top.h"
 
-/* What overflows wraps: nobody vouches for the numbers. */
-static int64_t held_by(const struct tally_snapshot *snapshot,
-		       const struct tally_device_view *device)
+/* What is to be added at a look, in the order of keys. */
+struct value {
+	uint64_t key;
+	int64_t held;
+};
+
+static uint64_t key_of(uint32_t device, uint32_t series)
 {
+	return (uint64_t)device << 32 | series;
+}
+
+/* What overflows wraps: nobody vouches for the numbers. Groups come in the order of their series.
+ */
+static size_t list_device(const struct top *top, const struct tally_snapshot *snapshot,
+			  const struct tally_device_view *device, struct value *values)
+{
+	struct top_groups groups = top_groups_of(top, top_device_pools(snapshot, device),
+						 device->pool_count);
+	struct top_group group;
 	uint64_t held = 0;
+	size_t count = 1;
+
+	while (top_group_next(&groups, &group)) {
+		held += (uint64_t)group.whole.totals.live_bytes;
+		values[count++] = (struct value){ key_of(device->device, group.series),
+						  group.whole.totals.live_bytes };
+	}
+	values[0] = (struct value){ key_of(device->device, TOP_SERIES_ALL), (int64_t)held };
+	return count;
+}
+
+static struct value *list_values(const struct top *top, const struct tally_snapshot *snapshot,
+				 size_t *ret_count)
+{
+	struct value *values = calloc(snapshot->device_count + snapshot->pool_count + 1,
+				      sizeof(*values));
 	size_t n;
 
-	for (n = 0; n < device->pool_count; n++)
-		held += (uint64_t)snapshot->pools[device->first_pool + n].totals.live_bytes;
-	return (int64_t)held;
+	*ret_count = 0;
+	for (n = 0; values && n < snapshot->device_count; n++)
+		*ret_count += list_device(top, snapshot, &snapshot->devices[n],
+					  &values[*ret_count]);
+	return values;
 }
 
 static void add(struct top_history *history, uint64_t second, int64_t held)
@@ -31,37 +65,28 @@ static void add(struct top_history *history, uint64_t second, int64_t held)
 	history->last_s = second;
 }
 
-static struct top_history *make(uint32_t device, uint64_t second)
+static struct top_history *make(uint64_t key, uint64_t second)
 {
 	struct top_history *history = calloc(1, sizeof(*history));
 
 	if (history) {
-		history->device = device;
+		history->key = key;
 		history->last_s = second;
 	}
 	return history;
 }
 
-/* Both are in the order of devices. One that has left is kept as long as it would show. */
-void top_histories_take(struct top_histories *histories, const struct tally_snapshot *snapshot)
+/* Both are in the order of keys. One that has left is kept as long as it would show. */
+static size_t merge(struct top_histories *histories, struct top_history **all,
+		    const struct value *values, size_t value_count, uint64_t second)
 {
-	uint64_t second = snapshot->monotonic_ns / 1000000000u;
-	struct top_history **all;
 	size_t count = 0, i = 0, n = 0;
 
-	if (histories->taken_ns == snapshot->monotonic_ns)
-		return;
-	histories->taken_ns = snapshot->monotonic_ns;
-	all = calloc(histories->count + snapshot->device_count + 1, sizeof(struct top_history *));
-	if (!all)
-		return;
-	while (i < histories->count || n < snapshot->device_count) {
+	while (i < histories->count || n < value_count) {
 		struct top_history *old = i < histories->count ? histories->all[i] : NULL;
-		const struct tally_device_view *device = n < snapshot->device_count
-								 ? &snapshot->devices[n]
-								 : NULL;
+		const struct value *value = n < value_count ? &values[n] : NULL;
 
-		if (old && (!device || old->device < device->device)) {
+		if (old && (!value || old->key < value->key)) {
 			i++;
 			if (second - old->last_s < TOP_HISTORY_S)
 				all[count++] = old;
@@ -70,18 +95,39 @@ void top_histories_take(struct top_histories *histories, const struct tally_snap
 			continue;
 		}
 		n++;
-		if (old && old->device == device->device)
+		if (old && old->key == value->key)
 			i++;
 		else
-			old = make(device->device, second);
+			old = make(value->key, second);
 		if (!old)
 			continue;
-		add(old, second, held_by(snapshot, device));
+		add(old, second, value->held);
 		all[count++] = old;
 	}
-	free(histories->all);
-	histories->all = all;
-	histories->count = count;
+	return count;
+}
+
+void top_histories_take(struct top *top, const struct tally_snapshot *snapshot)
+{
+	struct top_histories *histories = &top->histories;
+	uint64_t second = snapshot->monotonic_ns / 1000000000u;
+	struct top_history **all = NULL;
+	struct value *values;
+	size_t count;
+
+	if (histories->taken_ns == snapshot->monotonic_ns)
+		return;
+	histories->taken_ns = snapshot->monotonic_ns;
+	values = list_values(top, snapshot, &count);
+	if (values)
+		all = calloc(histories->count + count + 1, sizeof(struct top_history *));
+	if (all) {
+		count = merge(histories, all, values, count, second);
+		free(histories->all);
+		histories->all = all;
+		histories->count = count;
+	}
+	free(values);
 }
 
 void top_histories_free(struct top_histories *histories)
@@ -93,21 +139,22 @@ void top_histories_free(struct top_histories *histories)
 	free(histories->all);
 }
 
-static int by_device(const void *key, const void *member)
+static int by_key(const void *sought, const void *member)
 {
-	uint32_t device = *(const uint32_t *)key;
-	uint32_t other = (*(struct top_history *const *)member)->device;
+	uint64_t key = *(const uint64_t *)sought;
+	uint64_t other = (*(struct top_history *const *)member)->key;
 
-	return device < other ? -1 : device > other;
+	return key < other ? -1 : key > other;
 }
 
-const struct top_history *top_history_of(const struct top_histories *histories, uint32_t device)
+const struct top_history *top_history_of(const struct top_histories *histories, uint32_t device,
+					 uint32_t series)
 {
+	uint64_t key = key_of(device, series);
 	struct top_history **found = NULL;
 
 	if (histories->count)
-		found = bsearch(&device, histories->all, histories->count, sizeof(*found),
-				by_device);
+		found = bsearch(&key, histories->all, histories->count, sizeof(*found), by_key);
 	return found ? *found : NULL;
 }
 

@@ -1,163 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The main view of `tally top`: a bar for each pool of each device, then the process table. */
+/* The main view of `tally top`: the devices, then the process table. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "top.h"
-
-/* ---- Devices: a line each, and one per pool -------------------------------------------------- */
-
-#define HELD_WIDTH 10
-#define CAPACITY_WIDTH 11 /* " of 12.3 GiB" */
-#define PERCENT_WIDTH 6
-#define ABANDONED_WIDTH 20
-#define PEAK_WIDTH 17
-#define POOL_WIDTH 10
-
-static bool is_pool_shown(const struct top *top, const struct tally_pool_view *pool)
-{
-	return !render_is_silent(&pool->totals) &&
-	       top_filter_pool(&top->model.filter, pool->pool, pool->pool_name);
-}
-
-/* Lines of a device, with its own; 0: it is not shown. */
-static size_t device_lines(const struct top *top, const struct tally_snapshot *snapshot,
-			   const struct tally_device_view *device)
-{
-	size_t lines = 1, n;
-
-	if (!top_filter_device(&top->model.filter, snapshot, device->device))
-		return 0;
-	for (n = 0; n < device->pool_count; n++)
-		lines += is_pool_shown(top, &snapshot->pools[device->first_pool + n]);
-	return lines == 1 && top->model.filter.pool[0] ? 0 : lines;
-}
-
-static void draw_device(const struct top *top, const struct tally_snapshot *snapshot,
-			const struct tally_device_view *device, int y)
-{
-	const struct top_history *history = top_history_of(&top->histories, device->device);
-	int64_t values[TOP_HISTORY_S];
-	int columns = top_columns();
-	/* A second each, or a few of them. */
-	size_t count = columns >= 180 ? 60 : columns >= 120 ? 40 : columns >= 72 ? 24 : 12;
-	int x = columns - (int)count;
-	char held[TEXT_MAX], number[TEXT_MAX];
-	bool wide = x > 60;
-	int64_t bytes = 0;
-	size_t n;
-
-	for (n = 0; n < device->pool_count; n++)
-		bytes += snapshot->pools[device->first_pool + n].totals.live_bytes;
-	text_bytes(held, bytes);
-	snprintf(number, sizeof(number), "%" PRIu32, device->device);
-	top_text(y, 0, x - (wide ? 33 : 12), LOOK_HEAD, "%s %s%s%s%s", number,
-		 device->name[0]       ? device->name
-		 : device->totals_only ? "(totals only)"
-				       : "(not described)",
-		 device->arch[0] ? ", " : "", device->arch, device->remote ? ", remote" : "");
-	if (wide)
-		top_text_right(y, x - 32, 31, LOOK_DIM, "%s in all  last 2 min", held);
-	else
-		top_text_right(y, x - 12, 11, LOOK_DIM, "last 2 min");
-	if (!history)
-		return;
-	top_history_read(history, values, count);
-	top_spark(y, x, values, count);
-}
-
-/* The used part of the capacity, in words as in the bar. */
-static void draw_used(const struct tally_pool_view *pool, int y, int x, int bar)
-{
-	double part = (double)pool->totals.live_bytes / (double)pool->capacity_bytes;
-	char capacity[TEXT_MAX];
-
-	top_bar(y, x, bar, part);
-	x += bar + 1 + HELD_WIDTH;
-	text_bytes(capacity,
-		   pool->capacity_bytes > INT64_MAX ? INT64_MAX : (int64_t)pool->capacity_bytes);
-	top_text(y, x, CAPACITY_WIDTH + 1, LOOK_PLAIN, " of %s", capacity);
-	x += CAPACITY_WIDTH + 1;
-	if (part > 0 && part < 0.01)
-		top_text_right(y, x, PERCENT_WIDTH, LOOK_PLAIN, "<1 %%");
-	else
-		top_text_right(y, x, PERCENT_WIDTH, LOOK_PLAIN, "%.0f %%",
-			       part > 9.99 ? 999 : part * 100);
-}
-
-static void draw_pool(const struct tally_pool_view *pool, int y, bool abandoned)
-{
-	const struct tally_totals *totals = &pool->totals;
-	bool peak = top_columns() >= 110;
-	int after = HELD_WIDTH + CAPACITY_WIDTH + 1 + PERCENT_WIDTH +
-		    (abandoned ? ABANDONED_WIDTH : 0) + (peak ? PEAK_WIDTH : 0);
-	int x = 2 + POOL_WIDTH + 1;
-	int bar = top_columns() - x - 1 - after;
-	char bytes[TEXT_MAX];
-
-	top_text(y, 2, POOL_WIDTH, LOOK_PLAIN, "%s", pool->pool_name);
-	bar = bar < 4 ? 4 : bar;
-	if (pool->capacity_bytes)
-		draw_used(pool, y, x, bar);
-	else
-		top_text_right(y, x + bar + 1 + HELD_WIDTH + 1, CAPACITY_WIDTH + PERCENT_WIDTH,
-			       LOOK_DIM, "capacity unknown");
-	text_bytes(bytes, totals->live_bytes);
-	x += bar + 1;
-	top_text_right(y, x, HELD_WIDTH, LOOK_PLAIN, "%s%s",
-		       totals->live_bytes != totals->live_bytes_high ? ">=" : "", bytes);
-	x += HELD_WIDTH + CAPACITY_WIDTH + 1 + PERCENT_WIDTH;
-	if (peak && pool->totals_only) {
-		top_text_right(y, x, PEAK_WIDTH, LOOK_DIM, "%s", render_known(pool));
-		x += PEAK_WIDTH;
-	} else if (peak) {
-		text_bytes(bytes, totals->peak_bytes);
-		top_text_right(y, x, PEAK_WIDTH, LOOK_PLAIN, "peak %s%s",
-			       totals->peak_bytes != totals->peak_bytes_high ? ">=" : "", bytes);
-		x += PEAK_WIDTH;
-	}
-	if (totals->abandoned_bytes) {
-		text_bytes(bytes, totals->abandoned_bytes);
-		top_text_right(y, x, ABANDONED_WIDTH, LOOK_WARN, "%s abandoned", bytes);
-	}
-}
-
-static void draw_devices(struct top *top, const struct tally_snapshot *snapshot)
-{
-	const struct top_list *list = &top->devices;
-	size_t end = list->first + (size_t)list->height;
-	size_t line = 0, n, pool;
-	bool abandoned = false;
-
-	for (n = 0; n < snapshot->pool_count; n++)
-		abandoned = abandoned || snapshot->pools[n].totals.abandoned_bytes;
-	for (n = 0; n < snapshot->device_count && line < end; n++) {
-		const struct tally_device_view *device = &snapshot->devices[n];
-		size_t lines = device_lines(top, snapshot, device);
-
-		if (line + lines <= list->first) {
-			line += lines;
-			continue;
-		}
-		if (lines && line++ >= list->first)
-			draw_device(top, snapshot, device, list->y + (int)(line - 1 - list->first));
-		for (pool = 0; pool < device->pool_count && lines && line < end; pool++) {
-			const struct tally_pool_view *view =
-				&snapshot->pools[device->first_pool + pool];
-
-			if (is_pool_shown(top, view) && line++ >= list->first)
-				draw_pool(view, list->y + (int)(line - 1 - list->first), abandoned);
-		}
-	}
-}
-
-/* ---- Processes ------------------------------------------------------------------------------- */
 
 static const struct top_column columns[COLUMN_COUNT] = {
 	[COLUMN_PID] = { "PID", 7, 0, false, 100 },
 	[COLUMN_COMMAND] = { "COMMAND", 12, 23, true, 99 },
 	[COLUMN_USER] = { "USER", 6, 10, false, 65 },
 	[COLUMN_HELD] = { "HELD", 10, 0, false, 98 },
+	[COLUMN_DRAM] = { "DRAM", 10, 0, false, 94 },
+	[COLUMN_L1] = { "L1", 10, 0, false, 93 },
+	[COLUMN_SYSTEM] = { "SYSTEM", 10, 0, false, 78 },
 	[COLUMN_PEAK] = { "PEAK", 10, 0, false, 80 },
 	[COLUMN_ABANDONED] = { "ABANDONED", 10, 0, false, 90 },
 	[COLUMN_RATE] = { "ALLOC/S", 8, 0, false, 70 },
@@ -202,6 +57,57 @@ static void draw_counts(const struct top_table *table, const struct top_row *row
 	top_cell_count(table, COLUMN_LOST, y, process->lost_records);
 }
 
+static const struct {
+	enum top_group_kind kind;
+	enum top_column_id column;
+} groups[] = {
+	{ TOP_GROUP_DRAM, COLUMN_DRAM },
+	{ TOP_GROUP_L1, COLUMN_L1 },
+	{ TOP_GROUP_SYSTEM, COLUMN_SYSTEM },
+};
+
+#define GROUPS (sizeof(groups) / sizeof(groups[0]))
+
+/* The parts of HELD, unless there is one alone: then nothing would be told apart. */
+static uint32_t group_columns(const struct top *top, const struct tally_snapshot *snapshot)
+{
+	bool chosen = top->asked.pool_count > 0 || top->model.filter.pool[0];
+	uint32_t bits = 0, others = 0;
+	size_t n, i;
+
+	for (n = 0; n < snapshot->pool_count && !chosen; n++) {
+		const struct tally_pool_view *pool = &snapshot->pools[n];
+		uint32_t bit = 0;
+
+		if (render_is_silent(&pool->totals))
+			continue;
+		for (i = 0; i < GROUPS; i++)
+			if (top_group_held(groups[i].kind, pool, 1).used)
+				bit = 1u << groups[i].column;
+		bits |= bit;
+		others += bit == 0;
+	}
+	return others || bits & (bits - 1) ? bits : 0;
+}
+
+/* A runtime's own totals have no system memory. */
+static void draw_groups(const struct top_table *table, const struct top_row *row,
+			const struct tally_process_view *process, int y)
+{
+	size_t n;
+
+	for (n = 0; n < GROUPS; n++) {
+		const struct top_held *held = &row->groups[groups[n].kind];
+
+		if (process->end != TALLY_RUNNING ||
+		    (process->totals_only && groups[n].kind == TOP_GROUP_SYSTEM))
+			top_cell(table, (int)groups[n].column, y, LOOK_PLAIN, "-");
+		else
+			top_cell_bytes(table, (int)groups[n].column, y, held->bytes,
+				       held->at_least);
+	}
+}
+
 static void draw_process(const struct top *top, const struct tally_snapshot *snapshot, size_t n,
 			 int y)
 {
@@ -226,6 +132,7 @@ static void draw_process(const struct top *top, const struct tally_snapshot *sna
 			       row->sum.live_bytes != row->sum.live_bytes_high);
 	else
 		top_cell(table, COLUMN_HELD, y, LOOK_PLAIN, "-");
+	draw_groups(table, row, process, y);
 	if (!process->totals_only)
 		top_cell_bytes(table, COLUMN_PEAK, y, row->sum.peak_bytes,
 			       !row->peak_known || row->sum.peak_bytes != row->sum.peak_bytes_high);
@@ -248,10 +155,12 @@ static void draw_process(const struct top *top, const struct tally_snapshot *sna
 static void draw_processes(struct top *top, const struct tally_snapshot *snapshot)
 {
 	struct top_model *model = &top->model;
-	uint32_t wanted = (1u << COLUMN_COUNT) - 1;
+	const uint32_t split = 1u << COLUMN_DRAM | 1u << COLUMN_L1 | 1u << COLUMN_SYSTEM;
+	uint32_t wanted = ((1u << COLUMN_COUNT) - 1) & ~split;
 	size_t n;
 	int row;
 
+	wanted |= group_columns(top, snapshot);
 	if (!render_sum(snapshot->pools, snapshot->pool_count).abandoned_bytes)
 		wanted &= ~(1u << COLUMN_ABANDONED);
 	if (!top->feed.options.all_users)
@@ -284,44 +193,16 @@ static void say_nothing(const struct top *top, const struct tally_snapshot *snap
 			 "nothing yet; start a program with `tally run -- CMD`, or with TALLY=1");
 }
 
-/* A line that says how many are above and below, where not all are shown. */
-static void say_more(const struct top *top, int y)
-{
-	const struct top_list *list = &top->devices;
-	size_t below = list->count - list->first - (size_t)list->height;
-
-	top_text(y, 2, top_columns() - 2, top->devices_focused ? LOOK_HEAD : LOOK_DIM,
-		 "%zu more line%s above, %zu below: %s", list->first, list->first == 1 ? "" : "s",
-		 below,
-		 top->devices_focused ? "arrows scroll, Tab back to the processes"
-				      : "Tab to scroll them");
-}
-
 void top_main_draw(struct top *top, const struct tally_snapshot *snapshot, int y, int height)
 {
-	size_t lines = 0, n;
-	int most, rows;
-
-	for (n = 0; n < snapshot->device_count; n++)
-		lines += device_lines(top, snapshot, &snapshot->devices[n]);
 	/* Processes get half, or less when they need less. */
-	rows = (int)(top->model.row_count < 10000 ? top->model.row_count : 10000) + 2;
-	most = rows < height / 2 ? height - rows : height - height / 2;
-	top->devices.plain = true;
-	if (lines > (size_t)most) {
-		top_list_place(&top->devices, lines, y, most - 2);
-		say_more(top, y + most - 2);
-	} else {
-		most = (int)lines + 1;
-		top_list_place(&top->devices, lines, y, (int)lines);
-		top->devices_focused = false;
-	}
-	draw_devices(top, snapshot);
-	if (lines == 0)
-		most = 0;
+	int rows = (int)(top->model.row_count < 10000 ? top->model.row_count : 10000) + 2;
+	int used = top_devices_draw(top, snapshot, y,
+				    rows < height / 2 ? height - rows : height - height / 2);
+
 	top->processes.cursor = top->model.selected;
-	top_list_place(&top->processes, top->model.row_count, y + most + 1, height - most - 1);
+	top_list_place(&top->processes, top->model.row_count, y + used + 1, height - used - 1);
 	draw_processes(top, snapshot);
 	if (top->model.row_count == 0)
-		say_nothing(top, snapshot, y + most + 1);
+		say_nothing(top, snapshot, y + used + 1);
 }

@@ -111,6 +111,7 @@ static void take_process(struct top_model *model, size_t n)
 	const struct tally_pool_view *pools;
 	struct top_row *row;
 	size_t count;
+	int kind;
 
 	if (!top_filter_process(&model->filter, process->pid, process->comm))
 		return;
@@ -123,6 +124,8 @@ static void take_process(struct top_model *model, size_t n)
 	row->sum = render_sum(pools, count);
 	row->rate = process->end == TALLY_RUNNING ? rate_of(pools, count) : -1;
 	row->peak_known = count < 2;
+	for (kind = 0; kind < TOP_GROUP_KINDS; kind++)
+		row->groups[kind] = top_group_held((enum top_group_kind)kind, pools, count);
 }
 
 static bool make_room(struct top_model *model, size_t count)
@@ -144,10 +147,16 @@ static bool make_room(struct top_model *model, size_t count)
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
 
 /* What ended holds nothing: what it left is in a column of its own. */
-static int64_t held(const struct top_model *model, const struct top_row *row)
+static int64_t held(const struct top_model *model, const struct top_row *row, int64_t bytes)
 {
-	return model->snapshot->processes[row->process].end == TALLY_RUNNING ? row->sum.live_bytes
-									     : -1;
+	return model->snapshot->processes[row->process].end == TALLY_RUNNING ? bytes : -1;
+}
+
+static int compare_held(const struct top_model *model, const struct top_row *a,
+			const struct top_row *b, enum top_group_kind kind)
+{
+	return COMPARE(held(model, b, b->groups[kind].bytes),
+		       held(model, a, a->groups[kind].bytes));
 }
 
 /* Text and pids from the first on, numbers from the largest. */
@@ -163,7 +172,14 @@ static int compare_by(const struct top_model *model, const struct top_row *a,
 	case COLUMN_USER:
 		return COMPARE(one->uid, other->uid);
 	case COLUMN_HELD:
-		return COMPARE(held(model, b), held(model, a));
+		return COMPARE(held(model, b, b->sum.live_bytes),
+			       held(model, a, a->sum.live_bytes));
+	case COLUMN_DRAM:
+		return compare_held(model, a, b, TOP_GROUP_DRAM);
+	case COLUMN_L1:
+		return compare_held(model, a, b, TOP_GROUP_L1);
+	case COLUMN_SYSTEM:
+		return compare_held(model, a, b, TOP_GROUP_SYSTEM);
 	case COLUMN_PEAK:
 		return COMPARE(b->sum.peak_bytes, a->sum.peak_bytes);
 	case COLUMN_ABANDONED:

@@ -8,6 +8,7 @@ enum {
 	POOL_DEVICE,
 	POOL_NAME,
 	POOL_HELD,
+	POOL_SHARE,
 	POOL_START,
 	POOL_ATTACH,
 	POOL_ALLOCS,
@@ -21,6 +22,7 @@ static const struct top_column pool_columns[POOL_COLUMNS] = {
 	[POOL_DEVICE] = { "DEVICE", 6, 0, false, 100 },
 	[POOL_NAME] = { "POOL", 10, 23, true, 100 },
 	[POOL_HELD] = { "HELD", 10, 0, false, 99 },
+	[POOL_SHARE] = { "OF DEVICE'S", 14, 0, false, 95 },
 	[POOL_START] = { "START", 10, 0, false, 90 },
 	[POOL_ATTACH] = { "ATTACH", 10, 0, false, 85 },
 	[POOL_ALLOCS] = { "ALLOCS", 7, 0, false, 80 },
@@ -57,8 +59,30 @@ static int next_row(const struct top_list *list, size_t *line)
 	return list->y + (int)(at - list->first);
 }
 
-static void draw_pool(const struct top_table *table, const struct tally_pool_view *pool, bool ended,
-		      int y)
+/* Of what the device has, by its description. */
+static void draw_share(const struct top_table *table, const struct tally_pool_view *pool,
+		       bool ended, int y)
+{
+	double part = (double)pool->totals.live_bytes / (double)pool->capacity_bytes;
+	char capacity[TEXT_MAX];
+
+	if (!pool->capacity_bytes) {
+		top_cell(table, POOL_SHARE, y, LOOK_PLAIN, "-");
+		return;
+	}
+	text_bytes(capacity,
+		   pool->capacity_bytes > INT64_MAX ? INT64_MAX : (int64_t)pool->capacity_bytes);
+	if (ended)
+		top_cell(table, POOL_SHARE, y, LOOK_PLAIN, "%s", capacity);
+	else if (part > 0 && part < 0.01)
+		top_cell(table, POOL_SHARE, y, LOOK_PLAIN, "%s <1 %%", capacity);
+	else
+		top_cell(table, POOL_SHARE, y, LOOK_PLAIN, "%s %3.0f %%", capacity,
+			 part > 9.99 ? 999 : part * 100);
+}
+
+static void draw_counts(const struct top_table *table, const struct tally_pool_view *pool,
+			bool ended, int y)
 {
 	const struct tally_totals *totals = &pool->totals;
 	/* It holds what it holds now: the peak since then is that at least. */
@@ -68,13 +92,6 @@ static void draw_pool(const struct top_table *table, const struct tally_pool_vie
 	char text[TEXT_MAX];
 	int n;
 
-	top_cell(table, POOL_DEVICE, y, LOOK_PLAIN, "%" PRIu32, pool->device);
-	top_cell(table, POOL_NAME, y, LOOK_PLAIN, "%s", pool->pool_name);
-	if (ended)
-		top_cell(table, POOL_HELD, y, LOOK_PLAIN, "-");
-	else
-		top_cell_bytes(table, POOL_HELD, y, totals->live_bytes,
-			       totals->live_bytes != totals->live_bytes_high);
 	if (pool->totals_only) {
 		for (n = POOL_START; n <= POOL_RATE; n++)
 			top_cell(table, n, y, LOOK_PLAIN, "-");
@@ -94,13 +111,82 @@ static void draw_pool(const struct top_table *table, const struct tally_pool_vie
 	}
 }
 
-static void draw_pools(const struct top_list *list, size_t *line,
-		       const struct tally_snapshot *snapshot,
+static void draw_pool(const struct top_table *table, const struct tally_pool_view *pool, bool ended,
+		      int y)
+{
+	if (ended)
+		top_cell(table, POOL_HELD, y, LOOK_PLAIN, "-");
+	else
+		top_cell_bytes(table, POOL_HELD, y, pool->totals.live_bytes,
+			       pool->totals.live_bytes != pool->totals.live_bytes_high);
+	draw_counts(table, pool, ended, y);
+}
+
+static void draw_part(const struct top_table *table, const struct top_part *part, bool ended, int y)
+{
+	top_cell(table, POOL_NAME, y, LOOK_PLAIN, "  %s", part->name);
+	if (part->pool)
+		draw_pool(table, part->pool, ended, y);
+	else
+		top_cell(table, POOL_HELD, y, LOOK_PLAIN, "%s",
+			 part->unknown || ended ? "-" : "0 B");
+}
+
+static void draw_group(const struct top_table *table, const struct top_list *list, size_t *line,
+		       const struct top_group *group, bool ended)
+{
+	int y = next_row(list, line);
+	size_t n;
+
+	if (y >= 0) {
+		top_cell(table, POOL_DEVICE, y, LOOK_PLAIN, "%" PRIu32, group->whole.device);
+		top_cell(table, POOL_NAME, y, LOOK_PLAIN, "%s", group->whole.pool_name);
+		draw_share(table, &group->whole, ended, y);
+		draw_pool(table, &group->whole, ended, y);
+	}
+	for (n = 0; n < group->part_count; n++) {
+		y = next_row(list, line);
+		if (y >= 0)
+			draw_part(table, &group->parts[n], ended, y);
+	}
+}
+
+/* Its own description of the device, or any process's. */
+static void find_capacity(const struct top *top, const struct tally_snapshot *snapshot,
+			  struct top_group *group)
+{
+	const struct tally_device_view *device = render_device(snapshot, group->whole.device);
+	struct top_groups groups;
+	struct top_group all;
+
+	if (group->whole.capacity_bytes || !device)
+		return;
+	groups = top_groups_of(top, top_device_pools(snapshot, device), device->pool_count);
+	while (top_group_next(&groups, &all))
+		if (all.series == group->series)
+			group->whole.capacity_bytes = all.whole.capacity_bytes;
+}
+
+static void draw_device(const struct top *top, size_t *line, const struct top_table *table,
+			const struct tally_snapshot *snapshot, const struct tally_pool_view *pools,
+			size_t count, bool ended)
+{
+	struct top_groups groups = top_groups_of(top, pools, count);
+	struct top_group group;
+
+	while (top_group_next(&groups, &group)) {
+		find_capacity(top, snapshot, &group);
+		draw_group(table, &top->process, line, &group, ended);
+	}
+}
+
+static void draw_pools(const struct top *top, size_t *line, const struct tally_snapshot *snapshot,
 		       const struct tally_process_view *process)
 {
+	const struct top_list *list = &top->process;
 	bool ended = process->end != TALLY_RUNNING;
 	struct top_table table;
-	size_t n;
+	size_t n, end = process->first_pool + process->pool_count, next;
 	int y;
 
 	top_table_lay(&table, pool_columns, POOL_COLUMNS, (1u << POOL_COLUMNS) - 1, top_columns());
@@ -110,11 +196,13 @@ static void draw_pools(const struct top_list *list, size_t *line,
 	table.y = next_row(list, line);
 	if (table.y >= 0)
 		top_table_heads(&table, -1, false);
-	for (n = 0; n < process->pool_count; n++) {
-		y = next_row(list, line);
-		if (y >= 0)
-			draw_pool(&table, &snapshot->process_pools[process->first_pool + n], ended,
-				  y);
+	for (n = process->first_pool; n < end; n = next) {
+		const struct tally_pool_view *pools = &snapshot->process_pools[n];
+
+		for (next = n + 1; next < end; next++)
+			if (snapshot->process_pools[next].device != pools[0].device)
+				break;
+		draw_device(top, line, &table, snapshot, pools, next - n, ended);
 	}
 }
 
@@ -227,7 +315,7 @@ void top_process_draw(struct top *top, const struct tally_snapshot *snapshot, in
 	process = find(snapshot, top->shown_id, &n);
 	if (process) {
 		draw_head(top, &line, snapshot, process, n);
-		draw_pools(list, &line, snapshot, process);
+		draw_pools(top, &line, snapshot, process);
 		top_line(list, &line, LOOK_PLAIN, "%s", "");
 		draw_tags(top, &line, snapshot, process);
 	} else {

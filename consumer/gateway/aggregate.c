@@ -11,8 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "gateway.h"
-
 #define LOOK_SHARE 16
 
 static uint64_t now_ns(void)
@@ -25,21 +23,15 @@ static uint64_t now_ns(void)
 
 /* ---- Clients --------------------------------------------------------------------------------- */
 
-int aggregate_admit(struct aggregate *aggregate, uint32_t device, uint32_t pool)
+int aggregate_admit(struct aggregate *aggregate, uint32_t device)
 {
 	struct aggregate_sums **own = &aggregate->own[device];
-	bool counts = device >= GATEWAY_DEVICES;
 
-	if (*own && ((*own)->pools >> pool & 1))
+	if (*own)
 		return 0;
-	if (counts && aggregate->own_pairs == GATEWAY_PAIRS)
-		return -ENOSPC;
-	if (!*own)
-		*own = calloc(1, sizeof(**own));
+	*own = calloc(1, sizeof(**own));
 	if (!*own)
 		return -ENOMEM;
-	(*own)->pools |= 1u << pool;
-	aggregate->own_pairs += counts;
 	if (device >= aggregate->own_devices)
 		aggregate->own_devices = device + 1;
 	return 0;

@@ -23,7 +23,6 @@ struct tally_consumer;
 
 struct aggregate_sums {
 	int64_t bytes[AGGREGATE_POOLS];
-	uint32_t pools; /* of clients: those in use, by bit */
 };
 
 /* Others' sums, and what is known of the device. */
@@ -37,7 +36,6 @@ struct aggregate {
 	struct tally_consumer *consumer;
 	struct aggregate_sums *own[AGGREGATE_DEVICES]; /* NULL: never any */
 	uint32_t own_devices;			       /* the highest number and one */
-	uint32_t own_pairs;			       /* beyond GATEWAY_DEVICES */
 	struct aggregate_row *rows;		       /* by device */
 	size_t row_count;
 	uint32_t row_devices;
@@ -49,8 +47,8 @@ struct aggregate {
 int aggregate_open(struct aggregate *aggregate, bool all_users);
 void aggregate_close(struct aggregate *aggregate);
 
-/* A client may hold something there. -ENOSPC: there are GATEWAY_PAIRS; -ENOMEM. */
-int aggregate_admit(struct aggregate *aggregate, uint32_t device, uint32_t pool);
+/* A client may hold something there. 0 or -ENOMEM. */
+int aggregate_admit(struct aggregate *aggregate, uint32_t device);
 
 /* It holds so many bytes more, or less. */
 void aggregate_add(struct aggregate *aggregate, uint32_t device, uint32_t pool, int64_t bytes);

@@ -23,23 +23,30 @@ static void give_up(struct client *client, int error)
 	if (error == -EUSERS)
 		log_about(client, "is not counted: %d clients are, which is the limit",
 			  TALLY_PROXY_CLIENTS);
+	else if (error == -EDQUOT)
+		log_about(client, "is not counted: user %u has its share of %d clients that are",
+			  (unsigned int)client->uid, TALLY_PROXY_CLIENTS);
 	else
 		log_about(client, "is not counted: %s", strerror(-error));
 }
 
 static bool begin(struct client *client)
 {
-	struct tally_ids_options options = { .shards = 1 };
+	struct tally_ids_options options = { .shards = 1, .kept = 1 };
 	int error;
 
 	if (client->proxy)
 		return true;
 	if (client->uncounted)
 		return false;
-	error = tally_ids_create(&options, &client->ids);
+	client->volume = volumes_here(&client->gateway->volumes);
+	if (!shares_entry(client->gateway, client->uid, client->volume))
+		error = -EDQUOT;
+	else
+		error = tally_ids_create(&options, &client->ids);
 	if (!error)
-		error = tally_proxy_begin(client->gateway->proxy, (uint32_t)client->pid,
-					  client->comm, &client->proxy);
+		error = volume_begin(client->volume, (uint32_t)client->pid, client->comm,
+				     &client->proxy);
 	if (error)
 		give_up(client, error);
 	return !error;
@@ -113,6 +120,13 @@ static int put(struct client *client, const struct tally_id_entry *entry,
 	return error < 0 ? error : 1;
 }
 
+static int admit(struct client *client, const struct tally_id_entry *entry)
+{
+	int error = aggregate_admit(&client->gateway->aggregate, entry->device);
+
+	return error ? error : volume_admit(client->volume, entry->device, entry->pool & 255);
+}
+
 static void allocated(struct client *client, const struct wire_message *message)
 {
 	struct tally_id_entry entry = {
@@ -123,7 +137,7 @@ static void allocated(struct client *client, const struct wire_message *message)
 		.kind = (uint16_t)kind_of(message->type),
 	};
 	struct tally_id_entry was;
-	int known = aggregate_admit(&client->gateway->aggregate, entry.device, entry.pool & 255);
+	int known = admit(client, &entry);
 
 	if (!known) {
 		known = put(client, &entry, &was);
@@ -136,7 +150,7 @@ static void allocated(struct client *client, const struct wire_message *message)
 		if (client->untracked++ == 0)
 			log_about(client,
 				  "reports more ids or devices than there is room for: not all is "
-				  "counted");
+				  "counted, until it connects anew");
 		tally_proxy_alloc(client->proxy, entry.device, NO_POOL, entry.id, entry.size);
 		return;
 	}
@@ -201,7 +215,7 @@ void books_close(struct client *client)
 	if (client->proxy) {
 		tally_ids_each(client->ids, abandon, client);
 		client->gateway->live -= client->live;
-		tally_proxy_end(client->proxy);
+		volumes_end(&client->gateway->volumes, client->volume, client->proxy);
 	}
 	tally_ids_destroy(client->ids);
 }

@@ -19,8 +19,9 @@ struct digest_slot {
 struct digest {
 	uint32_t device;
 	uint64_t chip_id;
+	bool named; /* a region of this user's says so: else its id is the device's number */
 	bool remote;
-	bool taken; /* a living process is in a runtime's own totals of it */
+	bool taken; /* a living process is in a runtime's own totals of it, in a file of ours */
 	uint64_t bytes[TALLY_CHIP_POOLS];
 	uint32_t processes; /* with or without a slot */
 	size_t slot_count;  /* at most TALLY_CHIP_SLOTS: the largest */
@@ -46,6 +47,7 @@ struct chip_hold {
 	int fd; /* -1: not held */
 	dev_t dev;
 	ino_t ino;
+	bool hidden; /* it has a name of its own until it has the chip's: no unnamed files there */
 	struct tally_chip_file *file;
 	uint64_t last[TALLY_CHIP_POOLS]; /* the totals as we wrote them */
 	uint64_t references;		 /* likewise, the word */
@@ -56,10 +58,12 @@ struct chip_hold {
  * and why is a line for people. */
 int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
 
-/* Makes one that has no name yet, then gives it its name once it is filled in. 0; -EEXIST: there is
- * one by now; or another negative errno, with why. The hold stays as it is. */
-int chip_make(int dir_fd, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
+/* Makes one that is not there yet for who looks for `name`, then gives it that name once it is
+ * filled in. 0; -EEXIST: there is one by now; or another negative errno, with why. The hold stays
+ * as it is. In the end, whatever came of it, what it was hidden by is taken away. */
+int chip_make(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
 int chip_name(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
+void chip_unhide(int dir_fd, const char *name, struct chip_hold *hold);
 
 enum chip_owner {
 	CHIP_OURS,   /* alone; what somebody who has gone had left in it was cleared */

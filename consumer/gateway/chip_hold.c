@@ -37,11 +37,6 @@ static int is_left_alone(int fd, int lease)
 	return error == EAGAIN ? 0 : -1;
 }
 
-static bool is_alive(uint32_t pid)
-{
-	return (int32_t)pid > 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
-}
-
 /* Whether a living process has a slot that is not ours; else those of others' dead are noted. */
 static bool has_user(const struct tally_chip_file *file, bool *ret_dead, char why[CHIP_LINE_MAX])
 {
@@ -55,7 +50,8 @@ static bool has_user(const struct tally_chip_file *file, bool *ret_dead, char wh
 		if (chip_slot_is_ours(slot, &pid) || pid == 0)
 			continue;
 		*ret_dead = true;
-		if (!is_alive(pid))
+		/* relaxed: whoever writes it now has the file open, which the kernel says */
+		if (!tally_chip_slot_lives(pid, tally_load_relaxed(&slot->last_update_ns)))
 			continue;
 		memcpy(name, slot->name, sizeof(slot->name));
 		for (i = 0; name[i]; i++)
@@ -250,10 +246,53 @@ int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 
 /* ---- Making ---------------------------------------------------------------------------------- */
 
-int chip_make(int dir_fd, struct chip_hold *hold, char why[CHIP_LINE_MAX])
+struct hidden {
+	char name[TALLY_CHIP_FILE_NAME_MAX + 8];
+};
+
+/* One that no reader looks for. */
+static struct hidden hidden_of(const char *name)
+{
+	struct hidden hidden;
+
+	snprintf(hidden.name, sizeof(hidden.name), ".%s.new", name);
+	return hidden;
+}
+
+/* What a gateway that was killed has left there is removed: of one that is at it the file has a
+ * lock, or will have in a moment; then that one finds its file without a name, and tries again. */
+static int open_hidden(int dir_fd, const char *name)
+{
+	struct hidden hidden = hidden_of(name);
+	int fd = openat(dir_fd, hidden.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool locked = fd >= 0 && is_published(fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (locked)
+		return -EBUSY;
+	unlinkat(dir_fd, hidden.name, 0);
+	fd = openat(dir_fd, hidden.name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Opens an unnamed file, or one with a hidden name where the file system has none of those. */
+static int open_new(int dir_fd, const char *name, bool *ret_hidden)
 {
 	int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	int error = fd < 0 ? -errno : 0;
+
+	*ret_hidden = error == -EOPNOTSUPP || error == -EISDIR || error == -EINVAL;
+	if (*ret_hidden)
+		return open_hidden(dir_fd, name);
+	return error ? error : fd;
+}
+
+int chip_make(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX])
+{
+	bool hidden;
+	int fd = open_new(dir_fd, name, &hidden);
+	int error = fd < 0 ? fd : 0;
 
 	if (!error && fchmod(fd, 0600) != 0) /* whatever the mask is */
 		error = -errno;
@@ -263,8 +302,12 @@ int chip_make(int dir_fd, struct chip_hold *hold, char why[CHIP_LINE_MAX])
 		error = -posix_fallocate(fd, 0, TALLY_CHIP_FILE_SIZE);
 	if (!error)
 		error = hold_file(fd, hold);
-	if (!error)
+	if (!error) {
+		hold->hidden = hidden;
 		return 0;
+	}
+	if (fd >= 0 && hidden)
+		unlinkat(dir_fd, hidden_of(name).name, 0);
 	if (fd >= 0)
 		close(fd);
 	snprintf(why, CHIP_LINE_MAX, "it cannot be made: %s", strerror(-error));
@@ -282,6 +325,17 @@ int chip_name(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 	error = -errno;
 	snprintf(why, CHIP_LINE_MAX, "it cannot be given its name: %s", strerror(-error));
 	return error;
+}
+
+void chip_unhide(int dir_fd, const char *name, struct chip_hold *hold)
+{
+	struct hidden hidden = hidden_of(name);
+	struct stat status;
+
+	if (hold->hidden && fstatat(dir_fd, hidden.name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    status.st_dev == hold->dev && status.st_ino == hold->ino)
+		unlinkat(dir_fd, hidden.name, 0);
+	hold->hidden = false;
 }
 
 /* ---- Staying --------------------------------------------------------------------------------- */

@@ -110,9 +110,14 @@ static bool answer_rest(struct client *client, const struct wire_message *questi
 	memcpy(&reply.trace, first + offsetof(struct wire_head, trace), 8);
 	wire_encode(&reply, layout, client->answer);
 	if (memcmp(first, client->answer, sent) != 0) {
-		log_about(client, "is closed: its first question came in pieces, %d ms apart",
-			  WIRE_GRACE_MS);
-		return false;
+		if (!wire_can_go_on(&client->wire)) {
+			log_about(client,
+				  "is closed: its first question came in pieces, %d ms apart",
+				  WIRE_GRACE_LONG_MS);
+			return false;
+		}
+		log_about(client, "has one answer that begins as a smaller layout's does: its "
+				  "first question came in pieces");
 	}
 	return queue(client, client->answer + sent, layout - sent);
 }
@@ -122,15 +127,21 @@ static bool answer_rest(struct client *client, const struct wire_message *questi
 static void wait_begin(struct client *client)
 {
 	struct gateway *gateway = client->gateway;
+	struct client *before = gateway->last_waiting;
 
-	client->settle_ns = server_now_ns() + WIRE_GRACE_MS * 1000000ull;
-	client->before_waiting = gateway->last_waiting;
-	client->next_waiting = NULL;
-	if (gateway->last_waiting)
-		gateway->last_waiting->next_waiting = client;
+	client->settle_ns = server_now_ns() + wire_grace_ms(&client->wire) * 1000000ull;
+	while (before && before->settle_ns > client->settle_ns)
+		before = before->before_waiting;
+	client->before_waiting = before;
+	client->next_waiting = before ? before->next_waiting : gateway->waiting;
+	if (before)
+		before->next_waiting = client;
 	else
 		gateway->waiting = client;
-	gateway->last_waiting = client;
+	if (client->next_waiting)
+		client->next_waiting->before_waiting = client;
+	else
+		gateway->last_waiting = client;
 }
 
 static void wait_end(struct client *client)
@@ -274,22 +285,19 @@ bool client_write(struct client *client)
 
 /* ---- Begin and end --------------------------------------------------------------------------- */
 
-static void find_out_who(struct client *client)
+static void find_out_who(struct client *client, const struct ucred *peer)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
 	char path[64];
 	ssize_t got;
 	size_t n;
 	int fd;
 
 	snprintf(client->comm, sizeof(client->comm), "?");
-	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
-		return;
-	client->pid = peer.pid;
-	client->wire.peer_pid = peer.pid;
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)peer.pid);
-	fd = peer.pid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	client->pid = peer->pid;
+	client->uid = peer->uid;
+	client->wire.peer_pid = peer->pid;
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)peer->pid);
+	fd = peer->pid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return;
 	got = read(fd, client->comm, sizeof(client->comm) - 1);
@@ -301,7 +309,7 @@ static void find_out_who(struct client *client)
 			client->comm[n] = '?';
 }
 
-struct client *client_open(struct gateway *gateway, int fd)
+struct client *client_open(struct gateway *gateway, int fd, const struct ucred *peer)
 {
 	struct client *client = calloc(1, sizeof(*client));
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = client };
@@ -313,7 +321,7 @@ struct client *client_open(struct gateway *gateway, int fd)
 	}
 	client->gateway = gateway;
 	client->fd = fd;
-	find_out_who(client);
+	find_out_who(client, peer);
 	client->next = gateway->clients;
 	if (client->next)
 		client->next->before = client;

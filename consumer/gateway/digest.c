@@ -109,17 +109,32 @@ static int by_weight(const void *a, const void *b)
 	return (one->pid > other->pid) - (one->pid < other->pid);
 }
 
-static uint64_t chip_id_of(const struct tally_device_view *device)
+/* Which file a device has is this user's to say: who may be seen, with --all-users, is no reason to
+ * let him choose where we write, or keep us from it. False: nobody has said it. */
+static bool is_named(const struct tally_device_view *device, uint64_t *ret_chip_id)
 {
 	const char *id = device->stable_id;
 	char *end;
 	uint64_t value;
 
-	if (!device->described || !*id || strspn(id, "0123456789") != strlen(id))
-		return device->device;
+	*ret_chip_id = device->device;
+	if (!device->described_own || !*id || strspn(id, "0123456789") != strlen(id))
+		return false;
 	errno = 0;
 	value = strtoull(id, &end, 10);
-	return errno ? device->device : value;
+	if (errno)
+		return false;
+	*ret_chip_id = value;
+	return true;
+}
+
+/* A slot whose pid is 0 is unused: what is in it is seen by nobody, and stays when the next one
+ * takes it; and readers ask kill() about the pid, to which one below 0 is a group, or everybody.
+ * So who says that of himself has no slot, as have guests, and those of whom there are too many. He
+ * is in the totals: what is held there is held, and no reader expects slots to add up to them. */
+static bool has_slot(const struct tally_process_view *process)
+{
+	return !process->guests && (int32_t)process->pid > 0;
 }
 
 /* One device: parts[0 .. count) are its. */
@@ -134,8 +149,8 @@ static void fill(struct digest *digest, const struct part *parts, size_t count)
 		size_t pool = (size_t)parts[n].pool;
 
 		digest->bytes[pool] += (uint64_t)parts[n].bytes;
-		if (process->guests) {
-			digest->processes += first ? process->guests : 0;
+		if (!has_slot(process)) {
+			digest->processes += !first ? 0 : process->guests ? process->guests : 1;
 			continue;
 		}
 		/* Two regions of one process are one slot. */
@@ -178,15 +193,15 @@ int digest_make(const struct tally_snapshot *snapshot, struct digests *ret_diges
 
 		for (first = at; at < count && parts[at].device == device->device;)
 			at++;
-		if (at == first && !device->described)
+		if (at == first && !device->described_own)
 			continue; /* nothing that a chip's file has a field for */
 		*digest = (struct digest){
 			.device = device->device,
-			.chip_id = chip_id_of(device),
-			.remote = device->remote,
-			.taken = device->totals_file,
+			.remote = device->described_own && device->remote,
+			.taken = device->totals_file_own,
 			.slots = &digests.slots[first],
 		};
+		digest->named = is_named(device, &digest->chip_id);
 		fill(digest, &parts[first], at - first);
 		digests.count++;
 	}

@@ -13,11 +13,6 @@
 #define GATEWAY_CONNECTIONS 2048
 /* Live ids of all clients; of one TALLY_IDS_ENTRIES, and 8 times what it leaves free. */
 #define GATEWAY_IDS 4194304
-/* A process entry has 1,024 (device, pool) pairs, and keeps those of clients that had it before. So
- * all clients together have no more of them: all pools of devices below the first number, and so
- * many more, first come, first served. */
-#define GATEWAY_DEVICES 64
-#define GATEWAY_PAIRS 576
 #define GATEWAY_OUT_MAX 65536u	  /* bytes of replies that a client has not read */
 #define GATEWAY_DUMP_PAUSE_MS 500 /* between two lists */
 #define GATEWAY_LIST_MAX 50000	  /* lines of one */

@@ -16,11 +16,13 @@
 
 struct chip {
 	uint32_t device;
-	uint64_t chip_id;
+	uint64_t chip_id; /* stays while the file is held */
 	char name[TALLY_CHIP_FILE_NAME_MAX];
 	struct chip_hold hold;
-	bool seen;    /* in the snapshot that is being published */
-	bool refused; /* and that was said */
+	bool named;	 /* the chip's id is of a description */
+	uint32_t unseen; /* snapshots in a row, up to the one that is being published */
+	bool refused;	 /* and that was said */
+	bool differs;	 /* from a later description, and that was said */
 };
 
 struct publish {
@@ -66,10 +68,17 @@ static struct chip *find(const struct publish *publish, const struct digest *dig
 	size_t n;
 
 	for (n = 0; n < publish->count; n++)
-		if (publish->chips[n]->device == digest->device &&
-		    publish->chips[n]->chip_id == digest->chip_id)
+		if (publish->chips[n]->device == digest->device)
 			return publish->chips[n];
 	return NULL;
+}
+
+static void name(struct chip *chip, const struct digest *digest)
+{
+	chip->chip_id = digest->chip_id;
+	chip->named = digest->named;
+	snprintf(chip->name, sizeof(chip->name), TALLY_CHIP_FILE_FORMAT,
+		 (unsigned long long)digest->chip_id);
 }
 
 static void say_full(struct publish *publish, const struct digest *digest)
@@ -101,10 +110,8 @@ static struct chip *add(struct publish *publish, const struct digest *digest)
 	if (!chip)
 		return NULL;
 	chip->device = digest->device;
-	chip->chip_id = digest->chip_id;
 	chip->hold.fd = -1;
-	snprintf(chip->name, sizeof(chip->name), TALLY_CHIP_FILE_FORMAT,
-		 (unsigned long long)digest->chip_id);
+	name(chip, digest);
 	publish->chips[publish->count++] = chip;
 	return chip;
 }
@@ -128,14 +135,47 @@ static void give_up(const struct publish *publish, struct chip *chip, const char
 	refuse(publish, chip, why);
 }
 
-/* Two devices of one stable id: the first that came has the file. */
+/* Readers have the file by its name: a device that moved from one to another would be two to them,
+ * or none. What is described otherwise later is told, once, and stays. */
+static void keep_name(const struct publish *publish, struct chip *chip, const struct digest *digest)
+{
+	char line[sizeof(publish->dir) + 2 * CHIP_LINE_MAX];
+
+	if (chip->chip_id == digest->chip_id) {
+		chip->named = chip->named || digest->named;
+	} else if (chip->hold.fd < 0) {
+		name(chip, digest);
+	} else if (digest->named && !chip->differs && publish->say) {
+		chip->differs = true;
+		snprintf(line, sizeof(line),
+			 "device %u stays in %s/%s as long as it is published, though it is "
+			 "described as chip %llu by now",
+			 chip->device, publish->dir, chip->name,
+			 (unsigned long long)digest->chip_id);
+		publish->say(publish->say_arg, line);
+	}
+}
+
+static bool goes_before(const struct chip *one, const struct chip *other)
+{
+	return one->named != other->named ? one->named : one->hold.fd >= 0;
+}
+
+/* Two devices of one chip: that which is described as that chip has the file, before one whose
+ * number it is; of equals that which has it. */
 static bool is_doubled(const struct publish *publish, const struct chip *chip)
 {
 	size_t n;
 
-	for (n = 0; n < publish->count && publish->chips[n] != chip; n++)
-		if (publish->chips[n]->chip_id == chip->chip_id)
-			return publish->chips[n]->hold.fd >= 0;
+	for (n = 0; n < publish->count; n++) {
+		struct chip *other = publish->chips[n];
+
+		if (other == chip || other->chip_id != chip->chip_id || other->hold.fd < 0)
+			continue;
+		if (goes_before(other, chip))
+			return true;
+		give_up(publish, other, "another device is described as that chip");
+	}
 	return false;
 }
 
@@ -150,7 +190,7 @@ static int begin(const struct publish *publish, struct chip *chip, const struct 
 	bool fresh = error == -ENOENT;
 
 	if (fresh)
-		error = chip_make(publish->dir_fd, hold, why);
+		error = chip_make(publish->dir_fd, chip->name, hold, why);
 	if (error)
 		return error;
 	chip_describe(hold, publish->version, digest);
@@ -163,6 +203,7 @@ static int begin(const struct publish *publish, struct chip *chip, const struct 
 		if (fresh)
 			error = chip_name(publish->dir_fd, chip->name, hold, why);
 	}
+	chip_unhide(publish->dir_fd, chip->name, hold);
 	if (error)
 		chip_let_go(hold);
 	return error;
@@ -202,7 +243,7 @@ static void publish_device(const struct publish *publish, struct chip *chip,
 	if (digest->taken)
 		snprintf(why, sizeof(why), "a runtime publishes its totals by itself");
 	else if (is_doubled(publish, chip))
-		snprintf(why, sizeof(why), "another device has the same stable id");
+		snprintf(why, sizeof(why), "another device is that chip, or is described so");
 	if (why[0]) {
 		if (held)
 			give_up(publish, chip, why);
@@ -218,6 +259,40 @@ static void publish_device(const struct publish *publish, struct chip *chip,
 		chip->refused = false;
 }
 
+/* Those that nobody holds anything on nor describes: with nothing. */
+static void publish_unseen(const struct publish *publish, uint64_t now_ns)
+{
+	size_t n;
+
+	for (n = 0; n < publish->count; n++) {
+		struct chip *chip = publish->chips[n];
+		struct digest nothing = { .device = chip->device, .chip_id = chip->chip_id };
+
+		if (chip->unseen && chip->hold.fd >= 0)
+			publish_device(publish, chip, &nothing, now_ns);
+	}
+}
+
+/* And no longer, once it has been so for a while. Zeros and the mark stay in the file then, as at
+ * the end. */
+static void drop_unseen(struct publish *publish)
+{
+	size_t kept = 0, n;
+
+	for (n = 0; n < publish->count; n++) {
+		struct chip *chip = publish->chips[n];
+
+		if (chip->unseen < PUBLISH_UNSEEN_MAX) {
+			publish->chips[kept++] = chip;
+			continue;
+		}
+		chip_let_go(&chip->hold);
+		free(chip);
+		publish->full = false;
+	}
+	publish->count = kept;
+}
+
 int publish_update(struct publish *publish, const struct tally_snapshot *snapshot)
 {
 	struct digests digests;
@@ -227,7 +302,7 @@ int publish_update(struct publish *publish, const struct tally_snapshot *snapsho
 	if (error)
 		return error;
 	for (n = 0; n < publish->count; n++)
-		publish->chips[n]->seen = false;
+		publish->chips[n]->unseen++;
 	for (n = 0; n < digests.count; n++) {
 		struct chip *chip = find(publish, &digests.all[n]);
 
@@ -241,16 +316,12 @@ int publish_update(struct publish *publish, const struct tally_snapshot *snapsho
 			error = -ENOMEM;
 			continue;
 		}
-		chip->seen = true;
+		chip->unseen = 0;
+		keep_name(publish, chip, &digests.all[n]);
 		publish_device(publish, chip, &digests.all[n], snapshot->realtime_ns);
 	}
-	for (n = 0; n < publish->count; n++) {
-		struct chip *chip = publish->chips[n];
-		struct digest nothing = { .device = chip->device, .chip_id = chip->chip_id };
-
-		if (!chip->seen && chip->hold.fd >= 0)
-			publish_device(publish, chip, &nothing, snapshot->realtime_ns);
-	}
+	publish_unseen(publish, snapshot->realtime_ns);
+	drop_unseen(publish);
 	digest_free(&digests);
 	return error;
 }

@@ -32,14 +32,20 @@ uint64_t server_now_ns(void)
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
-static void turn_away(struct gateway *gateway, int fd)
+static struct ucred peer_of(int fd)
 {
-	struct client nobody = { .gateway = gateway, .comm = "?" };
-	struct ucred peer;
+	struct ucred peer = { 0 };
 	socklen_t size = sizeof(peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
-		nobody.pid = peer.pid;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+		peer = (struct ucred){ .uid = (uid_t)-1 };
+	return peer;
+}
+
+static void turn_away(struct gateway *gateway, int fd)
+{
+	struct client nobody = { .gateway = gateway, .comm = "?", .pid = peer_of(fd).pid };
+
 	close(fd);
 	log_about(&nobody, "is turned away: %zu are connected, which is the limit",
 		  gateway->client_count);
@@ -58,6 +64,20 @@ static void turn_away_without_descriptor(struct gateway *gateway)
 	gateway->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static void take(struct gateway *gateway, int fd)
+{
+	struct ucred peer = peer_of(fd);
+
+	if (gateway->client_count >= GATEWAY_CONNECTIONS) {
+		turn_away(gateway, fd);
+	} else if (!shares_connection(gateway, peer.uid)) {
+		close(fd);
+		shares_refuse(gateway, peer.uid);
+	} else {
+		client_open(gateway, fd, &peer);
+	}
+}
+
 static void accept_some(struct gateway *gateway)
 {
 	int n, fd;
@@ -70,10 +90,7 @@ static void accept_some(struct gateway *gateway)
 		}
 		if (fd < 0)
 			return;
-		if (gateway->client_count >= GATEWAY_CONNECTIONS)
-			turn_away(gateway, fd);
-		else
-			client_open(gateway, fd);
+		take(gateway, fd);
 	}
 }
 
@@ -216,7 +233,7 @@ static int begin(struct gateway *gateway)
 		log_say(gateway, "the gateway cannot begin: %s", strerror(-error));
 		return error;
 	}
-	error = tally_proxy_open(NULL, &gateway->proxy);
+	error = volumes_open(&gateway->volumes);
 	if (!error)
 		error = aggregate_open(&gateway->aggregate, options->all_users);
 	if (error) {
@@ -246,7 +263,7 @@ static void end(struct gateway *gateway)
 	publishing_end(gateway->publishing);
 	if (gateway->aggregate.consumer)
 		aggregate_close(&gateway->aggregate);
-	tally_proxy_close(gateway->proxy);
+	volumes_close(&gateway->volumes);
 	if (gateway->epoll_fd >= 0)
 		close(gateway->epoll_fd);
 	if (gateway->signal_fd >= 0)
@@ -266,6 +283,7 @@ int gateway_run(const struct gateway_options *options)
 	if (!gateway)
 		return -ENOMEM;
 	gateway->options = options;
+	gateway->uid = geteuid();
 	gateway->place.fd = gateway->epoll_fd = -1;
 	gateway->signal_fd = take_signals(&before);
 	gateway->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <tally/ids.h>
 #include <tally/proxy.h>
@@ -15,6 +16,7 @@
 #include "publishing.h"
 #include "socket.h"
 #include "spool.h"
+#include "volumes.h"
 #include "wire.h"
 
 #define READ_BYTES 262144
@@ -32,6 +34,7 @@ struct client {
 
 	int fd;
 	pid_t pid; /* of the socket's other end, or as the first message says where that has none */
+	uid_t uid; /* of that end */
 	char comm[24];
 	struct wire wire;
 	struct out out;
@@ -42,6 +45,7 @@ struct client {
 
 	/* From its first report on. */
 	struct tally_proxy_client *proxy;
+	struct volume *volume;
 	struct tally_ids *ids;
 	uint64_t live; /* ids */
 	bool uncounted;
@@ -52,13 +56,13 @@ struct gateway {
 	const struct gateway_options *options;
 	struct socket_place place;
 	int epoll_fd, signal_fd, spare_fd;
-	struct tally_proxy *proxy;
+	struct volumes volumes;
 	struct aggregate aggregate;
 	struct spool *out, *err;
 	struct publishing *publishing; /* or NULL */
 
 	struct client *clients;
-	struct client *waiting, *last_waiting; /* for a moment to pass; the first waits longest */
+	struct client *waiting, *last_waiting; /* for a moment to pass; the first is due first */
 	size_t client_count;
 	uint64_t live; /* ids of all clients */
 
@@ -67,14 +71,25 @@ struct gateway {
 	uint64_t said_ns;		 /* the second that lines are counted in */
 	unsigned int said, unsaid;
 	uint64_t served, messages;
+	uid_t uid; /* our own */
+	uint64_t share_said_ns, share_refusals;
 
 	unsigned char bytes[READ_BYTES]; /* what has just been read */
 };
 
+/* ---- shares.c: what one user may have -------------------------------------------------------- */
+
+/* Whether a user may have a connection more, or be counted there with a client more. */
+bool shares_connection(const struct gateway *gateway, uid_t uid);
+bool shares_entry(const struct gateway *gateway, uid_t uid, const struct volume *volume);
+
+/* Says that a connection was refused, once in a second at most. */
+void shares_refuse(struct gateway *gateway, uid_t uid);
+
 /* ---- client.c: a connection ------------------------------------------------------------------ */
 
-/* Takes over the descriptor. NULL: no memory. */
-struct client *client_open(struct gateway *gateway, int fd);
+/* Takes over the descriptor; peer is its other end. NULL: no memory. */
+struct client *client_open(struct gateway *gateway, int fd, const struct ucred *peer);
 
 /* What it holds is abandoned. */
 void client_close(struct client *client);

@@ -221,6 +221,17 @@ bool wire_waits(const struct wire *wire)
 	       is_layout(wire->have);
 }
 
+bool wire_can_go_on(const struct wire *wire)
+{
+	return wire->asked.type == WIRE_QUERY || wire->asked.device_id < 0;
+}
+
+unsigned int wire_grace_ms(const struct wire *wire)
+{
+	return wire->have == sizeof(struct wire_112) && !wire_can_go_on(wire) ? WIRE_GRACE_LONG_MS
+									      : WIRE_GRACE_MS;
+}
+
 enum wire_what wire_settle(struct wire *wire, struct wire_message *ret_message)
 {
 	*ret_message = wire->asked;

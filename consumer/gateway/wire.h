@@ -17,9 +17,24 @@
  *	- What the message says is in the bytes that all layouts share. Where nobody waits for an
  *	  answer it counts once 72 bytes are there.
  *	- A question's answer has the asker's size. When a smaller layout's bytes are complete, and
- *	  nothing has come for a moment (WIRE_GRACE_MS), that layout is assumed (wire_settle()).
+ *	  nothing has come for a moment (wire_grace_ms()), that layout is assumed (wire_settle()).
  *	  Should zeros follow after all, it was a larger one, and the asker gets what its answer is
- *	  longer by (WIRE_REST); where the two do not begin alike there is no way to go on.
+ *	  longer by (WIRE_REST).
+ *
+ *	That an asker of a smaller layout waits for its answer, and one of a larger pauses, is the
+ *	same bytes and the same silence: no more than time can tell them apart, and who is never
+ *	answered waits for ever. So for each place where a first question may be cut:
+ *
+ *	- 72: all layouts' answers begin alike. Nothing is wrong, whatever the pause.
+ *	- 128: that of 144 begins alike, and goes on with zeros. Likewise.
+ *	- 112: where its answer has capacities (72 to 111) the larger ones have circular buffers,
+ *	  kernels, and capacities 16 bytes later. An answer to QUERY has no capacities: who was told
+ *	  zeros gets no circular buffers and no kernels in this one answer. That to
+ *	  DEVICE_INFO_QUERY{-1} has the two numbers that were asked for at its end: the larger one,
+ *	  which goes on from there, has them right. Both go on therefore (wire_can_go_on()). An
+ *	  answer about one device would be wrong in what was asked for, which is worse than none: it
+ *	  is waited for longer (WIRE_GRACE_LONG_MS), once for each client of that layout that
+ *	  begins so, and a longer pause than that costs the connection.
  *
  * A first message of nonsense is told by what all layouts share: padding and the unused rest are
  * zero, the type is one of a request, numbers are in range. Later a message may
@@ -41,6 +56,7 @@
 #include <stdint.h>
 
 #define WIRE_GRACE_MS 5
+#define WIRE_GRACE_LONG_MS 250
 #define WIRE_BAD_MAX 10
 #define WIRE_SIZE_MAX (1ull << 40) /* bytes of one allocation */
 
@@ -158,6 +174,13 @@ enum wire_what wire_next(struct wire *wire, const unsigned char **bytes, size_t 
 
 /* A question is complete in a layout that is not sure yet: when nothing more comes, settle. */
 bool wire_waits(const struct wire *wire);
+
+/* How long nothing more may have come for that. */
+unsigned int wire_grace_ms(const struct wire *wire);
+
+/* Whether an answer that was begun in a layout that does not begin alike can go on: what it has
+ * been told wrong was not asked for. */
+bool wire_can_go_on(const struct wire *wire);
 
 /* Assumes it: WIRE_MESSAGE, or WIRE_REST. Only when it waits. */
 enum wire_what wire_settle(struct wire *wire, struct wire_message *ret_message);

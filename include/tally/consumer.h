@@ -148,13 +148,15 @@ struct tally_tag_view {
 
 struct tally_device_view {
 	uint32_t device;
-	bool described;
+	bool described;	    /* by a region; one of this user's goes before others' */
+	bool described_own; /* by one of the user that the consumer runs as */
 	bool remote;
 	char name[40], arch[16], stable_id[32]; /* "" when not known; printable */
 	uint32_t grid_x, grid_y, channels;
 	size_t first_pool, pool_count; /* in the snapshot's pools */
 	bool totals_only;	       /* of all of it: no region describes or uses the device */
 	bool totals_file;	       /* a living process is in a runtime's own totals of it */
+	bool totals_file_own;	       /* in a file of the user that the consumer runs as */
 };
 
 enum tally_process_end {
@@ -313,6 +315,13 @@ struct tally_buffer {
 size_t tally_buffers_each(const struct tally_consumer *consumer,
 			  bool (*each)(void *each_arg, const struct tally_buffer *buffer),
 			  void *each_arg);
+
+/* ---- A runtime's own totals -------------------------------------------------------------------
+ * Whether the process that a slot of such a file (chip_file.h) names may still be there. False: no
+ * process has that pid, or it is a zombie, or it was started over a minute after the slot was
+ * written last (ns since the epoch; what is before the machine was started is no such time). Where
+ * that cannot be told it is true. Any thread; reads /proc. */
+bool tally_chip_slot_lives(uint32_t pid, uint64_t last_update_ns);
 
 /* ---- Regions of the dead ----------------------------------------------------------------------
  * A process that dies leaves its region, so that what it held can still be read. Of each user's the

@@ -16,9 +16,10 @@
  * threads do at once; so the sums of such pushes are exact.
  *
  * Any thread may call, also in a fork child, where each table is empty, as the device pools of a
- * child open at zero. A handler that interrupts a call of its own thread gets -EBUSY, and must not
- * leave that call by siglongjmp(). No function prints, aborts or changes errno. Memory is the
- * kernel's (mmap), never malloc()'s.
+ * child open at zero. tally_shutdown() empties tables likewise, as the region of a later
+ * tally_init() opens at zero: frees of what was there are unknown. A handler that interrupts a call
+ * of its own thread gets -EBUSY, and must not leave that call by siglongjmp(). No function prints,
+ * aborts or changes errno. Memory is the kernel's (mmap), never malloc()'s.
  */
 #ifndef TALLY_IDS_H
 #define TALLY_IDS_H
@@ -62,6 +63,8 @@ struct tally_ids_options {
 	/* A power of two. A shard has a lock and, from its first entry on, a page of memory: 1 for
 	 * a table that one thread uses, several times the number of threads for one they share. */
 	uint32_t shards;
+	/* Not 0: tally_shutdown() leaves it alone, for what is pushed by proxy (proxy.h). */
+	int kept;
 };
 
 /* Makes an empty table; options may be NULL. -EINVAL: a number that is not usable; -ENOMEM. */

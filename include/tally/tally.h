@@ -150,8 +150,8 @@ int tally_init(const struct tally_options *options);
 int tally_enabled(void);
 
 /* Disarms and removes the region (TALLY_KEEP leaves it). The caller guarantees that no other
- * thread is inside a push. tally_init() may arm again. -ENODEV: off; -EBUSY: a
- * fork is under way. */
+ * thread is inside a push, or between a table of ids (ids.h) and its push. tally_init() may arm
+ * again: all totals then start from zero. -ENODEV: off; -EBUSY: a fork is under way. */
 int tally_shutdown(void);
 
 struct tally_status {

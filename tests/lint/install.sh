@@ -9,6 +9,11 @@ trap 'rm -rf "$root"' EXIT
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --silent install BUILD="${BUILD:-build}" \
 	PREFIX="$root/usr" >/dev/null
 export PKG_CONFIG_PATH=$root/usr/lib/pkgconfig LD_LIBRARY_PATH=$root/usr/lib
+# Where no library of the runtime's client is built, nothing of it is installed.
+env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n install ARM64=1 BUILD="$root/arm64" \
+	PREFIX="$root/usr" | sed -n '/^install -d/,$p' >"$root/recipe"
+grep -q 'producer/libtally ' "$root/recipe"
+! grep 'tt.metal' "$root/recipe" || exit 1
 cd "$root"
 
 cat >producer.c <<'END'

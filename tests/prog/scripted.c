@@ -4,6 +4,7 @@
  *
  *	alloc D P ID SIZE [COUNT]  COUNT allocs, else one, with ids from ID on
  *	free D P ID SIZE [COUNT]   as many frees
+ *	ahead D P ID SIZE          a free whose time is hours from now
  *	failed D P SIZE            a failed alloc
  *	reset D P                  resets the pool
  *	thread LINE                does what LINE says on a thread of its own, which then ends
@@ -11,7 +12,8 @@
  *	tag NAME, untag            sets the thread's tag, and the one before it
  *	mark NAME
  *	name P NAME                names a pool
- *	describe D NAME ARCH STABLE_ID POOL CAPACITY    one pool's capacity, a remote device
+ *	describe D NAME ARCH STABLE_ID POOL CAPACITY [POOL CAPACITY]    a remote device, with the
+ *	                           capacity of one pool or two
  *	churn THREADS ROUNDS       threads that free each other's buffers; answers how many are
  *	                           left, then as many lines: id and size. Device 5, pool l1
  *	storm THREADS MS           the same for a time, and nobody is told what is left
@@ -34,6 +36,7 @@
 
 #define CHURN_DEVICE 5
 #define CHURN_THREADS 64
+#define AHEAD_TICKS (1ull << 44)
 #define SLOTS 512 /* where buffers are handed over */
 
 static int obey(char *line);
@@ -169,15 +172,18 @@ static int describe(const char *line)
 {
 	struct tally_device_info info = { .grid_x = 8, .grid_y = 9, .channels = 12, .remote = 1 };
 	char name[40], arch[16], id[32];
-	unsigned long long capacity;
-	unsigned int device, pool;
+	unsigned long long capacity, second = 0;
+	unsigned int device, pool, other = 0;
+	int read = sscanf(line, "describe %u %39s %15s %31s %u %llu %u %llu", &device, name, arch,
+			  id, &pool, &capacity, &other, &second);
 
-	if (sscanf(line, "describe %u %39s %15s %31s %u %llu", &device, name, arch, id, &pool,
-		   &capacity) != 6)
+	if (read != 6 && read != 8)
 		return -1;
 	info.name = name;
 	info.arch = arch;
 	info.stable_id = id;
+	if (second)
+		info.capacity_bytes[other] = second;
 	info.capacity_bytes[pool] = capacity;
 	return tally_device_describe(device, &info);
 }
@@ -193,6 +199,9 @@ static int buffers(const char *verb, const unsigned long long *n)
 	} else if (strcmp(verb, "free") == 0) {
 		for (i = 0; i < n[4]; i++)
 			tally_free((uint32_t)n[0], (uint32_t)n[1], n[2] + i, n[3]);
+	} else if (strcmp(verb, "ahead") == 0) {
+		tally_free_at(tally_now() + AHEAD_TICKS, (uint32_t)n[0], (uint32_t)n[1], n[2],
+			      n[3]);
 	} else if (strcmp(verb, "failed") == 0) {
 		tally_alloc_failed((uint32_t)n[0], (uint32_t)n[1], n[2]);
 	} else if (strcmp(verb, "reset") == 0) {

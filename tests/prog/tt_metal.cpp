@@ -14,6 +14,7 @@
  *	storm FORKS                    forks beside four threads that report; each child judges
  *	                               itself
  *	fork                           "child PID": it has the next lines, until "exit"
+ *	restart                        tally_shutdown() and tally_init(); its result
  *
  * All else is answered by 0. It exits when its stdin ends.
  */
@@ -23,6 +24,7 @@
 #include <cstring>
 #include <pthread.h>
 #include <sys/wait.h>
+#include <tally/tally.h>
 #include <unistd.h>
 
 using tt::tt_metal::AllocationClient;
@@ -246,6 +248,10 @@ void answer(const char *line)
 		std::printf("%llu %llu %llu %llu %llu\n", number(counts.reallocations),
 			    number(counts.unknown_frees), number(counts.bad_devices),
 			    number(counts.bad_types), number(counts.untracked));
+	} else if (std::strcmp(line, "restart\n") == 0) {
+		int result = tally_shutdown();
+
+		std::printf("%d\n", result ? result : tally_init(nullptr));
 	} else if (std::strcmp(line, "fork\n") == 0) {
 		fork_now();
 	} else if (std::strcmp(line, "exit\n") == 0) {

@@ -21,6 +21,8 @@
  *
  * No call throws, prints, changes errno, opens a socket or waits for another process. Any thread
  * may call, also in a fork child, which starts with nothing held, no counts and no descriptions.
+ * After tally_shutdown() and tally_init() nothing is held either: what was before is unknown. No
+ * report may be under way at a shutdown.
  * Not for signal handlers.
  */
 #ifndef TALLY_TT_METAL_ALLOCATION_CLIENT_HPP
