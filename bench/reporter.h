@@ -55,8 +55,8 @@ static inline void taken_add(struct taken *taken, bool freed, uint64_t id, uint6
 
 /* Pairs, an allocation and its free, and in the end an allocation that stays. */
 struct burst {
-	uint64_t first;		      /* buffer */
-	uint64_t pairs;		      /* a buffer each; then one more buffer */
+	uint64_t first;			/* buffer */
+	uint64_t pairs;			/* a buffer each; then one more buffer */
 	void (*before)(void *reporter); /* with ticks: called before each event; may be NULL */
 	void *reporter;
 	uint32_t *ticks; /* NULL; or how long each event takes is put here */

@@ -81,6 +81,14 @@ def absent_is_said(folder):
            f"missing: {said}")
     expect("cannot be loaded" in said.get("broken", ""), f"broken: {said}")
     expect(said.get("unwilling") == "does not want to", f"unwilling: {said}")
+    if os.path.exists(f"{BUILD}/bench/reporters/lttng.so"):
+        path, os.environ["PATH"] = os.environ["PATH"], "/nowhere"
+        status, out, err = bench("event", "--only", "lttng", "--json", "-")
+        os.environ["PATH"] = path
+        said = {figure["name"]: figure["absent"] for figure in figures(json.loads(out),
+                                                                       "event_cost")}
+        expect(status == 0 and said["lttng"] == "lttng is not installed (make bench-deps)",
+               f"without its tools: {status}: {err}{said}")
 
 
 def compile_wrong(path, mistake, far=0):

@@ -7,14 +7,14 @@
 #include "bench/reporter.h"
 
 #define NONE 0
-#define NOTHING 1 /* it reports nothing at all */
-#define DROP 2	  /* one event never comes */
-#define REPEAT 3  /* one comes twice */
-#define SIZE 4	  /* one comes with another size */
-#define ID 5	  /* one comes for another buffer */
-#define MUTE 6	  /* all come, but the reporter cannot say so */
-#define OFF 7	  /* all come, though it is off */
-#define EMPTY 8	  /* one more comes, of no bytes and no buffer */
+#define NOTHING 1   /* it reports nothing at all */
+#define DROP 2	    /* one event never comes */
+#define REPEAT 3    /* one comes twice */
+#define SIZE 4	    /* one comes with another size */
+#define ID 5	    /* one comes for another buffer */
+#define MUTE 6	    /* all come, but the reporter cannot say so */
+#define OFF 7	    /* all come, though it is off */
+#define EMPTY 8	    /* one more comes, of no bytes and no buffer */
 #define UNWILLING 9 /* it cannot be had, and says why */
 #ifndef FAR
 #define FAR 0
@@ -84,7 +84,7 @@ static void serve(void *self, struct far *far)
 
 const struct reporter reporter = {
 	.what = "makes one mistake",
-	.can = MISTAKE == MUTE  ? 0
+	.can = MISTAKE == MUTE	? 0
 	       : MISTAKE == OFF ? REPORTER_OFF
 				: REPORTER_EVENTS | REPORTER_BYTES | REPORTER_IDS,
 	.make = make,

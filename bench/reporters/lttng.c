@@ -13,63 +13,31 @@
 #define LTTNG_UST_TRACEPOINT_DEFINE
 #define LTTNG_UST_TRACEPOINT_PROBE_DYNAMIC_LINKAGE
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "bench/reporter.h"
 #include "bench/reporters/lttng_event.h"
+#include "bench/reporters/lttng_session.h"
 
 #define ENABLED_TRIES 5000 /* milliseconds until LTTng has told this process */
 
-static FILE *to, *from; /* of the script that keeps the session */
-static pid_t script;
-static char words[256];
-
-static bool start(void)
-{
-	int in[2], out[2];
-
-	if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
-		return false;
-	script = fork();
-	if (script == 0) {
-		dup2(in[0], STDIN_FILENO);
-		dup2(out[1], STDOUT_FILENO);
-		execl(SOURCE_DIR "/bench/reporters/lttng.sh", "lttng.sh", (char *)NULL);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	to = fdopen(in[1], "w");
-	from = fdopen(out[0], "r");
-	return script > 0 && to && from && fgets(words, sizeof(words), from);
-}
+static struct session session;
 
 static void *make(const char **note)
 {
 	int i;
 
-	*note = words;
-	strcpy(words, "bench/reporters/lttng.sh cannot be run");
-	if (!start())
+	*note = session.words;
+	if (!session_start(&session))
 		return NULL;
-	words[strcspn(words, "\n")] = '\0';
-	if (strncmp(words, "home ", 5) != 0)
-		return NULL;
-	setenv("LTTNG_HOME", words + 5, 1);
+	setenv("LTTNG_HOME", session.words, 1);
 	setenv("LTTNG_UST_ALLOW_BLOCKING", "1", 1);
-	if (!dlopen(BUILD_DIR "/bench/reporters/provider/lttng.so", RTLD_NOW | RTLD_GLOBAL)) {
-		snprintf(words, sizeof(words), "the provider cannot be loaded: %s", dlerror());
+	*note = "the provider is not there, or cannot be loaded";
+	if (!dlopen(BUILD_DIR "/bench/reporters/provider/lttng.so", RTLD_NOW | RTLD_GLOBAL))
 		return NULL;
-	}
 	for (i = 0; i < ENABLED_TRIES && !lttng_ust_tracepoint_enabled(tally_bench, traced); i++)
 		usleep(1000);
 	*note = i < ENABLED_TRIES ? NULL : "the session has not enabled the tracepoint";
-	return i < ENABLED_TRIES ? words : NULL;
+	return i < ENABLED_TRIES ? &session : NULL;
 }
 
 static __always_inline void one(void *self, bool freed, uint64_t id, uint64_t size)
@@ -83,18 +51,9 @@ static void report(void *self, struct burst *burst)
 	burst_run(burst, self, one);
 }
 
-/* The script adds up the trace. */
 static void destroy(void *self, struct taken *taken)
 {
-	unsigned long long events = 0, bytes = 0, ids = 0;
-
-	(void)self;
-	fprintf(to, "count\n");
-	fclose(to);
-	if (fscanf(from, "%llu %llu %llu", &events, &bytes, &ids) == 3)
-		*taken = (struct taken){ .events = events, .bytes = bytes, .ids = ids };
-	fclose(from);
-	waitpid(script, NULL, 0);
+	*taken = session_count(self);
 }
 
 const struct reporter reporter = {

@@ -57,8 +57,8 @@ static void serve(void *self, struct far *far)
 	while (far_more(far)) {
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec++;
-		if (mq_timedreceive(*(mqd_t *)self, (char *)&record, sizeof(record), NULL,
-				    &until) > 0)
+		if (mq_timedreceive(*(mqd_t *)self, (char *)&record, sizeof(record), NULL, &until) >
+		    0)
 			records_take(&far->taken, &record, 1);
 	}
 }

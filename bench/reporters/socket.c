@@ -12,29 +12,16 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "bench/reporter.h"
-
-enum { ALLOC = 1, FREE = 2 };
-
-struct message {
-	uint8_t type, padding[3];
-	int32_t device_id;
-	uint64_t size;
-	uint8_t buffer_type, padding2[3];
-	int32_t process_id;
-	uint64_t buffer_id, timestamp, tail[9];
-};
-_Static_assert(sizeof(struct message) == 112, "as the server wants it");
+#include "bench/reporters/message.h"
 
 static int ends[2];
-static int32_t me;
 
 static void *make(const char **note)
 {
 	struct timeval patience = { .tv_usec = 100000 };
 
 	*note = "no socket";
-	me = getpid();
+	message_me = getpid();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return NULL;
 	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -44,18 +31,8 @@ static void *make(const char **note)
 
 static __always_inline void one(void *self, bool freed, uint64_t id, uint64_t size)
 {
-	struct message message = { .type = freed ? FREE : ALLOC,
-				   .device_id = EVENT_DEVICE,
-				   .size = freed ? 0 : size,
-				   .buffer_type = EVENT_POOL,
-				   .process_id = me,
-				   .buffer_id = id };
-	struct timespec now;
+	struct message message = message_of(freed, id, size);
 
-	if (!freed) {
-		clock_gettime(CLOCK_REALTIME, &now);
-		message.timestamp = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	}
 	send(*(int *)self, &message, sizeof(message), MSG_NOSIGNAL);
 }
 
@@ -77,7 +54,8 @@ static void serve(void *self, struct far *far)
 		got = recv(ends[1], (char *)messages + have, sizeof(messages) - have, 0);
 		have += got > 0 ? (size_t)got : 0;
 		for (i = 0; i < have / sizeof(*messages); i++)
-			taken_add(&far->taken, messages[i].type == FREE, messages[i].buffer_id, 0);
+			taken_add(&far->taken, messages[i].type == MESSAGE_FREE,
+				  messages[i].buffer_id, 0);
 		have %= sizeof(*messages); /* a part of one waits for the rest */
 		memmove(messages, messages + i, have);
 	}

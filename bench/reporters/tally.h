@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <tally/consumer.h>
 #include <tally/tally.h>
 #include <unistd.h>
@@ -16,8 +17,8 @@
 /* In memory that both sides share. */
 struct tally_turn {
 	struct tally_status status;
-	struct taken sum;    /* of the turns so far */
-	bool shared;	     /* records are to be in the shared ring; else in a lane */
+	struct taken sum;   /* of the turns so far */
+	bool shared;	    /* records are to be in the shared ring; else in a lane */
 	uint64_t elsewhere; /* records that were not */
 	/* the region, mapped once more, to be flushed: what of its file is no hole */
 	unsigned char *base;
@@ -94,11 +95,12 @@ static inline void tally_end(void *self, struct taken *taken)
 
 static inline void tally_map(struct tally_turn *turn)
 {
-	char path[96];
+	const char *dir = getenv("TALLY_DIR");
+	char path[4096];
 	off_t end = 0, begin;
 	int fd;
 
-	snprintf(path, sizeof(path), "/dev/shm/%.63s", turn->status.region);
+	snprintf(path, sizeof(path), "%s/%s", dir ? dir : "/dev/shm", turn->status.region);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	turn->size = (size_t)lseek(fd, 0, SEEK_END);
 	turn->base = (unsigned char *)mmap(NULL, turn->size, PROT_READ, MAP_SHARED, fd, 0);
