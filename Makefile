@@ -297,7 +297,8 @@ contender = CONTENDER_RING=$(OBJ)/ring.a REPORTER_ADAPTER=$(TT_LIB) \
 	REPORTER_TALLY='$(SONAMES:%=$(BUILD)/%) -Wl,-rpath,$(abspath $(BUILD))' \
 	bench/contenders/build.sh $< $@
 contender_flags = -MMD -MP -MF $(@:.so=.d) -MT $@
-contender_needs := bench/contenders/build.sh Makefile $(OBJ)/ring.a $(SONAMES:%=$(BUILD)/%) $(TT_LIB)
+contender_needs := bench/contenders/build.sh Makefile $(OBJ)/ring.a $(SONAMES:%=$(BUILD)/%) \
+	$(TT_LIB)
 $(filter $(patsubst %.c,$(BUILD)/%.so,$(wildcard bench/*/*.c bench/*/*/*.c)),$(CONTENDERS)): \
 		$(BUILD)/%.so: %.c $(contender_needs) | $(READY) $(floor_links)
 	@mkdir -p $(@D)

@@ -2,9 +2,10 @@
 /* A way to report an allocation, as bench/event.c sees it: one file in bench/reporters/ is one.
  *
  * The file defines `const struct reporter reporter`, and is built, loaded or absent as a contender
- * is (bench/contender.h). It says how one event is reported; the loops around that are here, and are
- * inlined with it. Everybody is told the same: device, pool, buffer id, size, and whether it is an
- * allocation or a free. What arrives is counted by who receives it, and must be what was reported.
+ * is (bench/contender.h). It says how one event is reported; the loops around that are here, and
+ * are inlined with it. Everybody is told the same: device, pool, buffer id, size, and whether it is
+ * an allocation or a free. What arrives is counted by who receives it, and must be what was
+ * reported.
  */
 #ifndef BENCH_REPORTER_H
 #define BENCH_REPORTER_H

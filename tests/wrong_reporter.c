@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A reporter that makes one mistake, which test_bench_event.py wants to be noticed: -DMISTAKE=... at
- * one buffer; NONE makes none. With -DFAR=1 another process counts. */
+/* A reporter that makes one mistake, which test_bench_event.py wants to be noticed: -DMISTAKE=...
+ * at one buffer; NONE makes none. With -DFAR=1 another process counts. */
 #include <poll.h>
 #include <unistd.h>
 

@@ -14,12 +14,16 @@
 	LTTNG_UST_TP_ARGS(int, freed, uint32_t, device, uint32_t, pool, uint64_t, buffer_id,       \
 			  uint64_t, bytes)
 
-LTTNG_UST_TRACEPOINT_EVENT_CLASS(
-	tally_bench, event, EVENT_ARGS,
-	LTTNG_UST_TP_FIELDS(lttng_ust_field_integer(int, freed, freed) lttng_ust_field_integer(
-		uint32_t, device, device) lttng_ust_field_integer(uint32_t, pool, pool)
-				    lttng_ust_field_integer(uint64_t, buffer_id, buffer_id)
-					    lttng_ust_field_integer(uint64_t, bytes, bytes)))
+/* clang-format off */
+/* cppcheck-suppress unknownMacro */
+LTTNG_UST_TRACEPOINT_EVENT_CLASS(tally_bench, event, EVENT_ARGS,
+	LTTNG_UST_TP_FIELDS(
+		lttng_ust_field_integer(int, freed, freed)
+		lttng_ust_field_integer(uint32_t, device, device)
+		lttng_ust_field_integer(uint32_t, pool, pool)
+		lttng_ust_field_integer(uint64_t, buffer_id, buffer_id)
+		lttng_ust_field_integer(uint64_t, bytes, bytes)))
+/* clang-format on */
 LTTNG_UST_TRACEPOINT_EVENT_INSTANCE(tally_bench, event, tally_bench, traced, EVENT_ARGS)
 LTTNG_UST_TRACEPOINT_EVENT_INSTANCE(tally_bench, event, tally_bench, untraced, EVENT_ARGS)
 

@@ -46,6 +46,8 @@ static inline bool session_start(struct session *session)
 	strcpy(session->words, "bench/reporters/lttng.sh cannot be run");
 	started = session_ask(session) && strncmp(session->words, "home ", 5) == 0;
 	session->words[strcspn(session->words, "\n")] = '\0';
+	if (!started && session->script > 0)
+		waitpid(session->script, NULL, 0); /* who runs a crew is told of its end, else */
 	if (started)
 		memmove(session->words, session->words + 5, strlen(session->words + 5) + 1);
 	return started;
