@@ -3,9 +3,10 @@
  * message on a Unix stream socket, to a process that reads and counts.
  *
  * It is no slower than in the field: there the message is filled likewise, with the system clock's
- * time in an allocation, and sent with one call or several; here it is one. The server reads as many
- * messages at a time as there are and does nothing but count, where the real one looks each up in a
- * table behind a mutex. A burst lets it stay awake, which makes send() cheaper than single events.
+ * time in an allocation, and sent with one call or several; here it is one. The server reads as
+ * many messages at a time as there are and does nothing but count, where the real one looks each up
+ * in a table behind a mutex. A burst lets it stay awake, which makes send() cheaper than single
+ * events do.
  */
 #include <string.h>
 #include <sys/socket.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The runtime's client on Tally: a report by AllocationClient, which looks a freed id up in a table.
+/* The runtime's client on Tally: a report by AllocationClient, which looks a freed id up in a
+ * table.
  *
  *	flags: $REPORTER_ADAPTER $REPORTER_TALLY
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What Tally replaces second, the totals in shared memory as the runtime keeps them today: for each
- * event, under a mutex, a scan of 64 process slots, two clock reads, and atomic adds to three totals
- * in lines that all processes write. Written from the layout of that file, version 4.
+ * event, under a mutex, a scan of 64 process slots, two clock reads, and atomic adds to three
+ * totals in lines that all processes write. Written from the layout of that file, version 4.
  *
  * It is no slower than in the field, where 110 to 140 ns an event were measured: the memory is
  * there, the mutex is the process's own, and the scan compares process numbers and nothing else.
