@@ -19,11 +19,12 @@
 
 #define THROUGHPUT_ROUNDS 101
 #define MANY_ROUNDS 31
-#define TRIES 4	     /* of a run that is disturbed, or during which the processors move */
-#define RUN_NS 2e6   /* of a run */
-#define RUN_MIN 1000 /* records of a producer in it */
+#define TRIES 4	    /* of a run that is disturbed, or during which the processors move */
+#define RUN_NS 2e6  /* of a run */
+#define RUN_MIN 200 /* records of a producer in it */
 #define RUN_MAX 200000
 #define RING_FILLED 8192
+#define FIELD_NS 8e9   /* of the rounds of a field; twice that for ROUNDS_MIN of them */
 #define FILL_MARGIN 64 /* records of each producer less than half of a ring */
 
 static const struct question one = { .id = "throughput",
@@ -193,18 +194,24 @@ static void line_up(struct field *field)
 	}
 }
 
-/* So many records as take RUN_NS, by a first run, which is also the one that warms up. */
-static void choose_count(const struct field *field, struct crew *crew, struct run *run)
+/* So many records as take RUN_NS, going by the last run. Threads that take turns on a processor may
+ * be slower by far the next time, so it grows slowly and shrinks fast. */
+static void choose_count(const struct field *field, struct run *run, double took_ns)
 {
-	struct crew_run first;
-	double want;
+	double want = RUN_NS / took_ns * (double)run->count;
 
-	run->count = field->records / field->producers / 2 - FILL_MARGIN;
-	first = run_once(field, crew, run);
 	if (field->filling)
 		return;
-	want = RUN_NS / first.took_ns * (double)run->count;
+	if (want > 2 * (double)run->count)
+		want = 2 * (double)run->count;
 	run->count = want < RUN_MIN ? RUN_MIN : want > RUN_MAX ? RUN_MAX : (uint64_t)want;
+}
+
+/* A run that nobody counts. */
+static void warm_up(const struct field *field, struct crew *crew, struct run *run)
+{
+	run->count = field->records / field->producers / 2 - FILL_MARGIN;
+	choose_count(field, run, run_once(field, crew, run).took_ns);
 }
 
 static void run_round(const struct field *field, struct crew *crew, size_t round)
@@ -214,12 +221,14 @@ static void run_round(const struct field *field, struct crew *crew, size_t round
 	for (i = 0; i < field->count; i++) {
 		size_t turn = (i + round / 2) % field->count;
 		struct run *run = &field->runs[round % 2 ? field->count - 1 - turn : turn];
-		double records = (double)(run->count * run->producers);
+		double records = 0;
 		struct crew_run result = { .place = PLACES };
 		int tries;
 
 		for (tries = 0; run->ring && tries < (bench_quick() ? 1 : TRIES); tries++) {
+			records = (double)(run->count * run->producers);
 			result = run_once(field, crew, run);
+			choose_count(field, run, result.took_ns);
 			if (probe_quiet(result.probe_ns) && result.place != PLACES)
 				break;
 		}
@@ -279,6 +288,7 @@ static void goal(const struct field *field, const char *mine, const char *other)
 static void measure(struct field *field, size_t rounds)
 {
 	unsigned int members = field->producers + (field->filling ? 0 : 1);
+	double limit_ns = FIELD_NS / (bench_quick() ? 10 : 1), start_ns = now_ns();
 	struct crew *crew;
 	size_t i;
 
@@ -292,8 +302,8 @@ static void measure(struct field *field, size_t rounds)
 	}
 	for (i = 0; i < field->count; i++)
 		if (field->runs[i].ring)
-			choose_count(field, crew, &field->runs[i]);
-	for (i = 0; i < rounds; i++) {
+			warm_up(field, crew, &field->runs[i]);
+	for (i = 0; i < rounds && now_ns() - start_ns < limit_ns * (i < ROUNDS_MIN ? 2 : 1); i++) {
 		bench_progress(field->question->id, i, rounds);
 		run_round(field, crew, i);
 	}

@@ -7,7 +7,7 @@
 #define DROP 1	  /* it never comes */
 #define REPEAT 2  /* the one before comes again instead */
 #define SWAP 3	  /* it comes behind the next one */
-#define GARBLE 4  /* a bit of it is another */
+#define GARBLE 4  /* a bit of its check word is another */
 #define DEVICE 5  /* it comes for another device, with a check word that agrees */
 #define CONFESS 6 /* it comes, and the ring says that it lost one */
 
@@ -21,7 +21,7 @@ static inline void wrong_fill(struct payload *payload, uint64_t producer, uint64
 	if (sequence != 1000)
 		return;
 	if (MISTAKE == GARBLE)
-		payload->size ^= 2;
+		payload->check ^= 2;
 	if (MISTAKE == DEVICE) {
 		payload->device ^= 1;
 		payload->check = payload_check(producer, sequence, payload->device, payload->size);

@@ -124,7 +124,8 @@ static void receive(void *arg, struct checker *checker, uint64_t until)
 
 		shared_drain(&taker.shared->reader, false, false, take, &taker);
 		say_pace(&taker);
-		if (checker->taken == before && !wait_more(&checker->patience))
+		/* in batches, as the lane's reader */
+		if (checker->taken - before < LOOK && !wait_more(&checker->patience))
 			return;
 	}
 }

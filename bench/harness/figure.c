@@ -112,6 +112,7 @@ struct summary figure_summary(const struct figure *figure, enum place place)
 			loud[summary.disturbed++] = sample->value;
 	}
 	summary.median_disturbed = quantile(loud, summary.disturbed, 0.5);
+	summary.quiet = summary.count >= ROUNDS_MIN || summary.disturbed == 0;
 	if (summary.count < ROUNDS_MIN) {
 		memcpy(quiet + summary.count, loud, summary.disturbed * sizeof(double));
 		summary.count += summary.disturbed;

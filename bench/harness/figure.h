@@ -7,6 +7,7 @@
 #ifndef BENCH_HARNESS_FIGURE_H
 #define BENCH_HARNESS_FIGURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -65,6 +66,7 @@ bool probe_quiet(double probe_ns);
 struct summary {
 	double median, lower, upper; /* lower and upper quartile */
 	size_t count;		     /* that this is of */
+	bool quiet;		     /* quiet ones alone */
 	size_t disturbed;	     /* samples that were not quiet */
 	double median_disturbed;     /* of these */
 };

@@ -84,6 +84,7 @@ static json_t *row_json(const struct row *row, const char *unit)
 	json_object_set_new(object, "max", number(row->max));
 	json_object_set_new(object, "ratio_to_base", number(row->ratio));
 	json_object_set_new(object, "samples", json_integer((json_int_t)row->count));
+	json_object_set_new(object, "quiet", json_boolean(row->quiet));
 	json_object_set_new(object, "disturbed", json_integer((json_int_t)row->disturbed));
 	json_object_set_new(object, "dropped", json_integer((json_int_t)row->dropped));
 	json_object_set_new(object, "histogram", histogram_json(row));

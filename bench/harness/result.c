@@ -225,6 +225,7 @@ static void add_at(const struct question *question, const struct figure *figure,
 	row->lower = summary.lower;
 	row->upper = summary.upper;
 	row->count = summary.count;
+	row->quiet = summary.quiet;
 	row->disturbed = summary.disturbed;
 	if (summary.disturbed)
 		row->median_disturbed = summary.median_disturbed;
@@ -261,6 +262,7 @@ void result_spread(const struct question *question, const struct spread *spread)
 	row->p999 = row->spread->p999;
 	row->max = row->spread->max;
 	row->count = row->spread->count;
+	row->quiet = row->spread->quiet;
 	row->disturbed = row->spread->disturbed;
 }
 
@@ -271,6 +273,7 @@ void result_value(const struct question *question, const char *name,
 
 	row->median = value;
 	row->count = 1;
+	row->quiet = true;
 }
 
 static char *copied(char *words)

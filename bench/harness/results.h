@@ -22,6 +22,7 @@ struct row {
 	const struct figure *figure; /* that the ratio is worked out from */
 	double median, lower, upper, p90, p99, p999, max, ratio, median_disturbed;
 	size_t count, disturbed, dropped;
+	bool quiet; /* the numbers are of quiet samples alone */
 	struct spread_summary *spread;
 	char *absent;
 };

@@ -179,7 +179,8 @@ void spread_summary(const struct spread *spread, struct spread_summary *ret_summ
 		exit(1);
 	}
 	ret_summary->disturbed = spread->count - gather(spread, false, sorted);
-	count = gather(spread, quiet_batches(spread) < ROUNDS_MIN, sorted);
+	ret_summary->quiet = quiet_batches(spread) >= ROUNDS_MIN || ret_summary->disturbed == 0;
+	count = gather(spread, !ret_summary->quiet, sorted);
 	qsort(sorted, count, sizeof(*sorted), ascending);
 	ret_summary->count = count;
 	ret_summary->p50 = part_of(sorted, count, 0.5);

@@ -84,6 +84,7 @@ static inline void spread_add(struct spread *spread, uint64_t ticks)
 struct spread_summary {
 	double p50, p90, p99, p999, max;
 	size_t count;	  /* samples that this is of */
+	bool quiet;	  /* of quiet batches alone */
 	size_t disturbed; /* samples in batches that were not quiet */
 	struct {
 		double up_to_ns; /* and above the one before */
