@@ -47,7 +47,7 @@ Q := $(if $(V),,@)
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 .PHONY: all deps demo check check-asan check-tsan check-arm64 check-marked lint format install
-.PHONY: bench bench-deps
+.PHONY: bench bench-deps bench-gate bench-report check-report
 .PHONY: crash crash-long model model-long fuzz fuzz-run campaign-shared clean help
 all:
 
@@ -130,9 +130,11 @@ comma := ,
 # A goal that is a job installs what it needs before anything is compiled; `make` alone does not.
 jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
-	bench bench-deps crash crash-long fuzz campaign-shared),deps)
+	bench bench-deps bench-report bench-gate check-report crash crash-long fuzz \
+	campaign-shared),deps)
 DEPS := build $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
-	$(if $(call jobs,bench bench-deps),bench) \
+	$(if $(call jobs,bench bench-deps bench-report),bench) \
+	$(if $(call jobs,bench-gate),gate) $(if $(call jobs,check-report),page) \
 	$(if $(call jobs,check-asan check-tsan fuzz),san) \
 	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
@@ -425,6 +427,22 @@ BENCH_FLAGS ?=
 bench: $(BENCHES) $(BENCHES_CXX) $(CONTENDERS) $(TALLY)
 	$(Q)BUILD=$(BUILD) bench/run.sh $(BENCH_FLAGS) -- $(BENCH)
 
+# Ratios and instruction counts against bench/baseline.json. GATE_FLAGS=--update keeps those found.
+GATED := $(addprefix $(BUILD)/bench/,push instructions)
+bench-gate: $(GATED)
+	$(Q)BUILD=$(BUILD) bench/gate.py $(GATE_FLAGS)
+
+# The page of what the last `make bench` found; without one, of a new one.
+RESULTS := $(BUILD)/bench/results.json
+REPORT := bench/report.py
+bench-report: $(if $(wildcard $(RESULTS)),,bench)
+	$(Q)$(REPORT) $(RESULTS) $(BUILD)/bench/report.html
+	@echo "  $(abspath $(BUILD)/bench/report.html)"
+
+# The page as Chromium shows it; pictures of it in $(BUILD)/report/.
+check-report: deps
+	$(Q)$(RUN) tests/report_in_chromium.py
+
 PUSHES ?= 100000000
 campaign-shared: $(CAMPAIGN)
 	$(Q)$(CAMPAIGN) $(PUSHES)
@@ -474,7 +492,10 @@ help:
 	@echo 'make lint       formatting, memory orders and their labels, floors, exported symbols'
 	@echo 'make format     lay out all C and C++ sources'
 	@echo 'make bench      install the contenders, build and run the benchmarks'
+	@echo 'make bench-report   what the last make bench found, as a page with plots'
+	@echo 'make check-report   install Chromium and look at such a page as readers see it'
 	@echo 'make bench-deps install the contenders, and nothing else'
+	@echo 'make bench-gate fail on a loss against bench/baseline.json'
 	@echo 'make campaign-shared   load the shared ring with PUSHES=100000000 and print figures'
 	@echo 'make install    to PREFIX ($(PREFIX)), under DESTDIR'
 	@echo 'make deps       install missing packages, and nothing else'

@@ -351,6 +351,8 @@ static void report_all(void)
 	goal("socket", 60);
 	goal("lttng", 10);
 	goal("totals", 4);
+	if (processors() < 2)
+		result_note(&cost, "there is one processor: the two sides take turns on it");
 }
 
 int main(int argc, char **argv)

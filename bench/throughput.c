@@ -19,6 +19,7 @@
 
 #define THROUGHPUT_ROUNDS 101
 #define MANY_ROUNDS 31
+#define SLICES 10   /* times as long where threads take turns on a processor */
 #define TRIES 4	    /* of a run that is disturbed, or during which the processors move */
 #define RUN_NS 2e6  /* of a run */
 #define RUN_MIN 200 /* records of a producer in it */
@@ -194,11 +195,23 @@ static void line_up(struct field *field)
 	}
 }
 
+static unsigned int members(const struct field *field)
+{
+	return field->producers + (field->filling ? 0 : 1);
+}
+
+/* Whether there are too few processors, so that the scheduler is measured as well. */
+static bool take_turns(const struct field *field)
+{
+	return members(field) > processors();
+}
+
 /* So many records as take RUN_NS, going by the last run. Threads that take turns on a processor may
  * be slower by far the next time, so it grows slowly and shrinks fast. */
 static void choose_count(const struct field *field, struct run *run, double took_ns)
 {
-	double want = RUN_NS / took_ns * (double)run->count;
+	double run_ns = take_turns(field) ? RUN_NS * SLICES : RUN_NS;
+	double want = run_ns / took_ns * (double)run->count;
 
 	if (field->filling)
 		return;
@@ -271,14 +284,15 @@ static void report(struct field *field)
 static void goal(const struct field *field, const char *mine, const char *other)
 {
 	const struct figure *a = figure_of(field, mine), *b = figure_of(field, other);
+	bool judged = a && b && !take_turns(field);
 	char words[160];
 
-	if (!bench_wanted(mine) || !bench_wanted(other))
+	if (field->count == 0 || !bench_wanted(mine) || !bench_wanted(other))
 		return;
 	snprintf(words, sizeof(words), "%s / %s, ring %u, producers %u:", mine, other,
 		 field->records, field->producers);
 	result_goal(field->question, &(struct goal){ .words = words,
-						     .value = a && b ? figure_ratio(a, b) : NAN,
+						     .value = judged ? figure_ratio(a, b) : NAN,
 						     .limit = 1,
 						     .at_least = true,
 						     .sharp = true });
@@ -287,7 +301,6 @@ static void goal(const struct field *field, const char *mine, const char *other)
 /* Measures and reports it. The rings go; what is reported stays. */
 static void measure(struct field *field, size_t rounds)
 {
-	unsigned int members = field->producers + (field->filling ? 0 : 1);
 	double limit_ns = FIELD_NS / (bench_quick() ? 10 : 1), start_ns = now_ns();
 	struct crew *crew;
 	size_t i;
@@ -295,7 +308,7 @@ static void measure(struct field *field, size_t rounds)
 	line_up(field);
 	if (field->count == 0)
 		return;
-	crew = crew_open(members, false, NULL);
+	crew = crew_open(members(field), false, NULL);
 	if (!crew) {
 		perror("bench/throughput");
 		exit(1);
@@ -309,10 +322,10 @@ static void measure(struct field *field, size_t rounds)
 	}
 	crew_close(crew);
 	report(field);
-	if (members > processors())
+	if (take_turns(field))
 		result_note(field->question,
 			    "%u producers: %u threads on %u processors, which take turns",
-			    field->producers, members, processors());
+			    field->producers, members(field), processors());
 }
 
 static void put_away(struct field *field)
@@ -341,6 +354,17 @@ static void one_producer(void)
 	}
 }
 
+/* A fill is over before a producer that waits for a processor gets one. */
+static void lack_processors(const struct field *field)
+{
+	const struct parameter parameters[] = { { "ring_records", field->records },
+						{ "producers", field->producers },
+						{ NULL, 0 } };
+
+	result_absent(field->question, "all contenders", parameters,
+		      "needs as many processors as producers");
+}
+
 static void many_producers(const struct question *question, bool filling)
 {
 	static const uint32_t producers[] = { 2, 4, 8, 16 };
@@ -354,6 +378,10 @@ static void many_producers(const struct question *question, bool filling)
 		*field = (struct field){ question,     filling ? RING_FILLED : 4096,
 					 producers[i], filling,
 					 NULL,	       0 };
+		if (filling && take_turns(field)) {
+			lack_processors(field);
+			continue;
+		}
 		measure(field, bench_rounds(filling ? THROUGHPUT_ROUNDS : MANY_ROUNDS));
 		if (producers[i] == 2) {
 			goal(field, "tally_shared", "rte_ring_mp");

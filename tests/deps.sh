@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing on a Debian machine, saying what and why; silent when nothing is.
-# usage: tests/deps.sh build|cxx|lint|san|arm64|model|bench ...    (the groups of packages wanted)
+# usage: tests/deps.sh build|cxx|lint|san|arm64|model|gate|bench|page ...  (groups of packages)
 set -u -o pipefail
 
 # group  package  command it brings ("-": ask dpkg)  why
@@ -37,12 +37,15 @@ arm64 qemu-user       qemu-aarch64    runs the tests that are built for arm64
 model spin            spin          checks the model of the shared ring
 model gcc             gcc           compiles what spin generates
 model libc6-dev       -             headers, for that
+gate  valgrind        valgrind      counts the instructions of a push
+bench valgrind        valgrind      likewise
 bench libck-dev       -             ConcurrencyKit: a ring to compare with
 bench libdpdk-dev     -             DPDK: likewise
 bench libboost-dev    -             boost::lockfree: likewise
 bench liblttng-ust-dev -            LTTng-UST: a tracepoint to compare with
 bench lttng-tools     lttng-sessiond  LTTng: the session that traces it
 bench babeltrace2     babeltrace2   counts the events of the trace
+page  chromium        chromium      a test looks at the benchmark report as a reader does
 '
 
 has() # package command

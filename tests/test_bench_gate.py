@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The gate of the benchmarks fails on a loss, whatever the tries, and judges nothing it has not seen.
+"""The gate of the benchmarks fails on a loss, whatever the tries, and judges only what it has seen.
 
 usage: BUILD=... tests/test_bench_gate.py    (what a real program found, with other numbers in it)
 """
