@@ -315,20 +315,20 @@ static const struct figure *figure_of(const char *name)
 	return run && run->self ? &run->figure : NULL;
 }
 
-/* How many times cheaper Tally is. */
+/* How many times cheaper Tally is; not judged where the two sides take turns. */
 static void goal(const char *other, double limit)
 {
 	const struct figure *mine = figure_of("tally"), *theirs = figure_of(other);
+	bool judged = mine && theirs && processors() > 1;
 	char words[80];
 
 	if (!find("tally") || !find(other))
 		return;
 	snprintf(words, sizeof(words), "%s / tally:", other);
-	result_goal(&cost,
-		    &(struct goal){ .words = words,
-				    .value = mine && theirs ? figure_ratio(theirs, mine) : NAN,
-				    .limit = limit,
-				    .at_least = true });
+	result_goal(&cost, &(struct goal){ .words = words,
+					   .value = judged ? figure_ratio(theirs, mine) : NAN,
+					   .limit = limit,
+					   .at_least = true });
 }
 
 static void report_all(void)

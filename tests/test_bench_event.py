@@ -45,8 +45,11 @@ def everything_reports(folder):
     goals = [goal for answer in document["questions"] for goal in answer["goals"]]
     expect([goal["value_of"] for goal in goals] ==
            ["tally - floor", "socket / tally:", "lttng / tally:", "totals / tally:"], f"{goals}")
+    alone = len(os.sched_getaffinity(0)) < 2
     for goal in goals:
-        expect(goal["value"] is not None or goal["value_of"].startswith("lttng"), f"{goal}")
+        what = goal["value_of"].split()[0]
+        expect(goal["value"] is not None or what == "lttng" or (alone and what != "tally"),
+               f"{goal}")
 
 
 def neighbours_report(folder):
