@@ -12,7 +12,8 @@
 #	consumer/gateway/*.c          part of tally
 #	bench/NAME.c                  bench/NAME, each with bench/harness/*.c
 #	bench/NAME.cpp                likewise, with libtally-tt-metal.a
-#	bench/contenders/NAME.c, .cpp bench/contenders/NAME.so, if what it needs is installed
+#	bench/contenders/NAME.c, .cpp bench/contenders/NAME.so, if what it needs is installed;
+#	                              likewise bench/reporters/ and bench/reporters/provider/
 #	tests/test_NAME.c             tests/test_NAME, each with tests/support*.c: cmocka programs
 #	tests/crash_NAME.c            tests/crash_NAME, likewise: death at every instruction
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
@@ -65,12 +66,15 @@ FLOORS.consumer/example :=
 FLOORS.bench := ring producer consumer bench
 FLOORS.bench/harness := ring bench
 FLOORS.bench/contenders := ring bench
+FLOORS.bench/reporters := ring bench
+FLOORS.bench/reporters/provider := ring bench
 FLOORS.tests := ring producer consumer tests
 FLOORS.tests/prog := tests
 FLOORS.tests/fuzz := ring producer consumer tests
 FOLDERS := ring producer producer/adapters/malloc producer/adapters/tt_metal consumer consumer/cli \
 	consumer/gateway \
-	consumer/example bench bench/harness bench/contenders tests tests/prog tests/fuzz
+	consumer/example bench bench/harness bench/contenders bench/reporters \
+	bench/reporters/provider tests tests/prog tests/fuzz
 see = -Iinclude -I$(BUILD)/inc/$(1)
 
 # Internal calls to exported functions stay calls within the library. Other linkers than that of
@@ -104,6 +108,8 @@ FLAGS.consumer/example := -fPIC
 FLAGS.bench := -fPIE $(PLACES)
 FLAGS.bench/harness := -fPIE $(PLACES)
 FLAGS.bench/contenders := -fPIC
+FLAGS.bench/reporters := -fPIC $(PLACES)
+FLAGS.bench/reporters/provider := -fPIC
 FLAGS.tests := -fPIE $(PLACES)
 FLAGS.tests/prog := -fPIC $(PLACES)
 FLAGS.tests/fuzz := -fPIE
@@ -259,8 +265,8 @@ names_cxx = $(if $(ARM64),,$(patsubst %.cpp,$(BUILD)/%,$(call cxx_sources,$(1)))
 PROGS_CXX := $(call names_cxx,tests/prog)
 PROGS_CLANG := $(PROGS_CXX:%=%_clang)
 BENCHES_CXX := $(call names_cxx,bench)
-CONTENDERS := $(patsubst %,$(BUILD)/%.so,$(sort $(basename $(wildcard bench/contenders/*.c \
-	bench/contenders/*.cpp))))
+CONTENDERS := $(patsubst %,$(BUILD)/%.so,$(sort $(basename $(foreach f,contenders reporters \
+	reporters/provider,$(wildcard bench/$(f)/*.c bench/$(f)/*.cpp)))))
 ALL_PROGS := $(PROGS) $(PROG_STATIC) $(PROG_LIBS) $(EXAMPLES) $(PROGS_CXX) $(PROGS_CLANG)
 
 all: $(LIBRARIES) $(TALLY) $(MAN_PAGES)
@@ -289,15 +295,19 @@ $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(call objects,bench/harness) $(L
 		$(OBJ)/ring.a $(LIBS_CONSUMER) -ljansson -lm)
 
 # Those whose package is not installed leave NAME.absent, and are tried again by the next make.
-contender = CONTENDER_RING=$(OBJ)/ring.a bench/contenders/build.sh $< $@
+contender = CONTENDER_RING=$(OBJ)/ring.a REPORTER_ADAPTER=$(TT_LIB) \
+	REPORTER_TALLY='$(SONAMES:%=$(BUILD)/%) -Wl,-rpath,$(abspath $(BUILD))' \
+	bench/contenders/build.sh $< $@
 contender_flags = -MMD -MP -MF $(@:.so=.d) -MT $@
-$(BUILD)/bench/contenders/%.so: bench/contenders/%.c bench/contenders/build.sh Makefile \
-		$(OBJ)/ring.a | $(READY) $(floor_links)
+contender_needs := bench/contenders/build.sh Makefile $(OBJ)/ring.a $(SONAMES:%=$(BUILD)/%) \
+	$(TT_LIB)
+$(filter $(patsubst %.c,$(BUILD)/%.so,$(wildcard bench/*/*.c bench/*/*/*.c)),$(CONTENDERS)): \
+		$(BUILD)/%.so: %.c $(contender_needs) | $(READY) $(floor_links)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(contender) $(compile) $(contender_flags)
-$(BUILD)/bench/contenders/%.so: bench/contenders/%.cpp bench/contenders/build.sh Makefile \
-		| $(READY) $(floor_links)
+$(filter $(patsubst %.cpp,$(BUILD)/%.so,$(wildcard bench/*/*.cpp)),$(CONTENDERS)): \
+		$(BUILD)/%.so: %.cpp $(contender_needs) | $(READY) $(floor_links)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(contender) $(CXX) $(compile_cxx) $(contender_flags)

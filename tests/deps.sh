@@ -42,6 +42,9 @@ bench valgrind        valgrind      likewise
 bench libck-dev       -             ConcurrencyKit: a ring to compare with
 bench libdpdk-dev     -             DPDK: likewise
 bench libboost-dev    -             boost::lockfree: likewise
+bench liblttng-ust-dev -            LTTng-UST: a tracepoint to compare with
+bench lttng-tools     lttng-sessiond  LTTng: the session that traces it
+bench babeltrace2     babeltrace2   counts the events of the trace
 page  chromium        chromium      a test looks at the benchmark report as a reader does
 '
 

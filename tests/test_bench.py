@@ -9,61 +9,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 
-BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
-CC = os.environ.get("CC", "gcc")
+from benches import CC, bench, check_numbers, expect, figures, validate, verdict
+
 CONTENDERS = sorted(os.path.basename(path).partition(".")[0]
                     for path in glob.glob("bench/contenders/*.c")
                     + glob.glob("bench/contenders/*.cpp"))
-wrong = []
-
-
-def expect(holds, what):
-    if not holds:
-        wrong.append(what)
-
-
-def bench(name, *options, contenders=None):
-    """Its exit status, stdout and stderr."""
-    env = dict(os.environ)
-    env.pop("BENCH_CONTENDERS", None)
-    if contenders:
-        env["BENCH_CONTENDERS"] = contenders
-    done = subprocess.run([f"{BUILD}/bench/{name}", "--quick", *options], env=env, timeout=200,
-                          capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
-
-
-def validate(schema, path):
-    done = subprocess.run(["tests/schemas/validate.py", "--strict", schema, path],
-                          capture_output=True, text=True)
-    expect(done.returncode == 0, f"{schema}: {done.stdout}{done.stderr}")
-
-
-def figures(document, question):
-    for answer in document["questions"]:
-        if answer["id"] == question:
-            return answer["figures"]
-    return []
-
-
-def check_numbers(document):
-    """What must hold between the numbers of a figure, whatever they are."""
-    for answer in document["questions"]:
-        for figure in answer["figures"]:
-            what = f"{answer['id']}, {figure['name']}: {figure}"
-            if figure["kind"] == "rounds":
-                expect(figure["lower_quartile"] <= figure["median"] <= figure["upper_quartile"],
-                       what)
-            if figure["kind"] == "distribution":
-                order = [figure[key] for key in ("median", "p90", "p99", "p99_9", "max")]
-                expect(order == sorted(order), what)
-                counted = sum(bucket["samples"] for bucket in figure["histogram"])
-                expect(counted == figure["samples"], what)
-        for goal in answer["goals"]:
-            expect((goal["met"] is None) == (goal["value"] is None), f"{goal}")
 
 
 def everything_reports(folder):
@@ -180,6 +132,4 @@ try:
     mistakes_are_noticed(folder)
 finally:
     shutil.rmtree(folder)
-for what in wrong:
-    print(what)
-sys.exit(1 if wrong else 0)
+verdict()

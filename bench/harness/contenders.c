@@ -8,18 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void load(struct candidate *candidate, const char *path)
+static void load(struct candidate *candidate, const char *path, const char *symbol)
 {
 	void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	const char *why = object ? NULL : dlerror();
 
 	if (object) {
-		candidate->contender = dlsym(object, "contender");
-		why = candidate->contender ? NULL : "it defines no contender";
+		candidate->defines = dlsym(object, symbol);
+		why = candidate->defines ? NULL : dlerror();
 	}
-	if (candidate->contender)
-		candidate->many = candidate->contender->can & CONTENDER_MANY;
-	else
+	if (!candidate->defines)
 		snprintf(candidate->absent, sizeof(candidate->absent), "cannot be loaded: %s", why);
 }
 
@@ -42,15 +40,13 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct candidate *)a)->name, ((const struct candidate *)b)->name);
 }
 
-size_t contenders_load(struct candidate ret_candidates[CONTENDERS_MAX])
+/* All of a folder, each of which defines `symbol`. */
+static size_t load_all(const char *folder, const char *symbol, struct candidate *ret_candidates)
 {
-	const char *folder = getenv("BENCH_CONTENDERS");
 	const struct dirent *entry;
 	size_t count = 0;
 	DIR *dir;
 
-	if (!folder)
-		folder = BUILD_DIR "/bench/contenders";
 	dir = opendir(folder);
 	if (!dir) {
 		fprintf(stderr, "bench: no contenders: %s\n", folder);
@@ -68,7 +64,7 @@ size_t contenders_load(struct candidate ret_candidates[CONTENDERS_MAX])
 			 (int)(dot - entry->d_name), entry->d_name);
 		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
 		if (strcmp(dot, ".so") == 0)
-			load(candidate, path);
+			load(candidate, path, symbol);
 		else
 			read_absent(candidate, path);
 		count++;
@@ -76,4 +72,28 @@ size_t contenders_load(struct candidate ret_candidates[CONTENDERS_MAX])
 	closedir(dir);
 	qsort(ret_candidates, count, sizeof(*ret_candidates), by_name);
 	return count;
+}
+
+size_t contenders_load(struct candidate ret_candidates[CONTENDERS_MAX])
+{
+	const char *folder = getenv("BENCH_CONTENDERS");
+	size_t count, i;
+
+	count = load_all(folder ? folder : BUILD_DIR "/bench/contenders", "contender",
+			 ret_candidates);
+	for (i = 0; i < count; i++) {
+		struct candidate *candidate = &ret_candidates[i];
+
+		candidate->contender = candidate->defines;
+		if (candidate->contender)
+			candidate->many = candidate->contender->can & CONTENDER_MANY;
+	}
+	return count;
+}
+
+size_t reporters_load(struct candidate ret_candidates[CONTENDERS_MAX])
+{
+	const char *folder = getenv("BENCH_REPORTERS");
+
+	return load_all(folder ? folder : BUILD_DIR "/bench/reporters", "reporter", ret_candidates);
 }

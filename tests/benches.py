@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of the benchmarks share: running one, and what must hold of what it reports."""
+import os
+import subprocess
+import sys
+
+BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
+CC = os.environ.get("CC", "gcc")
+wrong = []
+
+
+def expect(holds, what):
+    if not holds:
+        wrong.append(what)
+
+
+def bench(name, *options, **folders):
+    """Its exit status, stdout and stderr; contenders=FOLDER, reporters=FOLDER: those alone."""
+    env = dict(os.environ)
+    for kind in ("contenders", "reporters"):
+        env.pop("BENCH_" + kind.upper(), None)
+    for kind, folder in folders.items():
+        if folder:
+            env["BENCH_" + kind.upper()] = folder
+    done = subprocess.run([f"{BUILD}/bench/{name}", "--quick", *options], env=env, timeout=200,
+                          capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def validate(schema, path):
+    done = subprocess.run(["tests/schemas/validate.py", "--strict", schema, path],
+                          capture_output=True, text=True)
+    expect(done.returncode == 0, f"{schema}: {done.stdout}{done.stderr}")
+
+
+def figures(document, question):
+    for answer in document["questions"]:
+        if answer["id"] == question:
+            return answer["figures"]
+    return []
+
+
+def check_numbers(document):
+    """What must hold between the numbers of a figure, whatever they are."""
+    for answer in document["questions"]:
+        for figure in answer["figures"]:
+            what = f"{answer['id']}, {figure['name']}: {figure}"
+            if figure["kind"] == "rounds":
+                expect(figure["lower_quartile"] <= figure["median"] <= figure["upper_quartile"],
+                       what)
+            if figure["kind"] == "distribution":
+                order = [figure[key] for key in ("median", "p90", "p99", "p99_9", "max")]
+                expect(order == sorted(order), what)
+                counted = sum(bucket["samples"] for bucket in figure["histogram"])
+                expect(counted == figure["samples"], what)
+        for goal in answer["goals"]:
+            expect((goal["met"] is None) == (goal["value"] is None), f"{goal}")
+
+
+def verdict():
+    """Prints what was wrong; ends the program."""
+    for what in wrong:
+        print(what)
+    sys.exit(1 if wrong else 0)
