@@ -40,6 +40,13 @@ model libc6-dev       -             headers, for that
 bench libck-dev       -             ConcurrencyKit: a ring to compare with
 bench libdpdk-dev     -             DPDK: likewise
 bench libboost-dev    -             boost::lockfree: likewise
+bench liblttng-ust-dev -            LTTng, which wraps the allocator: a tool to compare with
+bench lttng-tools     lttng         its session daemon
+bench heaptrack       heaptrack     a tool to compare with
+bench valgrind        valgrind      memcheck: likewise
+bench sqlite3         sqlite3       a real program that the tools are compared on
+bench gawk            gawk          likewise
+bench xz-utils        xz            likewise
 '
 
 has() # package command
