@@ -1,4 +1,4 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # churn.c, half of it on each of two threads.
-exec "$BENCH_PROGRAMS/churn.sh" 2
+CHURN_THREADS=2 exec "$BENCH_PROGRAMS/churn.sh"
