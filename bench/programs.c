@@ -107,7 +107,7 @@ static const char *line_of(char *text, bool last)
 static int ask(const struct script *script, const char *stage, const char *folder)
 {
 	char *words[] = { (char *)script->path, (char *)stage, (char *)folder, NULL };
-	struct job job = { words, script->folder, out_path, err_path };
+	struct job job = { words, script->folder, out_path, err_path, strcmp(stage, "end") == 0 };
 	int status = job_run(&job).status;
 
 	read_into(out_path, said, sizeof(said));
@@ -205,7 +205,7 @@ static bool run(struct prepared *program, const struct script *tool, struct job_
 {
 	const char *name = tool ? tool->name : "no tool";
 	char before[4096], *words[2 * WORDS_MAX], who[128];
-	struct job job = { words, program->script->folder, out_path, err_path };
+	struct job job = { words, program->script->folder, out_path, err_path, false };
 	size_t count = 0, i;
 	int status;
 
@@ -432,7 +432,7 @@ static void end_tools(void)
 	for (t = 0; t < tool_count; t++)
 		if (tools[t].present && ask(&tools[t], "end", NULL) != 0)
 			complain(tools[t].name, "it does not end", 1);
-	if (job_run(&(struct job){ words, "/", "/dev/null", "/dev/null" }).status != 0)
+	if (job_run(&(struct job){ words, "/", "/dev/null", "/dev/null", true }).status != 0)
 		bench_fail("%s cannot be removed", work);
 }
 

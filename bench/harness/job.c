@@ -14,7 +14,8 @@
 
 #include "bench/harness/machine.h"
 
-static volatile sig_atomic_t interrupted, running;
+static volatile sig_atomic_t interrupted, running; /* a pid: the job may be interrupted */
+static sigset_t ending;
 
 static void interrupt(int number)
 {
@@ -28,6 +29,9 @@ void job_catch_signals(void)
 {
 	struct sigaction action = { .sa_handler = interrupt };
 
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGTERM);
+	sigaddset(&ending, SIGHUP);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
@@ -51,6 +55,10 @@ static _Noreturn void become(const struct job *job)
 	int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	setpgid(0, 0);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
+	sigprocmask(SIG_UNBLOCK, &ending, NULL);
 	if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || chdir(job->folder) != 0)
 		_exit(127);
 	into(job->out, STDOUT_FILENO);
@@ -67,19 +75,23 @@ static double ns(const struct timeval *time)
 struct job_end job_run(const struct job *job)
 {
 	struct job_end end = { .status = 127 };
-	double start_ns = now_ns();
 	struct rusage usage;
-	pid_t pid = fork();
+	double start_ns;
+	pid_t pid = -1;
 	int status;
 
+	sigprocmask(SIG_BLOCK, &ending, NULL); /* until it is known whom they are to end */
+	start_ns = now_ns();
+	if (job->tidies || !interrupted)
+		pid = fork();
 	if (pid == 0)
 		become(job);
+	if (pid > 0)
+		setpgid(pid, pid);
+	running = job->tidies ? 0 : pid;
+	sigprocmask(SIG_UNBLOCK, &ending, NULL);
 	if (pid < 0)
 		return end;
-	setpgid(pid, pid);
-	running = pid;
-	if (interrupted)
-		interrupt(0); /* it came before `running` was set */
 	while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR)
 		;
 	running = 0;

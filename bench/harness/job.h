@@ -11,16 +11,18 @@ struct job {
 	const char *folder; /* where it runs */
 	const char *out;    /* absolute names of files for its stdout and stderr, made new */
 	const char *err;
+	bool tidies; /* it runs whatever has been interrupted, and to its end */
 };
 
 struct job_end {
-	int status; /* as a shell has it: 128 + n of signal n; 127 when it could not be executed */
+	int status; /* as a shell has it: 128 + n of signal n; 127: it could not be executed */
 	double wall_ns;
 	double cpu_ns; /* of it and of all that it waited for */
 };
 
-/* From here on SIGINT, SIGTERM and SIGHUP end the job that runs, and the bench may tidy up. Jobs
- * are process groups of their own, with nothing to read. One thread calls these functions. */
+/* From here on SIGINT, SIGTERM and SIGHUP end the job that runs, none but those that tidy is started
+ * any more, and the bench may come to its end. Jobs are process groups of their own, with nothing
+ * to read. One thread calls these functions, and there is no other. */
 void job_catch_signals(void);
 bool job_interrupted(void);
 

@@ -37,6 +37,7 @@ begin)
 		[[ ! -S $sockets/client-lttng-sessiond ]] || exit 0
 		sleep 0.05
 	done
+	kill $!
 	echo "its session daemon does not start"
 	exit 1
 	;;

@@ -1,10 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # tally run: each allocation and free by Tally's malloc, into a ring and exact totals.
+#
+# In a folder of its own, in memory: what others leave in /dev/shm is none of its business.
 case $1 in
+begin)
+	mktemp -d "/dev/shm/bench-XXXXXX" >regions 2>/dev/null || mktemp -d regions-XXXXXX -p "$PWD" >regions
+	;;
 before)
 	rm -f report.json
-	printf '%s\n' "$BENCH_BUILD/tally" run --json "$PWD/report.json" --
+	printf '%s\n' env TALLY_DIR="$(<regions)" "$BENCH_BUILD/tally" run --json "$PWD/report.json" --
 	;;
 after)
 	python3 - "$2/events" <<'END'
@@ -19,5 +24,8 @@ if not report["exactness"].startswith("exact"):
     sys.exit(report["exactness"])
 print(f"{events} calls, all in the totals, {lost} records of them lost")
 END
+	;;
+end)
+	rm -rf "$(<regions)"
 	;;
 esac
