@@ -160,11 +160,25 @@ def slow_is_slower(folder):
         "nothing": tool()})
     expect(found.status == 0, f"slow tools: {found.status}: {found.err}")
     slowdown, processor = found.figures("program_slowdown"), found.figures("program_cpu")
+    expect(slowdown["job: waits"]["median"] > 1.5 * processor["job: waits"]["median"],
+           f"waiting is taken for work: {slowdown}, {processor}")
     for figures, slow, others in ((slowdown, "waits", ["nothing"]),
                                   (processor, "works", ["nothing", "waits"])):
         for other in others:
             expect(figures[f"job: {slow}"]["median"] > 1.5 * figures[f"job: {other}"]["median"],
                    f"{slow}, {other}: {figures}")
+
+
+def order_alternates(folder):
+    """Each tool beside a run without one, in turns before and after it, and the tools in turns."""
+    script = PROGRAM.replace("cat >job", "echo 0 >which; cat >job").replace(
+        "head -c", 'cat which >>"$BENCH_TOOLS/order"; echo 0 >which; head -c')
+    found = bench(folder, {"job": script},
+                  {name: tool().replace("rm -f ran;", f"rm -f ran; echo {name} >$2/which;")
+                   for name in ("a", "b")})
+    with open(f"{found.folder}/tools/order", encoding="utf-8") as file:
+        order = "".join(file.read().split())
+    expect(found.status == 0 and order == "0" + ("0a0b" + "b0a0") * 3, f"{found.err}{order}")
 
 
 def mistakes_are_noticed(folder):
@@ -233,6 +247,7 @@ try:
     real_ones_are_compared(folder)
     intervals_are_right(folder)
     slow_is_slower(folder)
+    order_alternates(folder)
     mistakes_are_noticed(folder)
     tally_must_have_recorded(folder)
     absent_programs_are_said(folder)

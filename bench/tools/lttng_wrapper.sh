@@ -55,7 +55,7 @@ after)
 	lost=$("${lttng[@]}" list bench | sed -n 's/.*Discarded events: *\([0-9]*\).*/\1/p')
 	"${lttng[@]}" destroy bench >&2 || exit
 	bytes=$(cat trace/ust/*/*/*/channel0_* | wc -c)
-	((bytes > 0)) && echo "$bytes bytes of trace, $((lost)) events discarded"
+	((bytes > 0)) && echo "$bytes bytes of trace, ${lost:-0} events discarded as it says"
 	rm -rf trace
 	;;
 end)
