@@ -31,8 +31,9 @@
 #define WORDS_MAX 64
 #define OURS "tally run"
 #define RIVAL "heaptrack"
-#define CHURN "churn"	/* in the names of those that do nothing but allocate and free */
-#define EXCESS_MIN 0.01 /* less than this slower is not told from nothing */
+#define NOTHING "nothing" /* the program whose ratios would say nothing */
+#define CHURN "churn"	  /* in the names of those that do nothing but allocate and free */
+#define EXCESS_MIN 0.01	  /* less than this slower is not told from nothing */
 
 static const struct question slowdown = {
 	.id = "program_slowdown",
@@ -50,6 +51,12 @@ static const struct question alone = { .id = "program_alone",
 				       .words = "How long does the program take alone?",
 				       .unit = "s",
 				       .interval = true };
+static const struct question startup = {
+	.id = "program_startup",
+	.words = "How much longer does a program take that does nothing?",
+	.unit = "ms",
+	.interval = true
+};
 static const struct question rate = {
 	.id = "program_rate",
 	.words = "How many allocations and frees a second does it make alone?",
@@ -255,7 +262,10 @@ static bool pair(struct prepared *program, size_t p, size_t t, unsigned int roun
 		else if (with)
 			snprintf(cells[p][t].recorded, sizeof(cells[p][t].recorded), "%s",
 				 line_of(said, false));
-	keep(&cells[p][t].wall, round, end[1].wall_ns / end[0].wall_ns);
+	if (strcmp(programs[p].name, NOTHING) == 0)
+		keep(&cells[p][t].wall, round, (end[1].wall_ns - end[0].wall_ns) / 1e6);
+	else
+		keep(&cells[p][t].wall, round, end[1].wall_ns / end[0].wall_ns);
 	keep(&cells[p][t].cpu, round, end[1].cpu_ns / end[0].cpu_ns);
 	keep(&times[p], (unsigned int)times[p].count, end[0].wall_ns / 1e9);
 	return true;
@@ -336,38 +346,60 @@ static void report_rate(size_t p, size_t t)
 
 static void report(size_t p)
 {
-	const struct cell *ours = NULL, *rival = NULL;
-	char words[160];
 	size_t t;
 
-	result_figure(&alone, &times[p]);
+	if (strcmp(programs[p].name, NOTHING) != 0)
+		result_figure(&alone, &times[p]);
 	for (t = 0; t < tool_count; t++) {
 		struct cell *cell = &cells[p][t];
 
 		if (!cell->measured)
 			continue;
+		if (strcmp(programs[p].name, NOTHING) == 0) {
+			result_figure(&startup, &cell->wall);
+			continue;
+		}
 		result_figure(&slowdown, &cell->wall);
 		result_figure(&cpu, &cell->cpu);
 		result_note(&slowdown, "%s: %s", cell->name, cell->recorded);
-		if (strcmp(tools[t].name, OURS) == 0) {
-			ours = cell;
+		if (strcmp(tools[t].name, OURS) == 0)
 			report_rate(p, t);
-		}
-		if (strcmp(tools[t].name, RIVAL) == 0)
-			rival = cell;
 	}
-	if (!strstr(programs[p].name, CHURN) || !ours)
+}
+
+/* By how much program p is slower under a tool, 1 is twice as slow. NAN: not measured. */
+static double excess(size_t p, const char *tool, bool without_start)
+{
+	double start = 0, ratio = NAN;
+	size_t t, n;
+
+	for (t = 0; t < tool_count; t++)
+		if (strcmp(tools[t].name, tool) == 0) {
+			ratio = figure_median(&cells[p][t].wall) - 1;
+			for (n = 0; n < program_count; n++)
+				if (strcmp(programs[n].name, NOTHING) == 0)
+					start = figure_median(&cells[n][t].wall) / 1e3;
+		}
+	return without_start ? ratio - start / figure_median(&times[p]) : ratio;
+}
+
+static void judge(size_t p)
+{
+	double ours = excess(p, OURS, false), rival = excess(p, RIVAL, false);
+	double ours_later = excess(p, OURS, true), rival_later = excess(p, RIVAL, true);
+	char words[160];
+
+	if (!strstr(programs[p].name, CHURN) || isnan(ours))
 		return;
 	snprintf(words, sizeof(words), "%.47s: (" RIVAL "'s - 1) / (" OURS "'s - 1)",
 		 programs[p].name);
-	result_goal(&slowdown,
-		    &(struct goal){ .words = words,
-				    .value = rival ? (figure_median(&rival->wall) - 1) /
-							     fmax(figure_median(&ours->wall) - 1,
-								  EXCESS_MIN)
-						   : NAN,
-				    .limit = 5,
-				    .at_least = true });
+	result_goal(&slowdown, &(struct goal){ .words = words,
+					       .value = rival / fmax(ours, EXCESS_MIN),
+					       .limit = 5,
+					       .at_least = true });
+	if (rival_later > 0)
+		result_note(&slowdown, "%s: without what both take to start and end, it is %.4g",
+			    words, rival_later / fmax(ours_later, EXCESS_MIN));
 }
 
 /* ---- All of it ------------------------------------------------------------------------------- */
@@ -452,6 +484,8 @@ int main(int argc, char **argv)
 			result_absent(&alone, programs[p].name, NULL, "a run was worth nothing");
 	}
 	end_tools();
+	for (p = 0; p < program_count; p++)
+		judge(p);
 	if (job_interrupted()) {
 		bench_fail("interrupted");
 		return 1;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench/programs compares what it says it does, and takes no tool at its word.
 
-usage: BUILD=... CC=... tests/test_bench_programs.py    (no figure is judged; tools but Tally's are fakes)
+usage: BUILD=... CC=... tests/test_bench_programs.py    (no figure is judged; fakes are the tools)
 """
 import glob
 import json
@@ -158,6 +158,9 @@ def slow_is_slower(folder):
         "waits": tool(run="sleep 0.3"),
         "works": tool(run="for ((i = 0; i < 400000; i++)); do :; done"),
         "nothing": tool()})
+    alike = bench(folder, {"nothing": PROGRAM}, {"waits": tool(run="sleep 0.3")})
+    longer = alike.figures("program_startup")["nothing: waits"]["median"]
+    expect(250 < longer < 30000, f"waits 300 ms, {longer}")
     expect(found.status == 0, f"slow tools: {found.status}: {found.err}")
     slowdown, processor = found.figures("program_slowdown"), found.figures("program_cpu")
     expect(slowdown["job: waits"]["median"] > 1.5 * processor["job: waits"]["median"],
@@ -231,8 +234,8 @@ def absent_programs_are_said(folder):
 
 def interrupted_tidies_up(folder):
     """A signal ends the program that runs and the tools; nothing is left."""
-    running = Bench(folder, {"job": PROGRAM.replace("head -c", "touch started; sleep 1000; head -c")},
-                    {"ends": tool(end='touch "$BENCH_TOOLS/ended"')})
+    script = PROGRAM.replace("head -c", "touch started; sleep 1000; head -c")
+    running = Bench(folder, {"job": script}, {"ends": tool(end='touch "$BENCH_TOOLS/ended"')})
     while not glob.glob(f"{running.folder}/tmp/*/program.job/started"):
         time.sleep(0.01)
     running.process.send_signal(signal.SIGTERM)

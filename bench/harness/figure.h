@@ -86,9 +86,9 @@ double figure_difference(const struct figure *a, const struct figure *b);
 double figure_ratio(const struct figure *a, const struct figure *b);
 double figure_ratio_at(const struct figure *a, const struct figure *b, enum place place);
 
-/* Between which two of a figure's values its true median lies, with a confidence of at least 0.95, by
- * order statistics: whatever the distribution. Of fewer than 6 values the lowest and the highest,
- * and less confidence. `count` is 1 or more. */
+/* Between which two of a figure's values its true median lies, with a confidence of at least 0.95,
+ * by order statistics: whatever the distribution. Of fewer than 6 values the lowest and the
+ * highest, and less confidence. `count` is 1 or more. */
 struct interval {
 	size_t from, to; /* positions in ascending order */
 	double confidence;

@@ -20,8 +20,8 @@ struct job_end {
 	double cpu_ns; /* of it and of all that it waited for */
 };
 
-/* From here on SIGINT, SIGTERM and SIGHUP end the job that runs, none but those that tidy is started
- * any more, and the bench may come to its end. Jobs are process groups of their own, with nothing
+/* From here on SIGINT, SIGTERM and SIGHUP end the job that runs; none is started any more but those
+ * that tidy, and the bench may come to its end. Jobs are process groups of their own, with nothing
  * to read. One thread calls these functions, and there is no other. */
 void job_catch_signals(void);
 bool job_interrupted(void);
