@@ -13,6 +13,7 @@
 #	bench/NAME.c                  bench/NAME, each with bench/harness/*.c
 #	bench/NAME.cpp                likewise, with libtally-tt-metal.a
 #	bench/contenders/NAME.c, .cpp bench/contenders/NAME.so, if what it needs is installed
+#	bench/programs/, bench/tools/ what bench/programs runs; not built here
 #	tests/test_NAME.c             tests/test_NAME, each with tests/support*.c: cmocka programs
 #	tests/crash_NAME.c            tests/crash_NAME, likewise: death at every instruction
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
@@ -125,7 +126,8 @@ comma := ,
 jobs = $(filter $(1),$(MAKECMDGOALS))
 READY := $(if $(call jobs,deps demo check check-asan check-tsan check-arm64 lint \
 	bench bench-deps crash crash-long fuzz campaign-shared),deps)
-DEPS := build $(if $(call jobs,bench bench-deps),bench) $(if $(call jobs,check),cxx) $(if $(call jobs,lint format),lint) \
+DEPS := build $(if $(call jobs,bench bench-deps),bench) $(if $(call jobs,check),cxx) \
+	$(if $(call jobs,lint format),lint) \
 	$(if $(call jobs,check-asan check-tsan fuzz),san) \
 	$(if $(call jobs,check-arm64),arm64) $(if $(call jobs,model model-long),model)
 ifdef ROOT
@@ -411,7 +413,7 @@ bench-deps: deps
 # these alone, BENCH_FLAGS=--quick in seconds.
 BENCH ?= $(notdir $(BENCHES) $(BENCHES_CXX))
 BENCH_FLAGS ?=
-bench: $(BENCHES) $(BENCHES_CXX) $(CONTENDERS) $(TALLY)
+bench: $(BENCHES) $(BENCHES_CXX) $(CONTENDERS) $(TALLY) $(ADAPTER)
 	$(Q)BUILD=$(BUILD) bench/run.sh $(BENCH_FLAGS) -- $(BENCH)
 
 PUSHES ?= 100000000

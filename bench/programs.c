@@ -67,8 +67,8 @@ static const struct question rate = {
 struct script {
 	char name[48]; /* of its file, `_` as a space */
 	char path[512];
-	char folder[512]; /* its own */
-	bool present;
+	char folder[512];   /* its own */
+	bool present;	    /* a program: and measured whole */
 	unsigned int pairs; /* of a tool */
 };
 
@@ -478,14 +478,16 @@ int main(int argc, char **argv)
 	for (p = 0; p < program_count && !job_interrupted(); p++) {
 		if (most_pairs(p) == 0 || !prepare(&programs[p], &program))
 			continue;
-		if (measure(&program, p))
+		programs[p].present = measure(&program, p);
+		if (programs[p].present)
 			report(p);
 		else
 			result_absent(&alone, programs[p].name, NULL, "a run was worth nothing");
 	}
 	end_tools();
 	for (p = 0; p < program_count; p++)
-		judge(p);
+		if (programs[p].present)
+			judge(p);
 	if (job_interrupted()) {
 		bench_fail("interrupted");
 		return 1;

@@ -102,11 +102,13 @@ def bench(folder, programs, tools, *options):
 def real_ones_are_compared(folder):
     """Two of the programs under tally run, a tool that does nothing, and one that is absent."""
     found = bench(folder, {"churn": None, "perl_hash": None},
-                  {"tally_run": None, "nothing": tool(),
+                  {"tally_run": None, "nothing": tool(), "heaptrack": tool(run="sleep 0.5"),
                    "missing": tool(begin="echo 'not installed: nobody-has-this'; exit 77")})
     expect(found.status == 0, f"real programs: {found.status}: {found.err}")
     found.validate()
     slowdown, processor = found.figures("program_slowdown"), found.figures("program_cpu")
+    goals = [goal for answer in json.loads(found.out)["questions"] for goal in answer["goals"]]
+    expect(len(goals) == 2 and None not in [goal["value"] for goal in goals], f"{goals}")
     expect(slowdown["missing"]["absent"] == "not installed: nobody-has-this", f"{slowdown}")
     for program in ("churn", "perl hash"):
         for name in ("tally run", "nothing"):
@@ -118,7 +120,7 @@ def real_ones_are_compared(folder):
                 expect(math.isclose(figure["median_confidence"], 1 - 2 / 2 ** 6, rel_tol=1e-4),
                        f"{figure}")
         alone = found.figures("program_alone")[program]
-        expect(alone["samples"] == 12, f"{alone}")
+        expect(alone["samples"] == 18, f"{alone}")
     expect(found.figures("program_rate")["churn"]["median"] > 0, "no rate")
 
 

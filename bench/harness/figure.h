@@ -51,8 +51,9 @@ struct figure {
 void figure_add(struct figure *figure, const struct sample *sample);
 
 /* Measures once, between two probes. A probe is a loop of plain additions: where a neighbour on the
- * same core takes half of its width, it is slower, and the sample counts as disturbed; likewise when
- * the thread has had to leave the processor meanwhile. The round is the number of samples so far. */
+ * same core takes half of its width, it is slower, and the sample counts as disturbed; likewise
+ * when the thread has had to leave the processor meanwhile. The round is the number of samples so
+ * far. */
 void figure_time(struct figure *figure, double (*measure)(void));
 
 /* One probe, in nanoseconds, and whether it is among the quick ones so far. */
