@@ -14,6 +14,7 @@
 #	bench/NAME.cpp                likewise, with libtally-tt-metal.a
 #	bench/contenders/NAME.c, .cpp bench/contenders/NAME.so, if what it needs is installed;
 #	                              likewise bench/reporters/ and bench/reporters/provider/
+#	bench/programs/, bench/tools/ what bench/programs runs; not built here
 #	tests/test_NAME.c             tests/test_NAME, each with tests/support*.c: cmocka programs
 #	tests/crash_NAME.c            tests/crash_NAME, likewise: death at every instruction
 #	tests/prog/NAME.c             tests/prog/NAME, what tests run: linked as a user would
@@ -424,7 +425,7 @@ bench-deps: deps
 # these alone, BENCH_FLAGS=--quick in seconds.
 BENCH ?= $(notdir $(BENCHES) $(BENCHES_CXX))
 BENCH_FLAGS ?=
-bench: $(BENCHES) $(BENCHES_CXX) $(CONTENDERS) $(TALLY)
+bench: $(BENCHES) $(BENCHES_CXX) $(CONTENDERS) $(TALLY) $(ADAPTER)
 	$(Q)BUILD=$(BUILD) bench/run.sh $(BENCH_FLAGS) -- $(BENCH)
 
 # Ratios and instruction counts against bench/baseline.json. GATE_FLAGS=--update keeps those found.

@@ -42,9 +42,13 @@ bench valgrind        valgrind      likewise
 bench libck-dev       -             ConcurrencyKit: a ring to compare with
 bench libdpdk-dev     -             DPDK: likewise
 bench libboost-dev    -             boost::lockfree: likewise
-bench liblttng-ust-dev -            LTTng-UST: a tracepoint to compare with
+bench liblttng-ust-dev -            LTTng-UST: tracepoints and a wrapper of malloc to compare with
 bench lttng-tools     lttng-sessiond  LTTng: the session that traces it
 bench babeltrace2     babeltrace2   counts the events of the trace
+bench heaptrack       heaptrack     a tool to compare tally run with
+bench sqlite3         sqlite3       a real program that the tools are compared on
+bench gawk            gawk          likewise
+bench xz-utils        xz            likewise
 page  chromium        chromium      a test looks at the benchmark report as a reader does
 '
 

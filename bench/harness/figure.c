@@ -78,6 +78,8 @@ void figure_time(struct figure *figure, double (*measure)(void))
 
 /* ---- Medians --------------------------------------------------------------------------------- */
 
+#define CONFIDENCE 0.95
+
 static int ascending(const void *a, const void *b)
 {
 	double x = *(const double *)a;
@@ -92,6 +94,24 @@ double quantile(double *values, size_t count, double part)
 		return 0;
 	qsort(values, count, sizeof(double), ascending);
 	return values[(size_t)(part * (double)(count - 1) + 0.5)];
+}
+
+struct interval interval_of(size_t count)
+{
+	/* The chance that at most i of `count` values lie below the median: tosses of a coin. */
+	double here = ldexp(1, -(int)count);
+	double below = here;
+	struct interval interval = { 0, count - 1, 1 - 2 * below };
+	size_t i;
+
+	for (i = 1; i < count / 2; i++) {
+		here *= (double)(count - i + 1) / (double)i;
+		below += here;
+		if (1 - 2 * below < CONFIDENCE)
+			break;
+		interval = (struct interval){ i, count - 1 - i, 1 - 2 * below };
+	}
+	return interval;
 }
 
 struct summary figure_summary(const struct figure *figure, enum place place)
@@ -120,6 +140,14 @@ struct summary figure_summary(const struct figure *figure, enum place place)
 	summary.median = quantile(quiet, summary.count, 0.5);
 	summary.lower = quantile(quiet, summary.count, 0.25);
 	summary.upper = quantile(quiet, summary.count, 0.75);
+	if (summary.count > 0) {
+		struct interval interval = interval_of(summary.count);
+
+		summary.from = quiet[interval.from];
+		summary.to = quiet[interval.to];
+		summary.confidence = interval.confidence;
+		summary.largest = quiet[summary.count - 1];
+	}
 	free(quiet);
 	return summary;
 }

@@ -65,10 +65,12 @@ bool probe_quiet(double probe_ns);
 /* Of the quiet samples of one place; of all of them when fewer than ROUNDS_MIN were quiet. */
 struct summary {
 	double median, lower, upper; /* lower and upper quartile */
-	size_t count;		     /* that this is of */
-	bool quiet;		     /* quiet ones alone */
-	size_t disturbed;	     /* samples that were not quiet */
-	double median_disturbed;     /* of these */
+	double from, to, confidence; /* the median's interval, interval_of() */
+	double largest;
+	size_t count;		 /* that this is of */
+	bool quiet;		 /* quiet ones alone */
+	size_t disturbed;	 /* samples that were not quiet */
+	double median_disturbed; /* of these */
 };
 
 struct summary figure_summary(const struct figure *figure, enum place place);
@@ -86,6 +88,16 @@ double figure_median(const struct figure *figure);
 double figure_difference(const struct figure *a, const struct figure *b);
 double figure_ratio(const struct figure *a, const struct figure *b);
 double figure_ratio_at(const struct figure *a, const struct figure *b, enum place place);
+
+/* Between which two of a figure's values its true median lies, with a confidence of at least 0.95,
+ * by order statistics: whatever the distribution. Of fewer than 6 values the lowest and the
+ * highest, and less confidence. `count` is 1 or more. */
+struct interval {
+	size_t from, to; /* positions in ascending order */
+	double confidence;
+};
+
+struct interval interval_of(size_t count);
 
 /* The value below which `part` of them lie. Sorts them. 0: none. */
 double quantile(double *values, size_t count, double part);

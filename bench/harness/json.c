@@ -78,6 +78,9 @@ static json_t *row_json(const struct row *row, const char *unit)
 	json_object_set_new(object, "median", number(row->median));
 	json_object_set_new(object, "lower_quartile", number(row->lower));
 	json_object_set_new(object, "upper_quartile", number(row->upper));
+	json_object_set_new(object, "median_from", number(row->from));
+	json_object_set_new(object, "median_to", number(row->to));
+	json_object_set_new(object, "median_confidence", number(row->confidence));
 	json_object_set_new(object, "p90", number(row->p90));
 	json_object_set_new(object, "p99", number(row->p99));
 	json_object_set_new(object, "p99_9", number(row->p999));

@@ -175,8 +175,8 @@ static struct row *add_row(const struct question *question, enum row_kind kind, 
 	row->name = name;
 	for (i = 0; parameters && i < PARAMETERS && parameters[i].name; i++)
 		row->parameters[i] = parameters[i];
-	row->median = row->lower = row->upper = row->p90 = row->p99 = row->p999 = row->max =
-		row->ratio = row->median_disturbed = NAN;
+	row->median = row->lower = row->upper = row->from = row->to = row->confidence = row->p90 =
+		row->p99 = row->p999 = row->max = row->ratio = row->median_disturbed = NAN;
 	return row;
 }
 
@@ -224,6 +224,10 @@ static void add_at(const struct question *question, const struct figure *figure,
 	row->median = summary.median;
 	row->lower = summary.lower;
 	row->upper = summary.upper;
+	row->from = summary.from;
+	row->to = summary.to;
+	row->confidence = summary.confidence;
+	row->max = summary.largest;
 	row->count = summary.count;
 	row->quiet = summary.quiet;
 	row->disturbed = summary.disturbed;

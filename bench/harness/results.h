@@ -20,7 +20,8 @@ struct row {
 	struct parameter parameters[PARAMETERS];
 	enum place place;
 	const struct figure *figure; /* that the ratio is worked out from */
-	double median, lower, upper, p90, p99, p999, max, ratio, median_disturbed;
+	double median, lower, upper, from, to, confidence, p90, p99, p999, max, ratio;
+	double median_disturbed;
 	size_t count, disturbed, dropped;
 	bool quiet; /* the numbers are of quiet samples alone */
 	struct spread_summary *spread;

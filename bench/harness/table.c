@@ -69,9 +69,13 @@ static void row_words(const struct row *row, char *words, size_t size)
 			words[i] = ' ';
 }
 
-static void print_figure(const struct row *row, bool ratios)
+static void print_figure(const struct row *row, const struct question *question, bool ratios)
 {
-	printf(" %10.4g  %10.4g to %-10.4g %6zu", row->median, row->lower, row->upper, row->count);
+	printf(" %10.4g  %10.4g to %-10.4g %6zu", row->median,
+	       question->interval ? row->from : row->lower,
+	       question->interval ? row->to : row->upper, row->count);
+	if (question->interval)
+		printf(" %10.1f %10.4g", row->confidence * 100, row->max);
 	if (isnan(row->ratio))
 		printf("%s", ratios ? "         " : "");
 	else
@@ -84,7 +88,8 @@ static void print_figure(const struct row *row, bool ratios)
 		printf("  %zu dropped", row->dropped);
 }
 
-static void print_row(const struct row *row, int width, bool ratios)
+static void print_row(const struct row *row, const struct question *question, int width,
+		      bool ratios)
 {
 	char words[160];
 
@@ -92,7 +97,7 @@ static void print_row(const struct row *row, int width, bool ratios)
 	printf("  %-*s", width, words);
 	switch (row->kind) {
 	case ROW_FIGURE:
-		print_figure(row, ratios);
+		print_figure(row, question, ratios);
 		break;
 	case ROW_SPREAD:
 		printf(" %10.4g  p90 %.4g, p99 %.4g, p99.9 %.4g, longest %.4g of %zu", row->median,
@@ -147,12 +152,15 @@ static void print_answer(const struct answer *answer)
 	       ratios ? question->base : "");
 	printf("  %-*s %10s", width, "", "median");
 	if (figures)
-		printf("  %-24s %6s", "         middle half", "rounds");
+		printf("  %-24s %6s",
+		       question->interval ? "    lies between" : "         middle half", "rounds");
+	if (figures && question->interval)
+		printf(" %10s %10s", "sure, %", "largest");
 	if (ratios)
 		printf("   / base");
 	printf("\n");
 	for (i = 0; i < answer->row_count; i++)
-		print_row(&answer->rows[i], width, ratios);
+		print_row(&answer->rows[i], question, width, ratios);
 	for (i = 0; i < answer->note_count; i++)
 		printf("  %s\n", answer->notes[i]);
 	print_goals(answer);
