@@ -115,13 +115,12 @@ def figure(at):
             "placement": at.key("placement").one_of((None,) + PLACES),
             "absent": at.key("absent").text(null=kind != "absent"),
             "histogram": histogram(at.key("histogram"))}
-    needed = {"rounds": ("median", "lower_quartile", "upper_quartile"), "value": ("median",),
+    needed = {"rounds": ("median", "lower_quartile", "upper_quartile", "median_from", "median_to",
+                         "median_confidence"), "value": ("median",),
               "distribution": ("median", "p90", "p99", "p99_9", "max"), "absent": ()}[kind]
-    for name in ("median", "lower_quartile", "upper_quartile", "p90", "p99", "p99_9", "max",
-                 "ratio_to_base"):
+    for name in ("median", "lower_quartile", "upper_quartile", "median_from", "median_to",
+                 "median_confidence", "p90", "p99", "p99_9", "max", "ratio_to_base"):
         said[name] = at.key(name).number(null=name not in needed)
-    for name in ("median_from", "median_to", "median_confidence"):  # of some programs only
-        said[name] = at.key(name).number(null=True) if name in at.value else None
     for name in ("samples", "disturbed", "dropped"):
         said[name] = at.key(name).count()
     if kind == "distribution" and not said["histogram"]:

@@ -37,8 +37,9 @@ def questions(document):
 
 def row_of(rows, figure, apart):
     """The row of a table with all of the figure's numbers."""
-    keys = ("median", "lower_quartile", "upper_quartile", "p90", "p99", "p99_9", "max",
-            "ratio_to_base", "samples", "disturbed", "dropped")
+    keys = ("median", "lower_quartile", "upper_quartile", "median_from", "median_to",
+            "median_confidence", "p90", "p99", "p99_9", "max", "ratio_to_base", "samples",
+            "disturbed", "dropped")
     wanted = [figure["parameters"][name] for name in apart]
     wanted += [figure[key] for key in keys if figure[key] is not None]
     for row in rows:
