@@ -23,7 +23,10 @@ constexpr uint64_t HELD = 100000; /* live meanwhile, in the last figure */
 const question cost = { "adapter_cost",
 			"What does the runtime's client cost beside a bare pair of "
 			"pushes?",
-			"ns", false, "bare pair: tally_alloc, tally_free" };
+			"ns",
+			false,
+			"bare pair: tally_alloc, tally_free",
+			false };
 
 figure off = { "report pair when off", {}, nullptr, 0, 0, 0 };
 figure bare = { "bare pair: tally_alloc, tally_free", {}, nullptr, 0, 0, 0 };

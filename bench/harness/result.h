@@ -65,9 +65,9 @@ struct question {
 	const char *words; /* that a user would ask */
 	const char *unit;  /* of all figures: "ns", "M records/s", "bytes" */
 	bool more;	   /* is better */
-	bool interval;	   /* the table has the median's interval, not the middle half */
 	const char *base;  /* name of a figure that others are divided by, or NULL. They need the
 			      same parameters, or the base has none. */
+	bool interval;	   /* the table has the median's interval, not the middle half */
 };
 
 /* A figure's median and quartiles, a line for each place that was seen. No samples: as absent. */
