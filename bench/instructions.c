@@ -15,6 +15,7 @@
 #include <tally/tally.h>
 #include <unistd.h>
 
+#include "bench/empty_call.h"
 #include "bench/harness/result.h"
 #include "ring/lane.h"
 #include "ring/region.h"
@@ -31,15 +32,6 @@ static const struct question per_call = {
 /* ---- What is counted ------------------------------------------------------------------------- */
 
 typedef void (*push_call)(uint32_t device, uint32_t pool, uint64_t buffer_id, uint64_t size);
-
-__attribute__((noinline, noipa)) static void empty_call(uint32_t device, uint32_t pool,
-							uint64_t buffer_id, uint64_t size)
-{
-	(void)device;
-	(void)pool;
-	(void)buffer_id;
-	(void)size;
-}
 
 static void call_all(push_call volatile call)
 {

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <tally/tally.h>
 
+#include "bench/empty_call.h"
 #include "bench/floor.h"
 #include "bench/harness/result.h"
 #include "bench/push_pairs.h"
@@ -39,15 +40,6 @@ static struct figure push_devices = { .name = "push, 64 devices in turn" };
 static struct figure drain = { .name = "drain" };
 
 /* ---- One processor --------------------------------------------------------------------------- */
-
-__attribute__((noinline, noipa)) static void empty_call(uint32_t device, uint32_t pool,
-							uint64_t buffer_id, uint64_t size)
-{
-	(void)device;
-	(void)pool;
-	(void)buffer_id;
-	(void)size;
-}
 
 /* Through a pointer, so that both of these are the same call but for what is behind it. */
 static double time_call(void (*volatile call)(uint32_t, uint32_t, uint64_t, uint64_t))

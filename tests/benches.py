@@ -57,6 +57,27 @@ def check_numbers(document):
             expect((goal["met"] is None) == (goal["value"] is None), f"{goal}")
 
 
+def missing_source(folder, more=""):
+    """A contender's or a reporter's source that needs a package which nobody has."""
+    path = os.path.join(folder, "missing.c")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("/* SPDX-License-Identifier: Apache-2.0 */\n/* Of a package nobody has.\n *\n"
+                   " *\tpackage: libnobody-has-dev\n *\theader: nobody_has.h\n */\n"
+                   "#include <nobody_has.h>\n" + more)
+    return path
+
+
+def folder_of_absent(folder, name, more=""):
+    """A folder with one that could not be built, and one that cannot be loaded."""
+    place = os.path.join(folder, name)
+    os.mkdir(place)
+    subprocess.run(["bench/contenders/build.sh", missing_source(folder, more),
+                    f"{place}/missing.so", CC], check=True)
+    with open(f"{place}/broken.so", "w", encoding="utf-8") as file:
+        file.write("no library\n")
+    return place
+
+
 def verdict():
     """Prints what was wrong; ends the program."""
     for what in wrong:

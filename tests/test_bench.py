@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 
-from benches import CC, bench, check_numbers, expect, figures, validate, verdict
+from benches import (CC, bench, check_numbers, expect, figures, folder_of_absent, validate, verdict)
 
 CONTENDERS = sorted(os.path.basename(path).partition(".")[0]
                     for path in glob.glob("bench/contenders/*.c")
@@ -64,16 +64,7 @@ def table_and_file(folder):
 
 def absent_is_said(folder):
     """What could not be built, and what cannot be loaded, is reported with the reason."""
-    source = os.path.join(folder, "missing.c")
-    with open(source, "w", encoding="utf-8") as file:
-        file.write("/* SPDX-License-Identifier: Apache-2.0 */\n/* Of a package nobody has.\n *\n"
-                   " *\tpackage: libnobody-has-dev\n *\theader: nobody_has.h\n */\n"
-                   "#include <nobody_has.h>\nint can = CONTENDER_MANY;\n")
-    rings = os.path.join(folder, "rings")
-    os.mkdir(rings)
-    subprocess.run(["bench/contenders/build.sh", source, f"{rings}/missing.so", CC], check=True)
-    with open(f"{rings}/broken.so", "w", encoding="utf-8") as file:
-        file.write("no library\n")
+    rings = folder_of_absent(folder, "rings", "int can = CONTENDER_MANY;\n")
     status, out, err = bench("throughput", "--json", "-", contenders=rings)
     expect(status == 0, f"absent contenders: exit status {status}: {err}")
     document = json.loads(out)

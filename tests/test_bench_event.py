@@ -14,7 +14,8 @@ import subprocess
 import tempfile
 import time
 
-from benches import BUILD, CC, bench, check_numbers, expect, figures, validate, verdict
+from benches import (BUILD, CC, bench, check_numbers, expect, figures, folder_of_absent, validate,
+                     verdict)
 
 REPORTERS = sorted(os.path.basename(path).partition(".")[0]
                    for path in glob.glob("bench/reporters/*.c")
@@ -65,16 +66,7 @@ def neighbours_report(folder):
 
 def absent_is_said(folder):
     """What could not be built, cannot be loaded, or says that it cannot be had."""
-    source = os.path.join(folder, "missing.c")
-    with open(source, "w", encoding="utf-8") as file:
-        file.write("/* SPDX-License-Identifier: Apache-2.0 */\n/* Of a package nobody has.\n *\n"
-                   " *\tpackage: libnobody-has-dev\n *\theader: nobody_has.h\n */\n"
-                   "#include <nobody_has.h>\n")
-    reporters = os.path.join(folder, "absent")
-    os.mkdir(reporters)
-    subprocess.run(["bench/contenders/build.sh", source, f"{reporters}/missing.so", CC], check=True)
-    with open(f"{reporters}/broken.so", "w", encoding="utf-8") as file:
-        file.write("no library\n")
+    reporters = folder_of_absent(folder, "absent")
     compile_wrong(f"{reporters}/unwilling.so", "UNWILLING")
     status, out, err = bench("event", "--json", "-", reporters=reporters)
     expect(status == 0, f"absent reporters: exit status {status}: {err}")

@@ -5,54 +5,27 @@
  *	header: boost/lockfree/spsc_queue.hpp
  */
 #include <boost/lockfree/spsc_queue.hpp>
-#include <new>
 
-#include "bench/contender.h"
+#include "bench/contenders/boost.hpp"
 
 namespace
 {
 
 using queue = boost::lockfree::spsc_queue<payload>;
 
-void *make(uint32_t records, uint32_t, const char **why)
+inline bool push(queue &to, const payload &one)
 {
-	*why = "no memory";
-	return new (std::nothrow) queue(records);
-}
-
-void destroy(void *ring)
-{
-	delete static_cast<queue *>(ring);
-}
-
-void send(void *ring, sender *sender)
-{
-	queue &to = *static_cast<queue *>(ring);
-	payload one;
-
-	for (uint64_t i = 0; i < sender->count; i++) {
-		payload_fill(&one, sender->producer, sender->first + i);
-		while (!to.push(one))
-			if (!wait_more(&sender->patience))
-				return;
-	}
-}
-
-void receive(void *ring, checker *checker, uint64_t until)
-{
-	queue &from = *static_cast<queue *>(ring);
-	payload one;
-
-	while (checker->taken < until) {
-		if (from.pop(one))
-			checker_take_payload(checker, &one);
-		else if (!wait_more(&checker->patience))
-			return;
-	}
+	return to.push(one);
 }
 
 } /* namespace */
 
 const struct contender contender = {
-	"boost::lockfree::spsc_queue", 0, make, destroy, send, receive, nullptr,
+	"boost::lockfree::spsc_queue",
+	0,
+	boost_make<queue>,
+	boost_destroy<queue>,
+	boost_send<queue, push>,
+	boost_receive<queue>,
+	nullptr,
 };
