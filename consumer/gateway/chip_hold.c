@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whose a chip's file is: made, taken over when nobody uses it, given up when somebody does.
  *
- * That somebody uses it is the kernel's word where it has one: a read lease is given only on a file
- * that nobody has open, or mapped, for writing, and a write lease only to whoever alone has it
- * open. It also knows processes of other PID namespaces. A living process's slot counts as well.
- * Gateways know each other by a lock on the first byte.
+ * That somebody uses it is the kernel's word where it has one (lease.h). A living process's
+ * slot counts as well. Gateways know each other by a lock on the first byte.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,25 +14,9 @@
 #include <unistd.h>
 
 #include "chip.h"
+#include "lease.h"
 
 /* ---- Who uses it ----------------------------------------------------------------------------- */
-
-/* 1: nobody else has it open, as the lease asks; 0: somebody has; -1: nobody can tell. Who opens it
- * while the lease is held, for a few instructions, waits for as long; the signal that asks for it
- * back is one that is ignored by default. */
-static int is_left_alone(int fd, int lease)
-{
-	int error;
-
-	if (fcntl(fd, F_SETSIG, SIGURG) != 0)
-		return -1;
-	if (fcntl(fd, F_SETLEASE, lease) == 0) {
-		fcntl(fd, F_SETLEASE, F_UNLCK);
-		return 1;
-	}
-	error = errno;
-	return error == EAGAIN ? 0 : -1;
-}
 
 /* Whether a living process has a slot that is not ours; else those of others' dead are noted. */
 static bool has_user(const struct tally_chip_file *file, bool *ret_dead, char why[CHIP_LINE_MAX])
@@ -137,7 +118,7 @@ static int check_file(int fd, const struct stat *status, char why[CHIP_LINE_MAX]
 static int open_checked(int dir_fd, const char *name, int flags, struct stat *ret_status,
 			char why[CHIP_LINE_MAX])
 {
-	int fd = openat(dir_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd = lease_open(dir_fd, name, flags);
 	int error = fd < 0 ? -errno : 0;
 
 	if (!error && fstat(fd, ret_status) != 0)
@@ -167,7 +148,7 @@ static int look(int dir_fd, const char *name, struct stat *ret_status, char why[
 	if (!error && is_published(fd)) {
 		snprintf(why, CHIP_LINE_MAX, "another gateway publishes there");
 		error = -EBUSY;
-	} else if (!error && is_left_alone(fd, F_RDLCK) == 0) {
+	} else if (!error && lease_ask(fd, F_RDLCK) == 0) {
 		snprintf(why, CHIP_LINE_MAX,
 			 "a process has it open for writing, of this or another PID namespace");
 		error = -EBUSY;
@@ -229,7 +210,7 @@ int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 	}
 	adopt(hold);
 	/* P2 -> P1: the slots of whoever made it ready. Until then nobody has one. */
-	if (tally_load_acquire(&hold->file->init_state) != 1 || is_left_alone(fd, F_WRLCK) == 1)
+	if (tally_load_acquire(&hold->file->init_state) != 1 || lease_ask(fd, F_WRLCK) == 1)
 		error = has_user(hold->file, &dead, why) ? -EBUSY : 0;
 	else
 		error = -EBUSY;
@@ -372,7 +353,7 @@ enum chip_owner chip_ask(int dir_fd, const char *name, struct chip_hold *hold,
 		return CHIP_OURS;
 	if (has_user(hold->file, &dead, why))
 		return CHIP_SHARED;
-	if (is_left_alone(hold->fd, F_WRLCK) != 1) {
+	if (lease_ask(hold->fd, F_WRLCK) != 1) {
 		snprintf(why, CHIP_LINE_MAX,
 			 "a process that has it open has counted there, of this or another PID "
 			 "namespace");
