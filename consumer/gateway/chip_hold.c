@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whose a chip's file is: made, taken over when nobody uses it, given up when somebody does.
+/* Whose a chip's file is: taken over when nobody uses it, given up when somebody does.
  *
  * That somebody uses it is the kernel's word where it has one (lease.h). A living process's
  * slot counts as well. Gateways know each other by a lock on the first byte.
@@ -78,7 +78,7 @@ static int lock(int fd, int command, short *type)
 	return 0;
 }
 
-static bool is_published(int fd)
+bool chip_is_locked(int fd)
 {
 	short type = F_WRLCK;
 
@@ -145,7 +145,7 @@ static int look(int dir_fd, const char *name, struct stat *ret_status, char why[
 	if (fd < 0)
 		return fd;
 	error = check_file(fd, ret_status, why);
-	if (!error && is_published(fd)) {
+	if (!error && chip_is_locked(fd)) {
 		snprintf(why, CHIP_LINE_MAX, "another gateway publishes there");
 		error = -EBUSY;
 	} else if (!error && lease_ask(fd, F_RDLCK) == 0) {
@@ -157,7 +157,7 @@ static int look(int dir_fd, const char *name, struct stat *ret_status, char why[
 	return error;
 }
 
-static int hold_file(int fd, struct chip_hold *hold)
+int chip_hold_open(int fd, struct chip_hold *hold)
 {
 	short type = F_WRLCK;
 	struct stat status;
@@ -201,8 +201,9 @@ int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 	fd = open_checked(dir_fd, name, O_RDWR, &status, why);
 	if (fd < 0)
 		return fd;
-	error = status.st_ino != seen.st_ino || status.st_dev != seen.st_dev ? -EBUSY
-									     : hold_file(fd, hold);
+	error = status.st_ino != seen.st_ino || status.st_dev != seen.st_dev
+			? -EBUSY
+			: chip_hold_open(fd, hold);
 	if (error) {
 		snprintf(why, CHIP_LINE_MAX, "it is another file by now, or cannot be mapped");
 		close(fd);
@@ -223,100 +224,6 @@ int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 	if (dead)
 		clear_others(hold->file);
 	return 0;
-}
-
-/* ---- Making ---------------------------------------------------------------------------------- */
-
-struct hidden {
-	char name[TALLY_CHIP_FILE_NAME_MAX + 8];
-};
-
-/* One that no reader looks for. */
-static struct hidden hidden_of(const char *name)
-{
-	struct hidden hidden;
-
-	snprintf(hidden.name, sizeof(hidden.name), ".%s.new", name);
-	return hidden;
-}
-
-/* What a gateway that was killed has left there is removed: of one that is at it the file has a
- * lock, or will have in a moment; then that one finds its file without a name, and tries again. */
-static int open_hidden(int dir_fd, const char *name)
-{
-	struct hidden hidden = hidden_of(name);
-	int fd = openat(dir_fd, hidden.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	bool locked = fd >= 0 && is_published(fd);
-
-	if (fd >= 0)
-		close(fd);
-	if (locked)
-		return -EBUSY;
-	unlinkat(dir_fd, hidden.name, 0);
-	fd = openat(dir_fd, hidden.name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return fd < 0 ? -errno : fd;
-}
-
-/* Opens an unnamed file, or one with a hidden name where the file system has none of those. */
-static int open_new(int dir_fd, const char *name, bool *ret_hidden)
-{
-	int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	int error = fd < 0 ? -errno : 0;
-
-	*ret_hidden = error == -EOPNOTSUPP || error == -EISDIR || error == -EINVAL;
-	if (*ret_hidden)
-		return open_hidden(dir_fd, name);
-	return error ? error : fd;
-}
-
-int chip_make(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX])
-{
-	bool hidden;
-	int fd = open_new(dir_fd, name, &hidden);
-	int error = fd < 0 ? fd : 0;
-
-	if (!error && fchmod(fd, 0600) != 0) /* whatever the mask is */
-		error = -errno;
-	if (!error && ftruncate(fd, TALLY_CHIP_FILE_SIZE) != 0)
-		error = -errno;
-	if (!error) /* so that no store finds the file system full */
-		error = -posix_fallocate(fd, 0, TALLY_CHIP_FILE_SIZE);
-	if (!error)
-		error = hold_file(fd, hold);
-	if (!error) {
-		hold->hidden = hidden;
-		return 0;
-	}
-	if (fd >= 0 && hidden)
-		unlinkat(dir_fd, hidden_of(name).name, 0);
-	if (fd >= 0)
-		close(fd);
-	snprintf(why, CHIP_LINE_MAX, "it cannot be made: %s", strerror(-error));
-	return error;
-}
-
-int chip_name(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX])
-{
-	char path[32];
-	int error;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", hold->fd);
-	if (linkat(AT_FDCWD, path, dir_fd, name, AT_SYMLINK_FOLLOW) == 0)
-		return 0;
-	error = -errno;
-	snprintf(why, CHIP_LINE_MAX, "it cannot be given its name: %s", strerror(-error));
-	return error;
-}
-
-void chip_unhide(int dir_fd, const char *name, struct chip_hold *hold)
-{
-	struct hidden hidden = hidden_of(name);
-	struct stat status;
-
-	if (hold->hidden && fstatat(dir_fd, hidden.name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    status.st_dev == hold->dev && status.st_ino == hold->ino)
-		unlinkat(dir_fd, hidden.name, 0);
-	hold->hidden = false;
 }
 
 /* ---- Staying --------------------------------------------------------------------------------- */
