@@ -153,6 +153,7 @@ static void take(const struct tally_chip_file *file, struct chip_lives *lives, c
 		 struct chip_said *said)
 {
 	bool kept = file->mark == TALLY_CHIP_MARK, unseen = false;
+	bool own = at->status.st_uid == geteuid();
 	size_t n;
 
 	said->device = tally_chip_low(file->device_id);
@@ -160,7 +161,7 @@ static void take(const struct tally_chip_file *file, struct chip_lives *lives, c
 		uint32_t pid = tally_chip_low(file->slots[n].pid);
 
 		if (file->slots[n].pid != tally_chip_slot_word(pid) &&
-		    chip_lives(lives, pid, file->slots[n].last_update_ns))
+		    chip_lives(lives, own, pid, file->slots[n].last_update_ns))
 			read_slot(&file->slots[n], &said->slots[said->slot_count++]);
 		else
 			unseen = unseen || pid;
