@@ -11,7 +11,8 @@
  * - what is said to have been written before the machine was started says nothing: it is of another
  *   clock, or of the same before it was set by more than that.
  *
- * In doubt, and where /proc does not tell, it lives: then it is shown, and its file is left alone.
+ * In doubt, and where /proc does not tell or was asked too often, it lives: then it is shown, and
+ * its file is left alone.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -90,12 +91,16 @@ static bool is_another(const struct chip_life *life, uint64_t last_update_ns)
 	       start_ns - last_update_ns > TOLERANCE_NS;
 }
 
-bool chip_lives(struct chip_lives *lives, uint32_t pid, uint64_t last_update_ns)
+bool chip_lives(struct chip_lives *lives, bool own, uint32_t pid, uint64_t last_update_ns)
 {
 	struct chip_life *life = &lives->found[pid % CHIP_LIVES];
 
-	if (life->pid != pid)
+	if (life->pid != pid) {
+		if (lives->lookups[own] == CHIP_LOOKUPS)
+			return true;
+		lives->lookups[own]++;
 		*life = look_at(pid);
+	}
 	return life->lives && !is_another(life, last_update_ns);
 }
 

@@ -58,8 +58,11 @@ struct chip_part {
 };
 
 /* What was found of processes in one look: many are in the file of each chip, and to ask /proc
- * takes some 20 us. By pid, the last one of each place. */
+ * takes some 20 us. By pid, the last one of each place. Who writes a file chooses its pids, and so
+ * places that are taken: no more than so many are asked after in one look, some 80 ms, in files of
+ * this user's, and as many in those of all others, so that they use up nothing of his. */
 #define CHIP_LIVES 256
+#define CHIP_LOOKUPS 4096
 
 struct chip_life {
 	uint32_t pid; /* 0: nobody */
@@ -69,6 +72,7 @@ struct chip_life {
 
 struct chip_lives {
 	struct chip_life found[CHIP_LIVES];
+	uint32_t lookups[2]; /* in others' files, in this user's */
 };
 
 struct chips {
@@ -112,8 +116,9 @@ int chip_read(int dir_fd, const char *name, bool all_users, struct chip_lives *l
 
 /* ---- chip_lives.c ---------------------------------------------------------------------------- */
 
-/* tally_chip_slot_lives(), asked once for each process while `lives`, zero at first, is kept. */
-bool chip_lives(struct chip_lives *lives, uint32_t pid, uint64_t last_update_ns);
+/* tally_chip_slot_lives(), asked once for each process, as far as there are places, while `lives`,
+ * zero at first, is kept. own: in a file of this user's. Beyond CHIP_LOOKUPS everybody lives. */
+bool chip_lives(struct chip_lives *lives, bool own, uint32_t pid, uint64_t last_update_ns);
 
 /* ---- chip_rows.c ----------------------------------------------------------------------------- */
 

@@ -95,6 +95,20 @@ static inline void publish_dram(uint32_t device, uint32_t pid, int64_t bytes)
 	assert_int_equal(publish_update(publishing, &made.snapshot), 0);
 }
 
+/* Likewise; this user's processes describe it, unless that is NULL. */
+static inline void publish_named(uint32_t device, const char *stable_id, int64_t bytes)
+{
+	struct made made;
+
+	made_begin(&made, device);
+	made.device.described = made.device.described_own = stable_id != NULL;
+	snprintf(made.device.stable_id, sizeof(made.device.stable_id), "%s",
+		 stable_id ? stable_id : "");
+	made_process(&made, 100001, "made");
+	made_pool(&made, TALLY_POOL_DRAM, bytes);
+	assert_int_equal(publish_update(publishing, &made.snapshot), 0);
+}
+
 /* What a reader that has nothing of ours says of the file. */
 static inline json_t *publish_read(uint64_t chip_id)
 {

@@ -165,12 +165,76 @@ static void of_many_in_one_file_each_is_asked_after(void **state)
 	watch_let_go();
 }
 
+#define LOOKUPS 4096
+#define DEAD 0x400000u /* and above: no kernel gives such a pid */
+
+/* So many files from `first` on, full of the dead, of whom no two can be kept at a time. */
+static void write_dead(uint64_t first, int files, uid_t uid)
+{
+	uint32_t pid = DEAD + (uint32_t)first * 64 * 256, n;
+	int file;
+
+	for (file = 0; file < files; file++) {
+		struct chip_bytes chip = chip_new(4, first, 3);
+
+		for (n = 0; n < 64; n++, pid += 256)
+			chip_slot(&chip, n, pid, "one of many", BYTES(10));
+		chip_write(&chip, first + (uint64_t)file);
+		if (uid != geteuid())
+			assert_int_equal(chown(chip_path(first + (uint64_t)file), uid, uid), 0);
+	}
+}
+
+static size_t shown(const struct tally_consumer_options *options)
+{
+	const struct tally_snapshot *now;
+	struct tally_consumer *consumer;
+	size_t count;
+
+	assert_int_equal(watch_open(options, &consumer), 0);
+	now = watch_look(consumer);
+	count = now->process_count;
+	assert_int_equal(now->refused_files, 0);
+	watch_put(now);
+	now = watch_look(consumer); /* each look begins anew */
+	assert_int_equal(now->process_count, count);
+	watch_put(now);
+	watch_let_go();
+	return count;
+}
+
+/* Who writes a file chooses whom it names. */
+static void so_many_are_asked_after_in_one_look_and_the_others_live(void **state)
+{
+	(void)state;
+	write_dead(0, LOOKUPS / 64, geteuid());
+	assert_int_equal(shown(NULL), 0);
+	write_dead(LOOKUPS / 64, 2, geteuid());
+	assert_int_equal(shown(NULL), 2 * 64);
+}
+
+/* His files come first, by their ids. */
+static void another_users_files_keep_nobody_from_being_asked_after(void **state)
+{
+	struct tally_consumer_options all = { .all_users = true };
+
+	(void)state;
+	if (geteuid() != 0)
+		SKIP("only root can be two users");
+	write_dead(0, LOOKUPS / 64 + 2, 65534);
+	write_dead(1000, LOOKUPS / 64, 0);
+	assert_int_equal(shown(&all), 2 * 64);
+	assert_int_equal(shown(NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_zombie_holds_nothing),
 		TEST(a_process_whose_first_thread_has_ended_lives),
 		TEST(of_many_in_one_file_each_is_asked_after),
+		TEST(so_many_are_asked_after_in_one_look_and_the_others_live),
+		TEST(another_users_files_keep_nobody_from_being_asked_after),
 		TEST(a_process_younger_than_what_it_is_said_to_have_written_is_another),
 	};
 

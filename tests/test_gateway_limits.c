@@ -191,11 +191,97 @@ static void no_user_takes_all_connections(void **state)
 	gateway_end(&gateway);
 }
 
+/* ---- Pairs of users -------------------------------------------------------------------------- */
+
+/* As many devices as a client of another user's may have, in each region that there is; and more in
+ * the last. */
+static void use_all_devices(void *arg)
+{
+	int fds[5], n;
+
+	(void)arg;
+	CHILD_CHECK(setresuid(NOBODY, NOBODY, NOBODY) == 0);
+	for (n = 0; n < 5; n++) {
+		struct legacy_message alloc = { .type = LEGACY_ALLOC, .size = 1, .id = 1 };
+		unsigned char bytes[LEGACY_MAX];
+
+		alloc.pid = getpid();
+		fds[n] = gateway_try(gateway_path());
+		CHILD_CHECK(fds[n] >= 0);
+		for (alloc.device = 64 + n * PAIRS; alloc.device < 64 + (n + 1) * PAIRS;
+		     alloc.device++) {
+			legacy_put(bytes, &alloc, 144);
+			CHILD_CHECK(send(fds[n], bytes, 144, MSG_NOSIGNAL) == 144);
+		}
+		CHILD_CHECK(is_answered(fds[n]));
+	}
+}
+
+static void use_some_devices(void *arg)
+{
+	struct legacy_message alloc = { .type = LEGACY_ALLOC, .size = 1, .id = 1 };
+	unsigned char bytes[LEGACY_MAX];
+	int fd;
+
+	(void)arg;
+	CHILD_CHECK(setresuid(NOBODY - 1, NOBODY - 1, NOBODY - 1) == 0);
+	alloc.pid = getpid();
+	fd = gateway_try(gateway_path());
+	CHILD_CHECK(fd >= 0);
+	for (alloc.device = 10000; alloc.device < 10000 + PAIRS; alloc.device++) {
+		legacy_put(bytes, &alloc, 144);
+		CHILD_CHECK(send(fd, bytes, 144, MSG_NOSIGNAL) == 144);
+	}
+	alloc.device = 63; /* there is always room for these, */
+	legacy_put(bytes, &alloc, 144);
+	CHILD_CHECK(send(fd, bytes, 144, MSG_NOSIGNAL) == 144);
+	alloc.device = 64 + 3 * PAIRS; /* and for what others have already */
+	alloc.id = 2;
+	legacy_put(bytes, &alloc, 144);
+	CHILD_CHECK(send(fd, bytes, 144, MSG_NOSIGNAL) == 144);
+	CHILD_CHECK(is_answered(fd));
+}
+
+static void no_user_takes_all_devices(void **state)
+{
+	struct job gateway;
+	pid_t children[2];
+	int n, own;
+	json_t *ps;
+
+	(void)state;
+	if (geteuid() != 0)
+		SKIP("only root can be two users");
+	assert_int_equal(chmod(test_tmp, 0711), 0);
+	in_child(may_reach_it, "other users have no way to the socket");
+	gateway = gateway_start(LIST("--mode", "0666"));
+	children[0] = start_child(use_all_devices, rest, NULL);
+	children[1] = start_child(use_some_devices, rest, NULL);
+	ps = ps_now();
+	for (n = 0; n < 4; n++) /* half of each; on the last one's first there is more */
+		assert_int_equal(counted(ps, 65 + n * PAIRS, PAIRS - 1), PAIRS / 2 - 1);
+	assert_int_equal(counted(ps, 64 + 4 * PAIRS, PAIRS), 0);
+	assert_int_equal(counted(ps, 10000, PAIRS), PAIRS / 4);
+	assert_int_equal(live_of(ps, 63, "dram"), 1);
+	assert_int_equal(live_of(ps, 64 + 3 * PAIRS, "dram"), 2);
+	WAIT_FOR(strstr(gateway_said(&gateway),
+			"reports devices beyond user 65534's share of the room that there is"));
+	WAIT_FOR(strstr(gateway_said(&gateway), "user 65533's share"));
+	own = client_of(20000, PAIRS); /* ours has all that is left */
+	ps = ps_now();
+	assert_int_equal(counted(ps, 20000, PAIRS), PAIRS / 4);
+	close(own);
+	end_child(children[0]);
+	end_child(children[1]);
+	gateway_end(&gateway);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(devices_of_clients_that_have_gone_take_no_room),
 		TEST(no_user_takes_all_connections),
+		TEST(no_user_takes_all_devices),
 		TEST(devices_of_clients_that_stay_take_room_and_what_finds_none_is_said),
 	};
 

@@ -2,7 +2,6 @@
 /* Which file a device is published in: its number's, or that of the chip as this user's processes
  * describe it; whatever others say, and as long as it is published.
  * sanitizers: address */
-#include <dirent.h>
 #include <sys/stat.h>
 #include <tally/proxy.h>
 
@@ -116,19 +115,6 @@ static void other_users_files_keep_no_device_from_being_published(void **state)
 
 /* ---- By hand --------------------------------------------------------------------------------- */
 
-static void publish_named(uint32_t device, const char *stable_id, int64_t bytes)
-{
-	struct made made;
-
-	made_begin(&made, device);
-	made.device.described = made.device.described_own = stable_id != NULL;
-	snprintf(made.device.stable_id, sizeof(made.device.stable_id), "%s",
-		 stable_id ? stable_id : "");
-	made_process(&made, 100001, "made");
-	made_pool(&made, TALLY_POOL_DRAM, bytes);
-	assert_int_equal(publish_update(publishing, &made.snapshot), 0);
-}
-
 static void a_device_stays_in_the_file_that_it_was_published_in(void **state)
 {
 	int round;
@@ -173,85 +159,12 @@ static void of_two_devices_the_one_described_as_the_chip_has_its_file(void **sta
 	publish_end();
 }
 
-/* ---- Devices that go ------------------------------------------------------------------------- */
-
-static int open_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
-static bool is_locked(const char *path)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_len = 1 };
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	assert_int_equal(fcntl(fd, F_OFD_GETLK, &lock), 0);
-	close(fd);
-	return lock.l_type != F_UNLCK;
-}
-
-static void a_device_that_is_seen_no_more_is_let_go_with_zeros_in_its_file(void **state)
-{
-	int before = open_files(), n;
-	const char *now;
-
-	(void)state;
-	publish_begin(4);
-	publish_named(3, NULL, 30);
-	for (n = 1; n < PUBLISH_UNSEEN_MAX; n++) {
-		publish_named(4, NULL, 40);
-		assert_true(is_locked(chip_path(3)));
-	}
-	now = chip_now(3);
-	publish_named(4, NULL, 40);
-	assert_false(is_locked(chip_path(3)));
-	assert_true(is_locked(chip_path(4)));
-	assert_int_equal(open_files(), before + 2); /* the directory and 4 */
-	assert_memory_equal(chip_now(3), now, CHIP_SIZE);
-	assert_int_equal(json_number(publish_read(3), "totals/dram"), 0);
-	assert_int_equal(json_number(publish_read(3), "num_active_processes"), 0);
-	/* it comes again, and by another name if it has one by then */
-	publish_named(3, NULL, 31);
-	assert_int_equal(json_number(publish_read(3), "totals/dram"), 31);
-	for (n = 0; n < PUBLISH_UNSEEN_MAX; n++)
-		publish_named(4, NULL, 40);
-	publish_named(3, "777", 32);
-	assert_int_equal(json_number(publish_read(777), "totals/dram"), 32);
-	assert_int_equal(json_number(publish_read(3), "totals/dram"), 0);
-	assert_int_equal(lines, 0);
-	publish_end();
-}
-
-static void of_devices_that_come_and_go_no_number_is_too_many(void **state)
-{
-	int before = open_files();
-	uint32_t device;
-
-	(void)state;
-	publish_begin(4);
-	for (device = 0; device < PUBLISH_CHIPS_MAX + 100; device++) {
-		publish_named(device, NULL, 10);
-		assert_true(open_files() <= before + 1 + PUBLISH_UNSEEN_MAX);
-		unlink(chip_path(device));
-	}
-	assert_int_equal(lines, 0);
-	publish_end();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_other_users_describe_chooses_no_file),
 		TEST(other_users_files_keep_no_device_from_being_published),
 		TEST(a_device_stays_in_the_file_that_it_was_published_in),
-		TEST(a_device_that_is_seen_no_more_is_let_go_with_zeros_in_its_file),
-		TEST(of_devices_that_come_and_go_no_number_is_too_many),
 		TEST(of_two_devices_the_one_described_as_the_chip_has_its_file),
 	};
 

@@ -122,9 +122,30 @@ static int put(struct client *client, const struct tally_id_entry *entry,
 
 static int admit(struct client *client, const struct tally_id_entry *entry)
 {
-	int error = aggregate_admit(&client->gateway->aggregate, entry->device);
+	struct gateway *gateway = client->gateway;
+	struct volume *volume = client->volume;
+	uint32_t pool = entry->pool & 255;
+	int error;
 
-	return error ? error : volume_admit(client->volume, entry->device, entry->pool & 255);
+	if (volume_is_more(volume, entry->device, pool) &&
+	    !shares_pair(gateway, client->uid, volume))
+		return -EDQUOT;
+	error = aggregate_admit(&gateway->aggregate, entry->device);
+	return error ? error : volume_admit(volume, client->uid, entry->device, pool);
+}
+
+static void say_untracked(struct client *client, int error)
+{
+	if (client->untracked++)
+		return;
+	if (error == -EDQUOT)
+		log_about(client,
+			  "reports devices beyond user %u's share of the room that there is: not "
+			  "all is counted, until it connects anew",
+			  (unsigned int)client->uid);
+	else
+		log_about(client, "reports more ids or devices than there is room for: not all is "
+				  "counted, until it connects anew");
 }
 
 static void allocated(struct client *client, const struct wire_message *message)
@@ -147,10 +168,7 @@ static void allocated(struct client *client, const struct wire_message *message)
 		release(client, &was); /* what it was is gone, wherever it is now */
 	}
 	if (known < 0) {
-		if (client->untracked++ == 0)
-			log_about(client,
-				  "reports more ids or devices than there is room for: not all is "
-				  "counted, until it connects anew");
+		say_untracked(client, known);
 		tally_proxy_alloc(client->proxy, entry.device, NO_POOL, entry.id, entry.size);
 		return;
 	}

@@ -47,6 +47,7 @@ struct chip_hold {
 	int fd; /* -1: not held */
 	dev_t dev;
 	ino_t ino;
+	bool made;   /* by us: it was not there before */
 	bool hidden; /* it has a name of its own until it has the chip's: no unnamed files there */
 	struct tally_chip_file *file;
 	uint64_t last[TALLY_CHIP_POOLS]; /* the totals as we wrote them */
@@ -57,13 +58,6 @@ struct chip_hold {
 /* Takes a file that nobody uses. 0, -ENOENT: there is none; -EBUSY, ...: it is not ours to take,
  * and why is a line for people. */
 int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
-
-/* Makes one that is not there yet for who looks for `name`, then gives it that name once it is
- * filled in. 0; -EEXIST: there is one by now; or another negative errno, with why. The hold stays
- * as it is. In the end, whatever came of it, what it was hidden by is taken away. */
-int chip_make(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
-int chip_name(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
-void chip_unhide(int dir_fd, const char *name, struct chip_hold *hold);
 
 enum chip_owner {
 	CHIP_OURS,   /* alone; what somebody who has gone had left in it was cleared */
@@ -76,6 +70,24 @@ enum chip_owner chip_ask(int dir_fd, const char *name, struct chip_hold *hold,
 
 /* Ends holding it; the file stays as it is. */
 void chip_let_go(struct chip_hold *hold);
+
+/* Whether another descriptor than this one has the lock. */
+bool chip_is_locked(int fd);
+
+/* Locks and maps an open file of the right size; on success the descriptor is the hold's. */
+int chip_hold_open(int fd, struct chip_hold *hold);
+
+/* ---- chip_make.c ----------------------------------------------------------------------------- */
+
+/* Makes one that is not there yet for who looks for `name`, then gives it that name once it is
+ * filled in. 0; -EEXIST: there is one by now; or another negative errno, with why. The hold stays
+ * as it is. In the end, whatever came of it, what it was hidden by is taken away. */
+int chip_make(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
+int chip_name(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX]);
+void chip_unhide(int dir_fd, const char *name, struct chip_hold *hold);
+
+/* Removes a file that is ours, if we made it and nobody else has it open; it stays held. */
+bool chip_remove(int dir_fd, const char *name, const struct chip_hold *hold);
 
 /* ---- chip_write.c ---------------------------------------------------------------------------- */
 

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whose a chip's file is: made, taken over when nobody uses it, given up when somebody does.
+/* Whose a chip's file is: taken over when nobody uses it, given up when somebody does.
  *
- * That somebody uses it is the kernel's word where it has one: a read lease is given only on a file
- * that nobody has open, or mapped, for writing, and a write lease only to whoever alone has it
- * open. It also knows processes of other PID namespaces. A living process's slot counts as well.
- * Gateways know each other by a lock on the first byte.
+ * That somebody uses it is the kernel's word where it has one (lease.h). A living process's
+ * slot counts as well. Gateways know each other by a lock on the first byte.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,25 +14,9 @@
 #include <unistd.h>
 
 #include "chip.h"
+#include "lease.h"
 
 /* ---- Who uses it ----------------------------------------------------------------------------- */
-
-/* 1: nobody else has it open, as the lease asks; 0: somebody has; -1: nobody can tell. Who opens it
- * while the lease is held, for a few instructions, waits for as long; the signal that asks for it
- * back is one that is ignored by default. */
-static int is_left_alone(int fd, int lease)
-{
-	int error;
-
-	if (fcntl(fd, F_SETSIG, SIGURG) != 0)
-		return -1;
-	if (fcntl(fd, F_SETLEASE, lease) == 0) {
-		fcntl(fd, F_SETLEASE, F_UNLCK);
-		return 1;
-	}
-	error = errno;
-	return error == EAGAIN ? 0 : -1;
-}
 
 /* Whether a living process has a slot that is not ours; else those of others' dead are noted. */
 static bool has_user(const struct tally_chip_file *file, bool *ret_dead, char why[CHIP_LINE_MAX])
@@ -97,7 +78,7 @@ static int lock(int fd, int command, short *type)
 	return 0;
 }
 
-static bool is_published(int fd)
+bool chip_is_locked(int fd)
 {
 	short type = F_WRLCK;
 
@@ -137,7 +118,7 @@ static int check_file(int fd, const struct stat *status, char why[CHIP_LINE_MAX]
 static int open_checked(int dir_fd, const char *name, int flags, struct stat *ret_status,
 			char why[CHIP_LINE_MAX])
 {
-	int fd = openat(dir_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd = lease_open(dir_fd, name, flags);
 	int error = fd < 0 ? -errno : 0;
 
 	if (!error && fstat(fd, ret_status) != 0)
@@ -164,10 +145,10 @@ static int look(int dir_fd, const char *name, struct stat *ret_status, char why[
 	if (fd < 0)
 		return fd;
 	error = check_file(fd, ret_status, why);
-	if (!error && is_published(fd)) {
+	if (!error && chip_is_locked(fd)) {
 		snprintf(why, CHIP_LINE_MAX, "another gateway publishes there");
 		error = -EBUSY;
-	} else if (!error && is_left_alone(fd, F_RDLCK) == 0) {
+	} else if (!error && lease_ask(fd, F_RDLCK) == 0) {
 		snprintf(why, CHIP_LINE_MAX,
 			 "a process has it open for writing, of this or another PID namespace");
 		error = -EBUSY;
@@ -176,7 +157,7 @@ static int look(int dir_fd, const char *name, struct stat *ret_status, char why[
 	return error;
 }
 
-static int hold_file(int fd, struct chip_hold *hold)
+int chip_hold_open(int fd, struct chip_hold *hold)
 {
 	short type = F_WRLCK;
 	struct stat status;
@@ -220,8 +201,9 @@ int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 	fd = open_checked(dir_fd, name, O_RDWR, &status, why);
 	if (fd < 0)
 		return fd;
-	error = status.st_ino != seen.st_ino || status.st_dev != seen.st_dev ? -EBUSY
-									     : hold_file(fd, hold);
+	error = status.st_ino != seen.st_ino || status.st_dev != seen.st_dev
+			? -EBUSY
+			: chip_hold_open(fd, hold);
 	if (error) {
 		snprintf(why, CHIP_LINE_MAX, "it is another file by now, or cannot be mapped");
 		close(fd);
@@ -229,7 +211,7 @@ int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 	}
 	adopt(hold);
 	/* P2 -> P1: the slots of whoever made it ready. Until then nobody has one. */
-	if (tally_load_acquire(&hold->file->init_state) != 1 || is_left_alone(fd, F_WRLCK) == 1)
+	if (tally_load_acquire(&hold->file->init_state) != 1 || lease_ask(fd, F_WRLCK) == 1)
 		error = has_user(hold->file, &dead, why) ? -EBUSY : 0;
 	else
 		error = -EBUSY;
@@ -242,100 +224,6 @@ int chip_take(int dir_fd, const char *name, struct chip_hold *hold, char why[CHI
 	if (dead)
 		clear_others(hold->file);
 	return 0;
-}
-
-/* ---- Making ---------------------------------------------------------------------------------- */
-
-struct hidden {
-	char name[TALLY_CHIP_FILE_NAME_MAX + 8];
-};
-
-/* One that no reader looks for. */
-static struct hidden hidden_of(const char *name)
-{
-	struct hidden hidden;
-
-	snprintf(hidden.name, sizeof(hidden.name), ".%s.new", name);
-	return hidden;
-}
-
-/* What a gateway that was killed has left there is removed: of one that is at it the file has a
- * lock, or will have in a moment; then that one finds its file without a name, and tries again. */
-static int open_hidden(int dir_fd, const char *name)
-{
-	struct hidden hidden = hidden_of(name);
-	int fd = openat(dir_fd, hidden.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	bool locked = fd >= 0 && is_published(fd);
-
-	if (fd >= 0)
-		close(fd);
-	if (locked)
-		return -EBUSY;
-	unlinkat(dir_fd, hidden.name, 0);
-	fd = openat(dir_fd, hidden.name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return fd < 0 ? -errno : fd;
-}
-
-/* Opens an unnamed file, or one with a hidden name where the file system has none of those. */
-static int open_new(int dir_fd, const char *name, bool *ret_hidden)
-{
-	int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	int error = fd < 0 ? -errno : 0;
-
-	*ret_hidden = error == -EOPNOTSUPP || error == -EISDIR || error == -EINVAL;
-	if (*ret_hidden)
-		return open_hidden(dir_fd, name);
-	return error ? error : fd;
-}
-
-int chip_make(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX])
-{
-	bool hidden;
-	int fd = open_new(dir_fd, name, &hidden);
-	int error = fd < 0 ? fd : 0;
-
-	if (!error && fchmod(fd, 0600) != 0) /* whatever the mask is */
-		error = -errno;
-	if (!error && ftruncate(fd, TALLY_CHIP_FILE_SIZE) != 0)
-		error = -errno;
-	if (!error) /* so that no store finds the file system full */
-		error = -posix_fallocate(fd, 0, TALLY_CHIP_FILE_SIZE);
-	if (!error)
-		error = hold_file(fd, hold);
-	if (!error) {
-		hold->hidden = hidden;
-		return 0;
-	}
-	if (fd >= 0 && hidden)
-		unlinkat(dir_fd, hidden_of(name).name, 0);
-	if (fd >= 0)
-		close(fd);
-	snprintf(why, CHIP_LINE_MAX, "it cannot be made: %s", strerror(-error));
-	return error;
-}
-
-int chip_name(int dir_fd, const char *name, struct chip_hold *hold, char why[CHIP_LINE_MAX])
-{
-	char path[32];
-	int error;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", hold->fd);
-	if (linkat(AT_FDCWD, path, dir_fd, name, AT_SYMLINK_FOLLOW) == 0)
-		return 0;
-	error = -errno;
-	snprintf(why, CHIP_LINE_MAX, "it cannot be given its name: %s", strerror(-error));
-	return error;
-}
-
-void chip_unhide(int dir_fd, const char *name, struct chip_hold *hold)
-{
-	struct hidden hidden = hidden_of(name);
-	struct stat status;
-
-	if (hold->hidden && fstatat(dir_fd, hidden.name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    status.st_dev == hold->dev && status.st_ino == hold->ino)
-		unlinkat(dir_fd, hidden.name, 0);
-	hold->hidden = false;
 }
 
 /* ---- Staying --------------------------------------------------------------------------------- */
@@ -372,7 +260,7 @@ enum chip_owner chip_ask(int dir_fd, const char *name, struct chip_hold *hold,
 		return CHIP_OURS;
 	if (has_user(hold->file, &dead, why))
 		return CHIP_SHARED;
-	if (is_left_alone(hold->fd, F_WRLCK) != 1) {
+	if (lease_ask(hold->fd, F_WRLCK) != 1) {
 		snprintf(why, CHIP_LINE_MAX,
 			 "a process that has it open has counted there, of this or another PID "
 			 "namespace");

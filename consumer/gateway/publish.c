@@ -273,8 +273,9 @@ static void publish_unseen(const struct publish *publish, uint64_t now_ns)
 	}
 }
 
-/* And no longer, once it has been so for a while. Zeros and the mark stay in the file then, as at
- * the end. */
+/* And no longer, once it has been so for a while. A file that was there before has zeros and the
+ * mark then, as at the end; one that we made goes. Until it does, as somebody has it open, it is
+ * held: so there are never more of them than are held at most. */
 static void drop_unseen(struct publish *publish)
 {
 	size_t kept = 0, n;
@@ -282,7 +283,9 @@ static void drop_unseen(struct publish *publish)
 	for (n = 0; n < publish->count; n++) {
 		struct chip *chip = publish->chips[n];
 
-		if (chip->unseen < PUBLISH_UNSEEN_MAX) {
+		if (chip->unseen < PUBLISH_UNSEEN_MAX ||
+		    (chip->hold.fd >= 0 && chip->hold.made &&
+		     !chip_remove(publish->dir_fd, chip->name, &chip->hold))) {
 			publish->chips[kept++] = chip;
 			continue;
 		}
@@ -340,8 +343,8 @@ void publish_close(struct publish *publish)
 		struct chip *chip = publish->chips[n];
 		struct digest nothing = { .device = chip->device, .chip_id = chip->chip_id };
 
-		if (chip->hold.fd >= 0)
-			go_on(publish, chip, &nothing, now_ns);
+		if (chip->hold.fd >= 0 && go_on(publish, chip, &nothing, now_ns))
+			chip_remove(publish->dir_fd, chip->name, &chip->hold);
 		chip_let_go(&chip->hold);
 		free(chip);
 	}

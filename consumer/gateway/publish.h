@@ -16,9 +16,11 @@
  * given up: what was ours is taken back out of it, and nothing that the runtime has counted is
  * lost. As soon as it is nobody's the device is published again.
  *
- * Files are never unlinked: who has one mapped would watch a file that nobody writes to. When
- * publishing ends they hold zeros, and no slot is in use; they keep a mark by which Tally tells
- * them from a runtime's.
+ * What the gateway has made it removes again, when the device is let go and when publishing ends,
+ * if nobody has it open (chip_make.c). A file that was there before stays: runtimes do not remove
+ * theirs, and who has one mapped would watch a file that nobody writes to. So does one that
+ * somebody has open. They hold zeros then, and no slot is in use; they keep a mark by which Tally
+ * tells them from a runtime's.
  */
 #ifndef GATEWAY_PUBLISH_H
 #define GATEWAY_PUBLISH_H
@@ -26,11 +28,13 @@
 #include <stdint.h>
 #include <tally/consumer.h>
 
-/* So many files at most; devices beyond are refused, with a line about the first. */
+/* So many files at most are held, and so many that were made here are there; devices beyond are
+ * refused, with a line about the first. */
 #define PUBLISH_CHIPS_MAX 256
 
 /* A device that was in so many snapshots in a row no more is let go: no process holds anything on
- * it, and none of this user's describes it. 5 s, of a gateway's. */
+ * it, and none of this user's describes it; nor, if its file was made here, has anybody that open.
+ * 5 s, of a gateway's. */
 #define PUBLISH_UNSEEN_MAX 20
 
 struct publish;
@@ -44,11 +48,11 @@ int publish_open(const char *dir, uint32_t version, publish_say say, void *say_a
 		 struct publish **ret_publish);
 
 /* Publishes a snapshot of a consumer of everything; what is totals_only in it is left out. A device
- * that is no longer in it is published with nothing, PUBLISH_UNSEEN_MAX times. 0, also when devices
- * were refused; -ENOMEM. */
+ * that is no longer in it is published with nothing, PUBLISH_UNSEEN_MAX times or more. 0, also when
+ * devices were refused; -ENOMEM. */
 int publish_update(struct publish *publish, const struct tally_snapshot *snapshot);
 
-/* Zeroes what is published. NULL does nothing. */
+/* Zeroes what is published, or removes it. NULL does nothing. */
 void publish_close(struct publish *publish);
 
 #endif

@@ -79,9 +79,11 @@ struct gateway {
 
 /* ---- shares.c: what one user may have -------------------------------------------------------- */
 
-/* Whether a user may have a connection more, or be counted there with a client more. */
+/* Whether a user may have a connection more, or be counted there with a client more, or with a pair
+ * of device and pool more. */
 bool shares_connection(const struct gateway *gateway, uid_t uid);
 bool shares_entry(const struct gateway *gateway, uid_t uid, const struct volume *volume);
+bool shares_pair(const struct gateway *gateway, uid_t uid, const struct volume *volume);
 
 /* Says that a connection was refused, once in a second at most. */
 void shares_refuse(struct gateway *gateway, uid_t uid);

@@ -40,6 +40,12 @@ bool shares_entry(const struct gateway *gateway, uid_t uid, const struct volume 
 	return is_within(gateway, uid, count, volume->clients, TALLY_PROXY_CLIENTS);
 }
 
+/* Of the last region there is none after; of others who comes has the next one. */
+bool shares_pair(const struct gateway *gateway, uid_t uid, const struct volume *volume)
+{
+	return is_within(gateway, uid, volume_pairs_of(volume, uid), volume->pairs, VOLUME_PAIRS);
+}
+
 void shares_refuse(struct gateway *gateway, uid_t uid)
 {
 	uint64_t now_ns = server_now_ns();

@@ -79,13 +79,40 @@ void volumes_end(struct volumes *volumes, struct volume *volume, struct tally_pr
 		drop(volumes, volume);
 }
 
-int volume_admit(struct volume *volume, uint32_t device, uint32_t pool)
+bool volume_is_more(const struct volume *volume, uint32_t device, uint32_t pool)
 {
-	if (volume->pools[device] >> pool & 1)
-		return 0;
-	if (device >= VOLUME_DEVICES && volume->pairs == VOLUME_PAIRS)
-		return -ENOSPC;
-	volume->pairs += device >= VOLUME_DEVICES;
+	return !(volume->pools[device] >> pool & 1) && device >= VOLUME_DEVICES;
+}
+
+/* Where that user is, or would be. */
+static uint32_t find_user(const struct volume *volume, uid_t uid)
+{
+	uint32_t n = 0;
+
+	while (n < volume->user_count && volume->users[n].uid != uid)
+		n++;
+	return n;
+}
+
+uint32_t volume_pairs_of(const struct volume *volume, uid_t uid)
+{
+	uint32_t at = find_user(volume, uid);
+
+	return at < volume->user_count ? volume->users[at].pairs : 0;
+}
+
+int volume_admit(struct volume *volume, uid_t uid, uint32_t device, uint32_t pool)
+{
+	if (volume_is_more(volume, device, pool)) {
+		uint32_t at = find_user(volume, uid);
+
+		if (volume->pairs == VOLUME_PAIRS)
+			return -ENOSPC;
+		volume->pairs++;
+		if (at == volume->user_count)
+			volume->users[volume->user_count++] = (struct volume_user){ .uid = uid };
+		volume->users[at].pairs++;
+	}
 	volume->pools[device] |= (unsigned char)(1u << pool);
 	return 0;
 }

@@ -9,26 +9,37 @@
  * have, who comes is counted in a new one, and the old one is removed when its last client has
  * gone, with what its clients have abandoned, as when the gateway ends.
  *
- * So the bound is on pairs of clients that are there, not on those that ever were.
+ * So the bound is on pairs of clients that are there, not on those that ever were. A pair is that
+ * of the user whose client used it first, as long as the region lasts; others use it, too.
  */
 #ifndef GATEWAY_VOLUMES_H
 #define GATEWAY_VOLUMES_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <tally/proxy.h>
 
 #include "aggregate.h"
 
 #define VOLUMES_MAX 4 /* at a time */
-/* All pools of devices below the first number, and so many pairs more, first come, first served;
- * 1,024 together. */
+/* All pools of devices below the first number, and so many pairs more, of which a user
+ * has a share (shares.c); 1,024 together. */
 #define VOLUME_DEVICES 64
 #define VOLUME_PAIRS 576
 
+/* Pairs of one user's clients, beyond VOLUME_DEVICES. */
+struct volume_user {
+	uid_t uid;
+	uint32_t pairs;
+};
+
 struct volume {
-	struct tally_proxy *proxy;		/* NULL: none */
-	uint32_t clients;			/* in it now */
-	uint32_t pairs;				/* beyond VOLUME_DEVICES */
+	struct tally_proxy *proxy; /* NULL: none */
+	uint32_t clients;	   /* in it now */
+	uint32_t pairs;		   /* beyond VOLUME_DEVICES, of all users */
+	uint32_t user_count;	   /* of those who have any */
+	struct volume_user users[VOLUME_PAIRS];
 	unsigned char pools[AGGREGATE_DEVICES]; /* in use, by bit */
 };
 
@@ -49,7 +60,11 @@ int volume_begin(struct volume *volume, uint32_t pid, const char *comm,
 		 struct tally_proxy_client **ret_client);
 void volumes_end(struct volumes *volumes, struct volume *volume, struct tally_proxy_client *client);
 
-/* A client of this one may count there. -ENOSPC: there are VOLUME_PAIRS. */
-int volume_admit(struct volume *volume, uint32_t device, uint32_t pool);
+/* Whether it would be a pair more of those that are bounded; how many of them are a user's. */
+bool volume_is_more(const struct volume *volume, uint32_t device, uint32_t pool);
+uint32_t volume_pairs_of(const struct volume *volume, uid_t uid);
+
+/* A client of that user's may count there. -ENOSPC: there are VOLUME_PAIRS. */
+int volume_admit(struct volume *volume, uid_t uid, uint32_t device, uint32_t pool);
 
 #endif
