@@ -138,6 +138,7 @@ static inline void checker_take_payload(struct checker *checker, const struct pa
 
 #define CONTENDER_MANY 1u      /* several producers at a time, up to CONTENDER_PRODUCERS */
 #define CONTENDER_PROCESSES 2u /* also across processes; else it is for threads alone */
+#define CONTENDER_SPINS 4u /* several producers wait in it, spinning, for one that stands still */
 
 struct contender {
 	const char *what; /* a few words: "ConcurrencyKit, one producer" */

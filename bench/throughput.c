@@ -165,6 +165,17 @@ static bool takes_part(const struct field *field, const struct candidate *candid
 	return bench_wanted(candidate->name) && (field->producers == 1 || candidate->many);
 }
 
+static unsigned int members(const struct field *field)
+{
+	return field->producers + (field->filling ? 0 : 1);
+}
+
+/* Whether there are too few processors, so that the scheduler is measured as well. */
+static bool take_turns(const struct field *field)
+{
+	return members(field) > processors();
+}
+
 static void line_up(struct field *field)
 {
 	size_t i;
@@ -189,21 +200,15 @@ static void line_up(struct field *field)
 					{ "producers", field->producers } },
 		};
 		run->why = candidate->absent;
-		if (candidate->contender)
+		if (!candidate->contender)
+			continue;
+		if (candidate->contender->can & CONTENDER_SPINS && field->producers > 1 &&
+		    take_turns(field))
+			run->why = "needs a processor for each thread: who loses his stops all";
+		else
 			run->ring = candidate->contender->make(field->records, field->producers,
 							       &run->why);
 	}
-}
-
-static unsigned int members(const struct field *field)
-{
-	return field->producers + (field->filling ? 0 : 1);
-}
-
-/* Whether there are too few processors, so that the scheduler is measured as well. */
-static bool take_turns(const struct field *field)
-{
-	return members(field) > processors();
 }
 
 /* So many records as take RUN_NS, going by the last run. Threads that take turns on a processor may

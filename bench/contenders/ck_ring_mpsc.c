@@ -18,7 +18,7 @@ static void receive(void *ring, struct checker *checker, uint64_t until)
 
 const struct contender contender = {
 	.what = "ConcurrencyKit, many producers",
-	.can = CONTENDER_MANY | CONTENDER_PROCESSES,
+	.can = CONTENDER_MANY | CONTENDER_PROCESSES | CONTENDER_SPINS,
 	.make = ck_make,
 	.destroy = ck_destroy,
 	.send = send,

@@ -25,7 +25,7 @@ static void receive(void *ring, struct checker *checker, uint64_t until)
 
 const struct contender contender = {
 	.what = "DPDK, many producers (HTS), bursts of 1",
-	.can = CONTENDER_MANY | CONTENDER_PROCESSES,
+	.can = CONTENDER_MANY | CONTENDER_PROCESSES | CONTENDER_SPINS,
 	.make = make,
 	.destroy = rte_destroy,
 	.send = send,
