@@ -20,7 +20,7 @@
 #include "bench/push_pairs.h"
 #include "ring/pause.h"
 
-#define BATCHES 31
+#define BATCHES 11
 #define PUSHES 20
 #define PAUSE_MAX_NS 3000000u
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the contenders by boost::lockfree have in common: a queue that is made with its capacity, and
- * takes or gives a copy. */
+/* What the contenders by boost::lockfree have in common: a queue that is made with its capacity,
+ * and takes or gives a copy. */
 #ifndef BENCH_CONTENDERS_BOOST_HPP
 #define BENCH_CONTENDERS_BOOST_HPP
 
