@@ -21,7 +21,7 @@ CONTENDERS = sorted(os.path.basename(path).partition(".")[0]
 def everything_reports(folder):
     """Each program with what is there: JSON that its schema lets through, alone and merged."""
     paths = []
-    for name in ("push", "throughput"):
+    for name in ("push", "growth", "views", "consumer", "instructions", "throughput"):
         status, out, err = bench(name, "--json", "-")
         expect(status == 0, f"{name}: exit status {status}: {err}")
         path = os.path.join(folder, name + ".json")
