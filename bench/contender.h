@@ -160,13 +160,26 @@ struct contender {
 	uint64_t (*lost)(void *ring);
 };
 
-/* Zeroed memory for a ring, on pages of its own that are there; NULL: none. */
+/* Zeroed memory for a ring, on pages of its own that are there; NULL: none. Its size is kept on a
+ * page in front of it. */
+#define CONTENDER_PAGE 4096
 static inline void *contender_memory(size_t size)
 {
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	void *page = mmap(NULL, size + CONTENDER_PAGE, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
-	return memory == MAP_FAILED ? NULL : memory;
+	if (page == MAP_FAILED)
+		return NULL;
+	*(size_t *)page = size + CONTENDER_PAGE;
+	return (char *)page + CONTENDER_PAGE;
+}
+
+/* Gives it back; what a contender's `destroy` may be. */
+static inline void contender_free(void *memory)
+{
+	char *page = (char *)memory - CONTENDER_PAGE;
+
+	munmap(page, *(size_t *)page);
 }
 
 extern const struct contender contender;

@@ -45,13 +45,6 @@ static void *make(uint32_t records, uint32_t producers, const char **why)
 	return ring;
 }
 
-static void destroy(void *arg)
-{
-	struct ring *ring = arg;
-
-	munmap(ring, sizeof(*ring) + ring->records * sizeof(struct payload));
-}
-
 static void send(void *arg, struct sender *sender)
 {
 	struct ring *ring = arg;
@@ -92,7 +85,7 @@ static uint64_t lost(void *ring)
 const struct contender contender = {
 	.what = "makes one mistake",
 	.make = make,
-	.destroy = destroy,
+	.destroy = contender_free,
 	.send = send,
 	.receive = receive,
 	.lost = lost,

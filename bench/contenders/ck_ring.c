@@ -20,7 +20,7 @@ const struct contender contender = {
 	.what = "ConcurrencyKit, one producer",
 	.can = CONTENDER_PROCESSES,
 	.make = ck_make,
-	.destroy = ck_destroy,
+	.destroy = contender_free,
 	.send = send,
 	.receive = receive,
 };

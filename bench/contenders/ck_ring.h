@@ -29,14 +29,6 @@ static inline void *ck_make(uint32_t records, uint32_t producers, const char **w
 	return contender;
 }
 
-static inline void ck_destroy(void *arg)
-{
-	struct ck_contender *contender = arg;
-
-	munmap(contender,
-	       sizeof(*contender) + ck_ring_capacity(&contender->ring) * sizeof(struct payload));
-}
-
 static __always_inline void ck_send(struct ck_contender *to, struct sender *sender,
 				    bool (*enqueue)(struct ck_ring *, struct payload *,
 						    struct payload *))

@@ -20,7 +20,7 @@ const struct contender contender = {
 	.what = "ConcurrencyKit, many producers",
 	.can = CONTENDER_MANY | CONTENDER_PROCESSES | CONTENDER_SPINS,
 	.make = ck_make,
-	.destroy = ck_destroy,
+	.destroy = contender_free,
 	.send = send,
 	.receive = receive,
 };

@@ -25,13 +25,6 @@ static void *make(uint32_t records, uint32_t producers, const char **why)
 	return ring;
 }
 
-static void destroy(void *arg)
-{
-	struct slots *ring = arg;
-
-	munmap(ring, sizeof(*ring) + (ring->mask + 1) * sizeof(struct payload));
-}
-
 static void send(void *arg, struct sender *sender)
 {
 	struct slots *ring = arg;
@@ -74,7 +67,7 @@ const struct contender contender = {
 	.what = "64 bytes copied, a flag in each slot",
 	.can = CONTENDER_PROCESSES,
 	.make = make,
-	.destroy = destroy,
+	.destroy = contender_free,
 	.send = send,
 	.receive = receive,
 };

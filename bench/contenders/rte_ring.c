@@ -27,7 +27,7 @@ const struct contender contender = {
 	.what = "DPDK, one producer, bursts of 1",
 	.can = CONTENDER_PROCESSES,
 	.make = make,
-	.destroy = rte_destroy,
+	.destroy = contender_free,
 	.send = send,
 	.receive = receive,
 };

@@ -25,12 +25,6 @@ static inline void *rte_make(uint32_t records, unsigned int flags, const char **
 	return ring;
 }
 
-static inline void rte_destroy(void *ring)
-{
-	munmap(ring,
-	       (size_t)rte_ring_get_memsize_elem(sizeof(struct payload), rte_ring_get_size(ring)));
-}
-
 typedef unsigned int (*rte_put)(struct rte_ring *ring, const void *entry, unsigned int size,
 				unsigned int count, unsigned int *free);
 typedef unsigned int (*rte_get)(struct rte_ring *ring, void *entry, unsigned int size,

@@ -27,7 +27,7 @@ const struct contender contender = {
 	.what = "DPDK, many producers (HTS), bursts of 1",
 	.can = CONTENDER_MANY | CONTENDER_PROCESSES | CONTENDER_SPINS,
 	.make = make,
-	.destroy = rte_destroy,
+	.destroy = contender_free,
 	.send = send,
 	.receive = receive,
 };

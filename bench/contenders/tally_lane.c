@@ -56,8 +56,8 @@ static void destroy(void *arg)
 	struct lanes *lanes = arg;
 
 	region_discard(&lanes->region);
-	munmap(lanes->writers, CONTENDER_PRODUCERS * sizeof(*lanes->writers));
-	munmap(lanes, sizeof(*lanes));
+	contender_free(lanes->writers);
+	contender_free(lanes);
 }
 
 static void send(void *arg, struct sender *sender)

@@ -56,7 +56,7 @@ static void destroy(void *arg)
 
 	shared_reader_close(&shared->reader);
 	region_discard(&shared->region);
-	munmap(shared, sizeof(*shared));
+	contender_free(shared);
 }
 
 /* Before record `i`: false, give up. */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* liburcu's wfcqueue, a linked list: each producer has as many nodes as its part of the ring would
- * have slots, made beforehand. It uses them in turn, waiting for the consumer to give one back by
- * a word in it; no allocator is measured.
+/* liburcu's wfcqueue: a linked list of nodes, made beforehand, that each producer uses in turn.
  *
  *	package: liburcu-dev
  *	header: urcu/wfcqueue.h
@@ -20,39 +18,28 @@ struct entry {
 struct list {
 	struct cds_wfcq_head head __attribute__((aligned(128)));
 	struct cds_wfcq_tail tail __attribute__((aligned(128)));
-	size_t size;
 	uint32_t nodes; /* of each producer */
 	struct entry entries[] __attribute__((aligned(128)));
 };
 
 static void *make(uint32_t records, uint32_t producers, const char **why)
 {
-	size_t size = sizeof(struct list) + records * sizeof(struct entry);
-	struct list *list = contender_memory(size);
+	struct list *list = contender_memory(sizeof(*list) + records * sizeof(struct entry));
 
 	*why = "no memory";
-	if (!list)
-		return NULL;
-	list->size = size;
-	list->nodes = records / producers;
-	cds_wfcq_init(&list->head, &list->tail);
+	if (list) {
+		list->nodes = records / producers;
+		cds_wfcq_init(&list->head, &list->tail);
+	}
 	return list;
-}
-
-static void destroy(void *arg)
-{
-	struct list *list = arg;
-
-	munmap(list, list->size);
 }
 
 static void send(void *arg, struct sender *sender)
 {
 	struct list *list = arg;
 	struct entry *mine = &list->entries[sender->producer * list->nodes];
-	uint64_t i;
 
-	for (i = sender->first; i < sender->first + sender->count; i++) {
+	for (uint64_t i = sender->first; i < sender->first + sender->count; i++) {
 		struct entry *entry = &mine[i % list->nodes];
 
 		while (tally_load_acquire(&entry->used))
@@ -74,13 +61,12 @@ static void receive(void *arg, struct checker *checker, uint64_t until)
 									    &list->tail);
 		struct entry *entry = caa_container_of(node, struct entry, node);
 
-		if (!node || node == CDS_WFCQ_WOULDBLOCK) {
-			if (!wait_more(&checker->patience))
-				return;
-			continue;
+		if (node && node != CDS_WFCQ_WOULDBLOCK) {
+			checker_take_payload(checker, &entry->payload);
+			tally_store_release(&entry->used, 0);
+		} else if (!wait_more(&checker->patience)) {
+			return;
 		}
-		checker_take_payload(checker, &entry->payload);
-		tally_store_release(&entry->used, 0);
 	}
 }
 
@@ -88,7 +74,7 @@ const struct contender contender = {
 	.what = "liburcu, a linked list, many producers",
 	.can = CONTENDER_MANY,
 	.make = make,
-	.destroy = destroy,
+	.destroy = contender_free,
 	.send = send,
 	.receive = receive,
 };
