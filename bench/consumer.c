@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <tally/consumer.h>
 #include <tally/tally.h>
@@ -197,14 +198,24 @@ static void rounds_of(struct figure *figure, uint32_t count, bool with_table)
 
 /* ---- Little to do ---------------------------------------------------------------------------- */
 
-static void pace(void)
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+	stopped = number;
+}
+
+/* Until SIGTERM comes; it leaves no region behind. */
+static _Noreturn void pace(void)
 {
 	struct timespec next;
 
+	signal(SIGTERM, stop);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (tally_init(NULL) != 0)
 		_exit(1);
 	clock_gettime(CLOCK_MONOTONIC, &next);
-	for (;;) {
+	while (!stopped) {
 		push_pairs(PACE_EVENTS);
 		next.tv_nsec += 1000000;
 		if (next.tv_nsec >= 1000000000) {
@@ -213,6 +224,8 @@ static void pace(void)
 		}
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
 	}
+	tally_shutdown();
+	_exit(0);
 }
 
 static void measure_share(void)
@@ -236,7 +249,7 @@ static void measure_share(void)
 	start_cpu = cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - start_cpu;
 	start_ns = now_ns() - start_ns;
 	read = records_read() - before;
-	kill(pid, SIGKILL);
+	kill(pid, SIGTERM);
 	waitpid(pid, NULL, 0);
 	result_value(&idling, "share of a core", NULL, 100 * start_cpu / start_ns);
 	result_note(&idling, "%.0f records came in a second", (double)read * 1e9 / start_ns);

@@ -226,15 +226,17 @@ static int64_t blocks_of(int fd)
 /* A store into a page that is not there may kill, when there is no memory. */
 static void cursors_are_there_before_anybody_writes_them(void **state)
 {
-	struct rig rig = lossless_rig();
-	off_t at = (off_t)rig.region.at.cursor_at;
-	struct region_view view = rig_view(rig.region.name);
+	struct region_view view;
+	struct rig rig;
 	int64_t blocks;
 
 	(void)state;
 	SKIP_EMULATED("advice about memory");
+	rig = lossless_rig();
+	view = rig_view(rig.region.name);
 	blocks = blocks_of(view.fd);
-	assert_int_equal(madvise(rig.region.base + at, TALLY_PAGE, MADV_REMOVE), 0);
+	assert_int_equal(
+		madvise(rig.region.base + rig.region.at.cursor_at, TALLY_PAGE, MADV_REMOVE), 0);
 	assert_int_equal(blocks_of(view.fd), blocks - TALLY_PAGE / 512);
 	assert_int_equal(lossless_hold(&view, AT_FDCWD, rig.region.path), 0);
 	assert_int_equal(blocks_of(view.fd), blocks);
@@ -260,14 +262,17 @@ static void wait_for_death(void *unused)
 
 static void one_holder_at_a_time_until_it_dies(void **state)
 {
-	struct rig rig = lossless_rig();
-	struct lane_writer *writer = rig_claim(&rig, TID, 0);
-	struct region_view view = rig_view(rig.region.name);
+	struct lane_writer *writer;
+	struct region_view view;
 	struct lane_reader reader;
+	struct rig rig;
 	pid_t pid;
 
 	(void)state;
 	SKIP_EMULATED("locks of mappings");
+	rig = lossless_rig();
+	writer = rig_claim(&rig, TID, 0);
+	view = rig_view(rig.region.name);
 	pid = start_child(hold, wait_for_death, rig.region.name);
 	assert_int_equal(lossless_hold(&view, AT_FDCWD, rig.region.path), -EAGAIN);
 	push_waiting(writer, RING); /* there is room */
@@ -291,14 +296,16 @@ static void one_holder_at_a_time_until_it_dies(void **state)
 /* Only the cursors are writable to who holds them. */
 static void holder_can_write_the_cursors_and_nothing_else(void **state)
 {
-	struct rig rig = lossless_rig();
-	struct region_view view = rig_view(rig.region.name);
 	char line[512];
 	size_t writable = 0, readable = 0;
+	struct region_view view;
+	struct rig rig;
 	FILE *maps;
 
 	(void)state;
 	SKIP_EMULATED("its own maps");
+	rig = lossless_rig();
+	view = rig_view(rig.region.name);
 	assert_int_equal(lossless_hold(&view, AT_FDCWD, rig.region.path), 0);
 	maps = fopen("/proc/self/maps", "re");
 	assert_non_null(maps);
