@@ -13,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/harness/curve.h"
 #include "bench/harness/result.h"
 #include "bench/push_pairs.h"
 
-#define POINTS 8 /* of a curve, at most */
 #define CALLS 20000
 #define THREADS_MAX 64
 
@@ -43,60 +43,6 @@ static const struct question attaching = { .id = "attach",
 static const struct question looking = { .id = "look",
 					 .words = "How long does each look after it take?",
 					 .unit = "us" };
-
-/* ---- Curves ---------------------------------------------------------------------------------- */
-
-/* One point of a curve is one figure; `x` is the number that grows. */
-struct curve {
-	const struct question *question;
-	const char *name, *x_name;
-	double xs[POINTS];
-	struct figure figures[POINTS];
-	size_t count;
-};
-
-static void curve_begin(struct curve *curve, const double *xs, size_t count)
-{
-	size_t i;
-
-	curve->count = count;
-	for (i = 0; i < count; i++) {
-		curve->xs[i] = xs[i];
-		curve->figures[i].name = curve->name;
-		curve->figures[i].parameters[0] = (struct parameter){ curve->x_name, xs[i] };
-	}
-}
-
-/* The straight line through the points, least squares. */
-static double slope(const double *xs, const double *ys, size_t count)
-{
-	double x_mean = 0, y_mean = 0, above = 0, below = 0;
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		x_mean += xs[i] / (double)count;
-		y_mean += ys[i] / (double)count;
-	}
-	for (i = 0; i < count; i++) {
-		above += (xs[i] - x_mean) * (ys[i] - y_mean);
-		below += (xs[i] - x_mean) * (xs[i] - x_mean);
-	}
-	return above / below;
-}
-
-/* `one`: what there is one more of. */
-static void curve_end(const struct curve *curve, const char *one)
-{
-	double ys[POINTS];
-	size_t i;
-
-	for (i = 0; i < curve->count; i++) {
-		result_figure(curve->question, &curve->figures[i]);
-		ys[i] = figure_median(&curve->figures[i]);
-	}
-	result_note(curve->question, "%s: %.4g %s for each further %s", curve->name,
-		    slope(curve->xs, ys, curve->count), curve->question->unit, one);
-}
 
 static void need(bool is_there, const char *what)
 {
@@ -284,7 +230,7 @@ static void push_by_live(void)
 		}
 	}
 	tally_shutdown();
-	curve_end(&curve, "million buffers, times 1,000,000");
+	curve_end(&curve, "live buffer");
 }
 
 static void push_by_threads(void)
@@ -313,7 +259,7 @@ static void push_by_threads(void)
 static void memory_curve(const char *name, const char *x_name, const double *xs, size_t count,
 			 double (*measure)(double x), const char *one)
 {
-	double ys[POINTS];
+	double ys[CURVE_POINTS];
 	size_t i;
 
 	for (i = 0; i < count; i++) {
@@ -322,7 +268,8 @@ static void memory_curve(const char *name, const char *x_name, const double *xs,
 		ys[i] = measure(xs[i]);
 		result_value(&memory, name, parameters, ys[i]);
 	}
-	result_note(&memory, "%s: %.0f bytes for each further %s", name, slope(xs, ys, count), one);
+	result_note(&memory, "%s: %.0f bytes for each further %s", name, curve_slope(xs, ys, count),
+		    one);
 }
 
 static double bytes_with_lanes(double lanes)

@@ -272,14 +272,21 @@ __attribute__((noinline, cold)) static void push_slow(enum tally_kind kind, uint
 	push_event(device, pool, &event);
 }
 
-/* Of a thread that is busy; lane may be NULL. `waits`: for a reader, if it is a lossless one. */
-static __always_inline void push_in_lane(struct lane_writer *lane, bool waits, enum tally_kind kind,
+/* A push of a thread that is attached to a lane, which it marks as busy meanwhile; `armed` is its
+ * word then. `waits`: for the lane's reader. */
+static __always_inline void push_in_lane(uint64_t armed, bool waits, enum tally_kind kind,
 					 uint64_t time, uint32_t device, uint32_t pool,
 					 uint64_t buffer_id, uint64_t size)
 {
-	const struct lane_target *target = lane ? lane_target(lane, device, pool) : NULL;
 	struct lane_event event = { .kind = kind, .buffer_id = buffer_id, .size = size };
+	struct thread_state *thread = &tally_thread;
+	const struct lane_target *target;
+	struct lane_writer *lane;
 
+	thread->armed = THREAD_BUSY;
+	tally_fence_signal(); /* a handler from here on finds the thread busy */
+	lane = thread->lane;  /* NULL in a child that a handler forked just now */
+	target = lane ? lane_target(lane, device, pool) : NULL;
 	if (waits && target)
 		lane_wait(lane);
 	event.time = time ? time : clock_ticks(CLOCK_PROCESSOR);
@@ -287,21 +294,8 @@ static __always_inline void push_in_lane(struct lane_writer *lane, bool waits, e
 		lane_push(lane, target, &event);
 	else
 		push_rest(process_look(), kind, event.time, device, pool, buffer_id, size);
-}
-
-/* A push into a lane that waits for its reader. */
-static __always_inline void push_lossless(uint64_t armed, enum tally_kind kind, uint64_t time,
-					  uint32_t device, uint32_t pool, uint64_t buffer_id,
-					  uint64_t size)
-{
-	struct thread_state *thread = &tally_thread;
-
-	thread->armed = THREAD_BUSY;
-	tally_fence_signal(); /* a handler from here on finds the thread busy */
-	/* The lane: NULL in a child that a handler forked just now. */
-	push_in_lane(thread->lane, true, kind, time, device, pool, buffer_id, size);
 	tally_fence_signal(); /* everything above is done before the thread is free again */
-	thread->armed = THREAD_LOSSLESS(armed);
+	thread->armed = armed;
 }
 
 /* A push of a thread that is not attached to a lane that overwrites, or is busy. */
@@ -313,7 +307,8 @@ static __always_inline void push_other(enum tally_kind kind, uint64_t time, uint
 	uint64_t next = THREAD_LANELESS(armed);
 
 	if (armed >= GENERATION_MIN && thread->armed == THREAD_LOSSLESS(armed)) {
-		push_lossless(armed, kind, time, device, pool, buffer_id, size);
+		push_in_lane(THREAD_LOSSLESS(armed), true, kind, time, device, pool, buffer_id,
+			     size);
 		return;
 	}
 	if (armed < GENERATION_MIN || thread->armed != next) {
@@ -349,21 +344,14 @@ __attribute__((noinline)) static void push_other_free(uint64_t time, uint32_t de
 static __always_inline void push(uint64_t armed, enum tally_kind kind, uint64_t time,
 				 uint32_t device, uint32_t pool, uint64_t buffer_id, uint64_t size)
 {
-	struct thread_state *thread = &tally_thread;
-
-	if (__builtin_expect(thread->armed != armed, 0)) {
+	if (__builtin_expect(tally_thread.armed != armed, 0)) {
 		if (kind == TALLY_KIND_ALLOC)
 			push_other_alloc(time, device, pool, buffer_id, size);
 		else
 			push_other_free(time, device, pool, buffer_id, size);
 		return;
 	}
-	thread->armed = THREAD_BUSY;
-	tally_fence_signal(); /* a handler from here on finds the thread busy */
-	/* The lane: NULL in a child that a handler forked just now. */
-	push_in_lane(thread->lane, false, kind, time, device, pool, buffer_id, size);
-	tally_fence_signal(); /* everything above is done before the thread is free again */
-	thread->armed = armed;
+	push_in_lane(armed, false, kind, time, device, pool, buffer_id, size);
 }
 
 __attribute__((noinline)) static void push_alloc(uint32_t device, uint32_t pool, uint64_t buffer_id,

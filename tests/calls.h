@@ -7,11 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "tests/child.h"
 #include "tests/support.h"
 
 /* In the child: calls are followed from here, to there. */
@@ -30,16 +30,9 @@ static inline void calls_end(void)
 /* A child that does this; it is at calls_begin(). */
 static inline pid_t calls_follow(void (*act)(void))
 {
+	pid_t pid = fork_child(act);
 	int status;
-	pid_t pid;
 
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		act();
-		_exit(0);
-	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
 		SKIP("ptrace() is not allowed here");

@@ -24,11 +24,10 @@
 
 enum { CANNOT = 77 }; /* this machine does not allow it */
 
-/* Runs `act` in a child; its status, or skips the test. */
-static inline void in_child(void (*act)(void), const char *cannot)
+/* A child that does `act`, and then ends well. */
+static inline pid_t fork_child(void (*act)(void))
 {
 	pid_t pid;
-	int status;
 
 	fflush(NULL);
 	pid = fork();
@@ -37,7 +36,14 @@ static inline void in_child(void (*act)(void), const char *cannot)
 		act();
 		_exit(0);
 	}
-	status = wait_status(pid);
+	return pid;
+}
+
+/* Runs `act` in a child; its status, or skips the test. */
+static inline void in_child(void (*act)(void), const char *cannot)
+{
+	int status = wait_status(fork_child(act));
+
 	if (status == CANNOT)
 		SKIP("%s", cannot);
 	assert_int_equal(status, 0);
