@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a figure grows with a number: a figure for each point, and the slope of the line through them.
+/* How a figure grows with a number: a figure for each point, and the slope of a line through them.
  */
 #ifndef BENCH_HARNESS_CURVE_H
 #define BENCH_HARNESS_CURVE_H
